@@ -1,0 +1,56 @@
+//! What every endpoint of the LuoYunCloud API shares.
+//!
+//! A request goes one way: [`serve`] reads it, the endpoint's handler takes its
+//! [`Params`], finds out who calls ([`session::authenticate`]), asks the store
+//! one question ([`user`], [`instance`]) and returns a [`Reply`] or an
+//! [`Error`], and `serve` writes that out, once.
+//!
+//! - [`envelope`]: everything a client can be told
+//! - [`params`]: key-value parameters out of body and query string
+//! - [`password`]: is this the password that was stored?
+//! - [`session`]: session keys, in the key-value store
+//! - [`user`], [`instance`]: the domain, its types and its SQL
+//!
+//! `params`, `envelope` and `password` know no store; their unit tests run
+//! natively.
+
+#![forbid(unsafe_code)]
+
+pub mod envelope;
+pub mod instance;
+pub mod params;
+pub mod password;
+pub mod session;
+pub mod user;
+mod wire;
+
+pub use envelope::{Error, Reply};
+pub use params::Params;
+
+use http::StatusCode;
+use serde::Serialize;
+use spin_sdk::http::{IncomingRequest, ResponseOutparam};
+
+/// Answers one request: the one door between Spin and a handler.
+///
+/// Refuses what is no readable form request (CONTRACT.md, "Requests": method,
+/// content type, size), hands the parameters of any other to `handler`, and
+/// sends its reply or refusal. A store's failure is logged here, once.
+pub fn serve<T: Serialize>(
+    request: IncomingRequest,
+    response_out: ResponseOutparam,
+    handler: impl FnOnce(&Params) -> Result<Reply<T>, Error>,
+) {
+    let outcome = wire::read_form(&request)
+        .and_then(|form| handler(&form.params()))
+        .and_then(|reply| reply.to_json());
+    match outcome {
+        Ok(body) => wire::respond(response_out, StatusCode::OK, &body),
+        Err(error) => {
+            if let Error::Internal(cause) = &error {
+                wire::log(&format!("error=internal cause=\"{cause:#}\""));
+            }
+            wire::respond(response_out, error.status(), &error.to_json());
+        }
+    }
+}

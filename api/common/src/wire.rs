@@ -1,0 +1,167 @@
+//! HTTP in and out: a request read within its limits, a reply sent in one write.
+
+use http::StatusCode;
+use http::header;
+use spin_sdk::http::{
+    Headers, IncomingRequest, Method, OutgoingBody, OutgoingResponse, ResponseOutparam,
+};
+use wasi::io::streams::StreamError;
+
+use crate::{Error, Params};
+
+/// The largest body that is read, in bytes.
+const MAX_BODY_BYTES: usize = 64 * 1024;
+
+/// The largest write, in bytes, that `wasi:io/streams` lets block.
+const MAX_BLOCKING_WRITE: usize = 4096;
+
+const FORM: &str = "application/x-www-form-urlencoded";
+
+/// A request's parameters, still encoded.
+pub(crate) struct Form {
+    path_with_query: String,
+    body: Vec<u8>,
+}
+
+impl Form {
+    pub(crate) fn params(&self) -> Params<'_> {
+        let query = match self.path_with_query.split_once('?') {
+            Some((_, query)) => query,
+            None => "",
+        };
+        Params::new(query.as_bytes(), &self.body)
+    }
+}
+
+/// Reads a request: method, content type and size are checked, in this order.
+///
+/// # Errors
+/// `MethodNotAllowed`, `UnsupportedMediaType`, `BodyTooLarge`;
+/// `InvalidParameter` where the body breaks off.
+pub(crate) fn read_form(request: &IncomingRequest) -> Result<Form, Error> {
+    if !matches!(request.method(), Method::Post) {
+        return Err(Error::MethodNotAllowed);
+    }
+    let path_with_query = request.path_with_query().unwrap_or_default();
+
+    let headers = request.headers();
+    let is_form = match first(&headers, header::CONTENT_TYPE.as_str()) {
+        Some(value) => is_form(&value),
+        None => true,
+    };
+    let declared = first(&headers, header::CONTENT_LENGTH.as_str())
+        .and_then(|value| str::from_utf8(&value).ok()?.parse().ok());
+    drop(headers);
+
+    let body = read_body(request, is_form, declared)?;
+    Ok(Form { path_with_query, body })
+}
+
+fn first(headers: &Headers, name: &str) -> Option<Vec<u8>> {
+    headers.get(name).into_iter().next()
+}
+
+fn is_form(content_type: &[u8]) -> bool {
+    let media_type = content_type.split(|&byte| byte == b';').next();
+    let media_type = media_type.unwrap_or_default().trim_ascii();
+    media_type.is_empty() || media_type.eq_ignore_ascii_case(FORM.as_bytes())
+}
+
+/// Reads the body and stops where it is refused. `declared` is its length in
+/// bytes where the request says one: the host holds the body to it.
+fn read_body(
+    request: &IncomingRequest,
+    is_form: bool,
+    declared: Option<u64>,
+) -> Result<Vec<u8>, Error> {
+    if declared == Some(0) {
+        return Ok(Vec::new());
+    }
+    if !is_form && declared.is_some() {
+        return Err(Error::UnsupportedMediaType);
+    }
+    if declared.is_some_and(|length| length > MAX_BODY_BYTES as u64) {
+        return Err(Error::BodyTooLarge);
+    }
+
+    let broken = || Error::InvalidParameter { name: "The body", takes: "complete" };
+    let incoming = request.consume().map_err(|()| broken())?;
+    let stream = incoming.stream().map_err(|()| broken())?;
+    let mut body = Vec::new();
+    while declared != Some(body.len() as u64) {
+        let chunk = match stream.blocking_read(MAX_BODY_BYTES as u64) {
+            Ok(chunk) => chunk,
+            Err(StreamError::Closed) => break,
+            Err(_) => return Err(broken()),
+        };
+        if !is_form && !chunk.is_empty() {
+            return Err(Error::UnsupportedMediaType);
+        }
+        if body.len() + chunk.len() > MAX_BODY_BYTES {
+            return Err(Error::BodyTooLarge);
+        }
+        if body.is_empty() {
+            body = chunk;
+        } else {
+            body.extend_from_slice(&chunk);
+        }
+    }
+    Ok(body)
+}
+
+/// Sends a reply: `body` is its JSON.
+///
+/// The body is written before the response is set, so that head and body leave
+/// in one TCP segment: sent apart, they meet Nagle's algorithm and the client's
+/// delayed ACK, and every reply on a kept-alive connection waits for up to 40 ms.
+pub(crate) fn respond(response_out: ResponseOutparam, status: StatusCode, body: &[u8]) {
+    let mut fields = vec![
+        field(header::CONTENT_TYPE, b"application/json"),
+        field(header::CONTENT_LENGTH, body.len().to_string().as_bytes()),
+        field(header::CACHE_CONTROL, b"no-store"),
+    ];
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        fields.push(field(header::ALLOW, b"POST"));
+    }
+    // The fields are well-formed and the status is in range, so neither is
+    // refused; a host that did refuse gets an empty response to send.
+    let headers = Headers::from_list(&fields).unwrap_or_else(|_| Headers::new());
+    let response = OutgoingResponse::new(headers);
+    let _ = response.set_status_code(status.as_u16());
+
+    if send(response_out, response, body).is_none() {
+        // The client went away: there is nobody left to tell.
+        log("error=internal cause=\"the reply was not sent\"");
+    }
+}
+
+fn field(name: header::HeaderName, value: &[u8]) -> (String, Vec<u8>) {
+    (name.as_str().to_owned(), value.to_owned())
+}
+
+fn send(response_out: ResponseOutparam, response: OutgoingResponse, body: &[u8]) -> Option<()> {
+    let outgoing = response.body().ok()?;
+    let stream = outgoing.write().ok()?;
+    if stream.check_write().ok()? >= body.len() as u64 {
+        stream.write(body).ok()?;
+        drop(stream);
+        OutgoingBody::finish(outgoing, None).ok()?;
+        response_out.set(response);
+    } else {
+        // More than the host holds for us (Spin: 1 MiB). It takes nothing away
+        // before the response is set, so here the head has to go first.
+        response_out.set(response);
+        for chunk in body.chunks(MAX_BLOCKING_WRITE) {
+            stream.blocking_write_and_flush(chunk).ok()?;
+        }
+        drop(stream);
+        OutgoingBody::finish(outgoing, None).ok()?;
+    }
+    Some(())
+}
+
+/// Writes one line to the component's log (stderr), in one write.
+pub(crate) fn log(line: &str) {
+    use std::io::Write;
+    let _ = std::io::stderr().write_all(format!("{line}\n").as_bytes());
+}

@@ -1,0 +1,18 @@
+//! `POST /api/myun/instance`: the caller's own instances, a page at a time.
+
+use luoyun_common::instance::{self, List, Page};
+use luoyun_common::{Error, Params, Reply, serve, session};
+use spin_sdk::http::{IncomingRequest, ResponseOutparam};
+use spin_sdk::http_component;
+
+fn list(params: &Params) -> Result<Reply<List>, Error> {
+    let caller = session::authenticate(params)?;
+    let page = caller.require(Page::from_params(params))?;
+    let list = instance::list(caller, page)?;
+    Ok(Reply::new(format!("List {} instances", list.list.len()), list))
+}
+
+#[http_component]
+fn handle(request: IncomingRequest, response_out: ResponseOutparam) {
+    serve(request, response_out, list);
+}
