@@ -1,0 +1,120 @@
+//! Tests as a table: one row a case, read by one runner.
+
+use serde_json::Value;
+
+use crate::Server;
+
+/// In a row, stands for the user luoyun's session key in a request, and for any
+/// session key in a reply.
+pub const KEY: &str = "$KEY";
+
+/// One row: what is sent, and what has to come back.
+pub struct Case {
+    name: &'static str,
+    method: &'static str,
+    path: String,
+    fields: Vec<&'static str>,
+    body: Vec<u8>,
+    status: u16,
+    reply: Value,
+}
+
+const FORM: &str = "Content-Type: application/x-www-form-urlencoded";
+
+/// A row: `body`, sent as a form to `path` by `POST`, is answered with HTTP status
+/// 200 and exactly `reply`.
+pub fn case(name: &'static str, path: &str, body: impl AsRef<[u8]>, reply: Value) -> Case {
+    Case {
+        name,
+        method: "POST",
+        path: path.to_owned(),
+        fields: vec![FORM],
+        body: body.as_ref().to_vec(),
+        status: 200,
+        reply,
+    }
+}
+
+impl Case {
+    /// The row, with another method.
+    #[must_use]
+    pub fn method(self, method: &'static str) -> Self {
+        Self { method, ..self }
+    }
+
+    /// The row, with these header fields instead of the form's content type.
+    #[must_use]
+    pub fn fields(self, fields: &[&'static str]) -> Self {
+        Self { fields: fields.to_vec(), ..self }
+    }
+
+    /// The row, with another HTTP status.
+    #[must_use]
+    pub fn status(self, status: u16) -> Self {
+        Self { status, ..self }
+    }
+}
+
+/// Sends every row of `cases` to `server`.
+///
+/// # Panics
+/// Where a row is answered otherwise: with every such row and what came back.
+pub fn run(server: &Server, cases: &[Case]) {
+    let key = server.log_in("luoyun");
+    let failures: Vec<_> = cases.iter().filter_map(|case| failure(server, case, &key)).collect();
+    let count = cases.len();
+    assert!(failures.is_empty(), "of {count} cases, these failed:\n{}", failures.join("\n"));
+    println!("{count} cases");
+}
+
+fn failure(server: &Server, case: &Case, key: &str) -> Option<String> {
+    let path = case.path.replace(KEY, key);
+    let body = match str::from_utf8(&case.body) {
+        Ok(text) => text.replace(KEY, key).into_bytes(),
+        Err(_) => case.body.clone(),
+    };
+    let response = server.connect().request(case.method, &path, &case.fields, &body);
+
+    let mut wrong = Vec::new();
+    if response.status != case.status {
+        wrong.push(format!("status {}, not {}", response.status, case.status));
+    }
+    for (name, value) in [("content-type", "application/json"), ("cache-control", "no-store")] {
+        if response.header(name) != Some(value) {
+            wrong.push(format!("{name} {:?}, not {value}", response.header(name)));
+        }
+    }
+    let allow = (case.status == 405).then_some("POST");
+    if response.header("allow") != allow {
+        wrong.push(format!("allow {:?}, not {allow:?}", response.header("allow")));
+    }
+    let text = String::from_utf8_lossy(&response.body);
+    if case.method != "HEAD" {
+        let begins =
+            text.starts_with(r#"{"code":0,"desc":"#) || text.starts_with(r#"{"code":1,"desc":"#);
+        if !begins {
+            wrong.push("code and desc do not come first".to_owned());
+        }
+        match serde_json::from_str(&text) {
+            Ok(reply) if matches(&case.reply, &reply) => {}
+            _ => wrong.push(format!("{text}\n      not {}", case.reply)),
+        }
+    }
+    (!wrong.is_empty()).then(|| format!("  {}: {}", case.name, wrong.join("; ")))
+}
+
+/// Whether `reply` is `expected`, in which [`KEY`] stands for any session key.
+fn matches(expected: &Value, reply: &Value) -> bool {
+    match (expected, reply) {
+        (Value::Object(expected), Value::Object(reply)) => {
+            expected.len() == reply.len()
+                && expected
+                    .iter()
+                    .all(|(name, value)| reply.get(name).is_some_and(|found| matches(value, found)))
+        }
+        (Value::String(expected), Value::String(reply)) if expected == KEY => {
+            reply.len() == 40 && reply.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+        }
+        _ => expected == reply,
+    }
+}

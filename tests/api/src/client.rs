@@ -1,0 +1,140 @@
+//! A client of one kept-alive HTTP/1.1 connection.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use serde_json::Value;
+
+/// A connection to a server.
+pub struct Client {
+    stream: TcpStream,
+    addr: SocketAddr,
+}
+
+/// What came back.
+#[derive(Debug)]
+pub struct Response {
+    /// The status code.
+    pub status: u16,
+    /// The header fields, the names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Vec<u8>,
+    /// The reads from the socket that it took: 1 where head and body arrived in
+    /// one TCP segment.
+    pub reads: usize,
+}
+
+impl Response {
+    /// The value of the header field `name` (in lower case), where there is one.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let field = self.headers.iter().find(|(known, _)| known == name)?;
+        Some(&field.1)
+    }
+
+    /// The body as JSON.
+    ///
+    /// # Panics
+    /// Where it is none.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|_| panic!("no JSON: {:?}", String::from_utf8_lossy(&self.body)))
+    }
+}
+
+impl Client {
+    /// Connects to the server at `addr`.
+    ///
+    /// # Panics
+    /// Where that fails.
+    #[must_use]
+    pub fn connect(addr: SocketAddr) -> Self {
+        let stream = TcpStream::connect(addr).unwrap();
+        stream.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
+        // Ours leaves at once: what a test measures is the server.
+        stream.set_nodelay(true).unwrap();
+        Self { stream, addr }
+    }
+
+    /// Sends a form to `path` and returns the response.
+    pub fn post(&mut self, path: &str, form: &[(&str, &str)]) -> Response {
+        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
+        let fields = ["Content-Type: application/x-www-form-urlencoded"];
+        self.request("POST", path, &fields, body.as_bytes())
+    }
+
+    /// Sends a request with `fields` beside `Host` and `Content-Length`, and
+    /// returns the response.
+    pub fn request(&mut self, method: &str, path: &str, fields: &[&str], body: &[u8]) -> Response {
+        let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\n", self.addr);
+        for field in fields {
+            head.push_str(field);
+            head.push_str("\r\n");
+        }
+        if !body.is_empty() {
+            let length = format!("Content-Length: {}\r\n", body.len());
+            head.push_str(&length);
+        }
+        self.send(&[format!("{head}\r\n").as_bytes(), body].concat());
+        self.receive(method == "HEAD")
+    }
+
+    /// Sends bytes as they are.
+    ///
+    /// # Panics
+    /// Where the server no longer takes them.
+    pub fn send(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).unwrap();
+    }
+
+    /// Reads one response, whose body is left out after a `HEAD` request.
+    ///
+    /// # Panics
+    /// Where the server breaks off, sends no HTTP/1.1, or sends a body without
+    /// `Content-Length`: no reply of ours may be chunked.
+    pub fn receive(&mut self, is_head: bool) -> Response {
+        let mut received = Vec::new();
+        let mut reads = 0;
+        loop {
+            let mut fields = [httparse::EMPTY_HEADER; 32];
+            let mut head = httparse::Response::new(&mut fields);
+            let Ok(httparse::Status::Complete(start)) = head.parse(&received) else {
+                self.read_more(&mut received);
+                reads += 1;
+                continue;
+            };
+            let status = head.code.unwrap();
+            let headers = head.headers.iter().map(|field| {
+                let value = String::from_utf8(field.value.to_vec()).unwrap();
+                (field.name.to_lowercase(), value)
+            });
+            let mut response = Response {
+                status,
+                headers: headers.collect(),
+                body: received.split_off(start),
+                reads,
+            };
+            if is_head {
+                return response;
+            }
+            let length = response.header("content-length").expect("a Content-Length");
+            let length: usize = length.parse().unwrap();
+            while response.body.len() < length {
+                self.read_more(&mut response.body);
+                response.reads += 1;
+            }
+            assert_eq!(response.body.len(), length, "more than the Content-Length");
+            return response;
+        }
+    }
+
+    fn read_more(&mut self, received: &mut Vec<u8>) {
+        let mut buffer = [0; 16 * 1024];
+        let count = self.stream.read(&mut buffer).unwrap();
+        assert_ne!(count, 0, "the server closed the connection after {received:?}");
+        received.extend_from_slice(&buffer[..count]);
+    }
+}
