@@ -1,0 +1,54 @@
+# make up and make test do all the set-up; `make` alone lists the targets.
+
+COMPONENTS := -p login -p instance-baseinfo -p myun-instance
+WASM := --locked --target wasm32-wasip1
+# Built together always: apart, their dependencies would differ in features, and
+# be built twice.
+NATIVE := --locked -p devhost -p api-tests
+
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+up: build ## serve the API; LISTEN=127.0.0.1:3000 STATE_DIR=.spin DEMO=1
+	@command -v spin >/dev/null || cargo build $(NATIVE)
+	@scripts/serve.sh
+
+build: wasm-target ## build the components
+	cargo build --release $(WASM) $(COMPONENTS)
+
+test: lint unit api ## everything there is to check
+	@if command -v spin >/dev/null; then $(MAKE) --no-print-directory api-on-spin; fi
+
+unit: ## the unit tests
+	cargo test --locked -p luoyun-common
+
+api: test-components python ## the tests over HTTP, on devhost; with BASE_URL, on that server
+	cargo test $(NATIVE) $(if $(BASE_URL),--test documented)
+
+api-on-spin: test-components python ## the tests over HTTP, on Spin
+	HOST=spin cargo test --locked -p devhost -p api-tests --test documented --test contract
+
+smoke: ## check a running server with curl; BASE_URL=http://127.0.0.1:3000
+	@tests/smoke.sh
+
+lint: wasm-target ## formatting and clippy, on the native side and for wasm
+	cargo fmt --all --check
+	cargo clippy $(WASM) -p luoyun-common $(COMPONENTS) -p empty -- -D warnings
+	cargo clippy --locked --all-targets -p luoyun-common -- -D warnings
+	cargo clippy $(NATIVE) --all-targets -- -D warnings
+
+clean: ## delete what was built; the state folders stay
+	cargo clean
+
+wasm-target:
+	@scripts/wasm-target.sh
+
+test-components: build
+	cargo build --release $(WASM) -p empty
+
+python:
+	@scripts/need.sh python3 python3-minimal
+
+.PHONY: help up build test unit api api-on-spin smoke lint clean wasm-target test-components python

@@ -1,0 +1,40 @@
+#!/bin/sh
+# Serves the API: by Spin where `spin` is on PATH, else by tests/devhost. HOST=spin
+# or HOST=devhost chooses. LISTEN, STATE_DIR and DEMO are the Makefile's.
+set -eu
+cd "$(dirname "$0")/.."
+
+: "${LISTEN:=127.0.0.1:3000}" "${STATE_DIR:=.spin}" "${DEMO:=1}"
+: "${HOST:=$(command -v spin >/dev/null && echo spin || echo devhost)}"
+
+answers() { curl --silent --output /dev/null "http://$LISTEN/"; }
+if answers; then
+    echo "Something serves http://$LISTEN already. Choose another address: make up LISTEN=127.0.0.1:3001" >&2
+    exit 1
+fi
+
+set -- --from spin.toml --listen "$LISTEN" --state-dir "$STATE_DIR"
+for file in migrations/[0-9]*.sql; do set -- "$@" --sqlite "@$file"; done
+user=NAME password=PASSWORD
+if [ "$DEMO" != 0 ]; then
+    set -- "$@" --sqlite @migrations/demo.sql
+    user=luoyun password=luoyun
+fi
+
+if [ "$HOST" = spin ]; then set -- spin up "$@"; else set -- target/debug/devhost "$@"; fi
+"$@" &
+server=$!
+trap 'kill -TERM $server 2>/dev/null' INT TERM
+
+until answers; do
+    kill -0 $server 2>/dev/null || break
+    sleep 0.1
+done
+if kill -0 $server 2>/dev/null; then
+    echo
+    echo "The API is at http://$LISTEN. Ctrl-C ends it. Try:"
+    echo "  curl http://$LISTEN/api/login -d username=$user -d password=$password"
+fi
+# A signal interrupts the first wait; the second waits for the server to go.
+wait $server || true
+wait $server
