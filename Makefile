@@ -1,6 +1,6 @@
 # make up and make test do all the set-up; `make` alone lists the targets.
 
-COMPONENTS := -p login -p instance-baseinfo -p myun-instance
+COMPONENTS := -p login -p logout -p instance-baseinfo -p myun-instance
 WASM := --locked --target wasm32-wasip1
 # Built together always: apart, their dependencies would differ in features, and
 # be built twice.
@@ -25,10 +25,10 @@ unit: ## the unit tests
 	cargo test --locked -p luoyun-common
 
 api: test-components python ## the tests over HTTP, on devhost; with BASE_URL, on that server
-	cargo test $(NATIVE) $(if $(BASE_URL),--test documented)
+	cargo test $(NATIVE) $(if $(BASE_URL),--test documented -- --test-threads 1)
 
 api-on-spin: test-components python ## the tests over HTTP, on Spin
-	HOST=spin cargo test --locked -p devhost -p api-tests --test documented --test contract
+	HOST=spin cargo test --locked -p devhost -p api-tests --test documented --test contract --test sessions --test passwords
 
 smoke: ## check a running server with curl; BASE_URL=http://127.0.0.1:3000
 	@tests/smoke.sh

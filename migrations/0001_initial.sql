@@ -4,14 +4,25 @@
 
 -- Who may log in. A user name is compared byte for byte, as the original does;
 -- UNIQUE is also the index of a login. `password` is what is stored of it, never
--- the password. Times, here and below, are unix seconds.
+-- the password. A session remembers its user's `session_epoch` and ends when that
+-- has moved on. Times, here and below, are unix seconds.
 CREATE TABLE IF NOT EXISTS users (
     id         INTEGER PRIMARY KEY,
     username   TEXT    NOT NULL UNIQUE,
     password   TEXT    NOT NULL,
     is_locked  INTEGER NOT NULL DEFAULT 0 CHECK (is_locked IN (0, 1)),
-    last_login INTEGER
+    last_login INTEGER,
+    session_epoch INTEGER NOT NULL DEFAULT 0
 ) STRICT;
+
+-- Whoever changes a password or locks a user, with whatever tool, ends the user's
+-- sessions. (A login that only stores a password better takes 1 off beforehand.)
+CREATE TRIGGER IF NOT EXISTS user_change_ends_sessions
+AFTER UPDATE OF password, is_locked ON users
+WHEN NEW.password <> OLD.password OR NEW.is_locked <> OLD.is_locked
+BEGIN
+    UPDATE users SET session_epoch = session_epoch + 1 WHERE id = NEW.id;
+END;
 
 -- The machines that instances run on. A node without an IP address is one that
 -- has not reported in yet.
@@ -44,17 +55,17 @@ CREATE INDEX IF NOT EXISTS instances_of_user
 -- For ON DELETE SET NULL, which looks for a node's instances.
 CREATE INDEX IF NOT EXISTS instances_of_node ON instances (node_id);
 
--- The sessions of the key-value store, which can neither list its entries by time
--- nor by user. `digest` is the SHA-1 of the session key in hex: who reads this
--- table finds no usable key.
+-- The sessions of the key-value store by the time they expire, which that cannot
+-- tell: a login deletes the oldest that have. `digest` is the SHA-1 of the session
+-- key in hex: who reads this table finds no usable key. A row outlives its user, so
+-- that the entry in the key-value store is still found.
 CREATE TABLE IF NOT EXISTS sessions (
     digest     TEXT    PRIMARY KEY,
-    user_id    INTEGER NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    user_id    INTEGER NOT NULL,
     expires_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX IF NOT EXISTS sessions_by_expiry ON sessions (expires_at);
-CREATE INDEX IF NOT EXISTS sessions_of_user ON sessions (user_id);
 
 -- A login is one statement, and one sync to disk, with this.
 CREATE TRIGGER IF NOT EXISTS session_is_last_login AFTER INSERT ON sessions

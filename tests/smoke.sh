@@ -40,7 +40,7 @@ check 'a second login' 200 '"code":0,"desc":"Welcome to LYC."' \
 check 'login, wrong password' 200 '"error":"auth_failed"' \
     "$login" -d username=luoyun -d password=wrong
 check 'login, unknown user' 200 '"error":"auth_failed"' \
-    "$login" -d username=nobody -d password=luoyun
+    "$login" -d "username=nobody-$$-$(date +%s)" -d password=luoyun
 check 'login without a password' 200 'password must be' "$login" -d username=luoyun
 
 check 'baseinfo of 2252' 200 \
@@ -70,6 +70,9 @@ check 'the list, page 0' 200 'p must be' "$list" -d "session_key=$key" -d p=0
 check 'the list, no number' 200 'sepa must be' "$list" -d "session_key=$key" -d sepa=abc
 check 'the list with an unknown key' 200 '"error":"auth_required"' \
     "$list" -d session_key=0123456789abcdef0123456789abcdef01234567
+
+check 'logout' 200 '"code":0,"desc":"Bye."' "$BASE_URL/api/logout" -d "session_key=$key"
+check 'the list after logout' 200 '"error":"auth_required"' "$list" -d "session_key=$key"
 
 check 'GET' 405 '"error":"method_not_allowed"' "$login"
 check 'JSON for a body' 415 '"error":"unsupported_media_type"' \

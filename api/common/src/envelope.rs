@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use http::StatusCode;
+use http::{HeaderName, StatusCode, header};
 use serde::Serialize;
 
 /// The answer to a request that was done: `code` 0, `desc`, and the endpoint's
@@ -51,6 +51,11 @@ pub enum Error {
     InstanceNotFound(i64),
     /// The instance with this id belongs to another user.
     InstanceNotOwned(i64),
+    /// Login is throttled for the user name and the client's address.
+    TooManyAttempts {
+        /// Seconds until the next try.
+        retry_after: i64,
+    },
     /// The method is not `POST`.
     MethodNotAllowed,
     /// A body that does not say it is `application/x-www-form-urlencoded`.
@@ -72,6 +77,7 @@ impl Error {
             Self::InvalidParameter { .. } => "invalid_parameter",
             Self::InstanceNotFound(_) => "instance_not_found",
             Self::InstanceNotOwned(_) => "instance_not_owned",
+            Self::TooManyAttempts { .. } => "too_many_attempts",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::UnsupportedMediaType => "unsupported_media_type",
             Self::BodyTooLarge => "body_too_large",
@@ -84,11 +90,23 @@ impl Error {
     #[must_use]
     pub fn status(&self) -> StatusCode {
         match self {
+            Self::TooManyAttempts { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
             _ => StatusCode::OK,
+        }
+    }
+
+    /// The header field that this refusal has and others have not.
+    pub(crate) fn field(&self) -> Option<(HeaderName, String)> {
+        match self {
+            Self::TooManyAttempts { retry_after } => {
+                Some((header::RETRY_AFTER, retry_after.to_string()))
+            }
+            Self::MethodNotAllowed => Some((header::ALLOW, "POST".to_owned())),
+            _ => None,
         }
     }
 
@@ -111,6 +129,9 @@ impl fmt::Display for Error {
             Self::InvalidParameter { name, takes } => write!(f, "{name} must be {takes}."),
             Self::InstanceNotFound(id) => write!(f, "Instance {id} does not exist"),
             Self::InstanceNotOwned(id) => write!(f, "Instance {id} is someone else's"),
+            Self::TooManyAttempts { retry_after } => {
+                write!(f, "Too many wrong passwords. Try again in {retry_after} seconds.")
+            }
             Self::MethodNotAllowed => f.write_str("Use POST."),
             Self::UnsupportedMediaType => {
                 f.write_str("Send the body as application/x-www-form-urlencoded.")

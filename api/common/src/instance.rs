@@ -93,24 +93,27 @@ pub fn id_from_params(params: &Params) -> Result<i64, Error> {
 /// # Errors
 /// `AuthRequired` where the caller is locked or gone; `InstanceNotFound`;
 /// `InstanceNotOwned`; `Internal` where the database fails.
-pub fn find(caller: Caller, id: i64) -> Result<Desktop, Error> {
-    // One query for all of it: the user's row comes first, so that a user who
-    // is gone gives no row, and an instance that is not there gives NULLs.
+pub fn find(caller: &Caller, id: i64) -> Result<Desktop, Error> {
+    // One query for all of it: a user who is locked or gone gives no row, and an
+    // instance that is not there gives NULLs.
     let found = open_database()?
         .execute(
-            "SELECT u.is_locked, i.user_id, i.name, i.vdi_type, i.vdi_port, n.ip
+            "SELECT i.user_id, i.name, i.vdi_type, i.vdi_port, n.ip
              FROM users u
-             LEFT JOIN instances i ON i.id = ?2 AND i.status <> 100
+             LEFT JOIN instances i ON i.id = ?3 AND i.status <> 100
              LEFT JOIN nodes n ON n.id = i.node_id
-             WHERE u.id = ?1",
-            &[Value::Integer(caller.user_id), Value::Integer(id)],
+             WHERE u.id = ?1 AND u.session_epoch = ?2 AND u.is_locked = 0",
+            &[
+                Value::Integer(caller.user_id),
+                Value::Integer(caller.session_epoch),
+                Value::Integer(id),
+            ],
         )
         .context("find the instance")?;
     let row = found.rows.into_iter().next().ok_or(Error::AuthRequired)?;
-    match <[Value; 6]>::try_from(row.values) {
-        Ok([Value::Integer(locked), ..]) if locked != 0 => Err(Error::AuthRequired),
-        Ok([_, _, Value::Null, ..]) => Err(Error::InstanceNotFound(id)),
-        Ok([_, owner, Value::Text(name), Value::Integer(vdi_type), port, host]) => {
+    match <[Value; 5]>::try_from(row.values) {
+        Ok([_, Value::Null, ..]) => Err(Error::InstanceNotFound(id)),
+        Ok([owner, Value::Text(name), Value::Integer(vdi_type), port, host]) => {
             if !matches!(owner, Value::Integer(owner) if owner == caller.user_id) {
                 return Err(Error::InstanceNotOwned(id));
             }
@@ -130,23 +133,25 @@ pub fn find(caller: Caller, id: i64) -> Result<Desktop, Error> {
 /// # Errors
 /// `AuthRequired` where the caller is locked or gone; `Internal` where the
 /// database fails.
-pub fn list(caller: Caller, page: Page) -> Result<List, Error> {
-    // One query for all of it: first a row about the user, told from an
-    // instance's by the NULL where that has its id, then the instances.
+pub fn list(caller: &Caller, page: Page) -> Result<List, Error> {
+    // One query for all of it: first a row about the user, told from an instance's
+    // by the NULL where that has its id, then the instances. A user who is locked or
+    // gone gives no such row.
     let found = open_database()?
         .execute(
-            "SELECT NULL, is_locked,
+            "SELECT NULL,
                     (SELECT COUNT(*) FROM instances WHERE user_id = ?1 AND status <> 100),
-                    NULL, NULL, NULL, NULL
-             FROM users WHERE id = ?1
+                    NULL, NULL, NULL, NULL, NULL
+             FROM users WHERE id = ?1 AND session_epoch = ?2 AND is_locked = 0
              UNION ALL
              SELECT * FROM (
                  SELECT i.id, i.status, i.vdi_type, i.vdi_port, i.name, i.summary, n.ip
                  FROM instances i LEFT JOIN nodes n ON n.id = i.node_id
                  WHERE i.user_id = ?1 AND i.status <> 100
-                 ORDER BY i.id LIMIT ?2 OFFSET ?3)",
+                 ORDER BY i.id LIMIT ?3 OFFSET ?4)",
             &[
                 Value::Integer(caller.user_id),
+                Value::Integer(caller.session_epoch),
                 Value::Integer(page.sepa),
                 Value::Integer(page.offset()),
             ],
@@ -154,7 +159,7 @@ pub fn list(caller: Caller, page: Page) -> Result<List, Error> {
         .context("list the instances")?;
     let mut rows = found.rows.into_iter();
     let total = match rows.next().as_ref().map(|row| row.values.as_slice()) {
-        Some([Value::Null, Value::Integer(0), Value::Integer(total), ..]) => *total,
+        Some([Value::Null, Value::Integer(total), ..]) => *total,
         _ => return Err(Error::AuthRequired),
     };
     let list = rows.map(item).collect::<Result<_, _>>()?;

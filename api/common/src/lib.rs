@@ -7,20 +7,26 @@
 //!
 //! - [`envelope`]: everything a client can be told
 //! - [`params`]: key-value parameters out of body and query string
-//! - [`password`]: is this the password that was stored?
+//! - [`password`]: which password is behind a stored value?
 //! - [`session`]: session keys, in the key-value store
+//! - [`attempt`]: a try to log in, and how many wrong ones came before it
 //! - [`user`], [`instance`]: the domain, its types and its SQL
+//! - [`client`], [`clock`], [`settings`]: who asks, when, and what the operator set
 //!
 //! `params`, `envelope` and `password` know no store; their unit tests run
 //! natively.
 
 #![forbid(unsafe_code)]
 
+pub mod attempt;
+pub mod client;
+pub mod clock;
 pub mod envelope;
 pub mod instance;
 pub mod params;
 pub mod password;
 pub mod session;
+pub mod settings;
 pub mod user;
 mod wire;
 
@@ -45,12 +51,12 @@ pub fn serve<T: Serialize>(
         .and_then(|form| handler(&form.params()))
         .and_then(|reply| reply.to_json());
     match outcome {
-        Ok(body) => wire::respond(response_out, StatusCode::OK, &body),
+        Ok(body) => wire::respond(response_out, StatusCode::OK, None, &body),
         Err(error) => {
             if let Error::Internal(cause) = &error {
                 wire::log(&format!("error=internal cause=\"{cause:#}\""));
             }
-            wire::respond(response_out, error.status(), &error.to_json());
+            wire::respond(response_out, error.status(), error.field(), &error.to_json());
         }
     }
 }

@@ -1,11 +1,11 @@
-//! Session keys: issued, and looked up, in the key-value store.
+//! Session keys: issued, looked up and revoked, in the key-value store.
 //!
-//! An entry is `session:` + the SHA-1 of the key in hex → `{user_id,
-//! expires_at}` as JSON, so that who reads the store finds no usable key. The
-//! table `sessions` in SQLite is the index of the same sessions by time and by
-//! user, which a key-value store cannot give.
+//! An entry is `session:` + the SHA-1 of the key in hex → `{user_id, expires_at,
+//! epoch}` as JSON, so that who reads the store finds no usable key. The table
+//! `sessions` in SQLite is the index of the same sessions by time, which a key-value
+//! store cannot give.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::array;
 
 use anyhow::{Context, anyhow};
 use serde::{Deserialize, Serialize};
@@ -13,17 +13,22 @@ use sha1::{Digest, Sha1};
 use spin_sdk::key_value::Store;
 use spin_sdk::sqlite::{Connection, Value};
 
-use crate::{Error, Params, user, wire};
+use crate::user::User;
+use crate::{Error, Params, clock, settings, user, wire};
 
 /// Bytes of randomness in a session key: 160 bits, 40 hex digits.
 const KEY_BYTES: usize = 20;
 
-/// Who sent a request: the user of a session that has not expired. That the
-/// user still exists and is not locked is for the endpoint's own query to say.
-#[derive(Clone, Copy, Debug)]
+/// Who sent a request: the user of a session that has not expired. That the user
+/// still exists, is not locked, and has not ended the session, is for the
+/// endpoint's own query to say.
 pub struct Caller {
     /// The user's id.
     pub user_id: i64,
+    /// The user's `session_epoch` when the session began.
+    pub session_epoch: i64,
+    store: Store,
+    digest: String,
 }
 
 #[derive(Deserialize, Serialize)]
@@ -31,6 +36,7 @@ struct Entry {
     user_id: i64,
     /// Unix time, in seconds.
     expires_at: i64,
+    epoch: i64,
 }
 
 /// Who sent the request with these `params`: the user of its `session_key`.
@@ -41,79 +47,122 @@ struct Entry {
 pub fn authenticate(params: &Params) -> Result<Caller, Error> {
     let key =
         params.text("session_key").filter(|key| is_well_formed(key)).ok_or(Error::AuthRequired)?;
-    let value = open_store()?
-        .get(&entry_name(&digest(&key)))
+    let digest = digest(&key);
+    let store = open_store()?;
+    let value = store
+        .get(&entry_name(&digest))
         .context("get the session's entry")?
         .ok_or(Error::AuthRequired)?;
     let entry: Entry = serde_json::from_slice(&value).map_err(|cause| {
         wire::log(&format!("error=auth_required cause=\"corrupted session entry: {cause}\""));
         Error::AuthRequired
     })?;
-    if entry.expires_at <= now()? {
+    if entry.expires_at <= clock::now()? {
         return Err(Error::AuthRequired);
     }
-    Ok(Caller { user_id: entry.user_id })
+    Ok(Caller { user_id: entry.user_id, session_epoch: entry.epoch, store, digest })
 }
 
 impl Caller {
-    /// `parameter`, where it is acceptable. Its refusal is told to an active
-    /// user only: the contract checks the session before the parameters.
+    /// `parameter`, where it is acceptable. Its refusal is told to an active user
+    /// only: the contract checks the session before the parameters.
     ///
     /// # Errors
     /// The parameter's own refusal; `AuthRequired` where the caller is locked or
     /// gone; `Internal` where the database fails.
-    pub fn require<T>(self, parameter: Result<T, Error>) -> Result<T, Error> {
+    pub fn require<T>(&self, parameter: Result<T, Error>) -> Result<T, Error> {
         if parameter.is_err() {
-            user::require_active(self.user_id)?;
+            user::require_active(&user::open_database()?, self)?;
         }
         parameter
     }
+
+    /// Ends the caller's session. The entry goes before the row: a crash between
+    /// the two leaves a row, which a login sweeps.
+    ///
+    /// # Errors
+    /// `AuthRequired` where the caller is locked or gone; `Internal` where a store
+    /// fails.
+    pub fn log_out(self) -> Result<(), Error> {
+        let db = user::open_database()?;
+        user::require_active(&db, &self)?;
+        self.store.delete(&entry_name(&self.digest)).context("delete the session's entry")?;
+        db.execute("DELETE FROM sessions WHERE digest = ?1", &[Value::Text(self.digest)])
+            .context("delete the session's row")?;
+        Ok(())
+    }
 }
 
-/// Starts a session of `user_id` that lives for the variable
-/// `session_ttl_seconds`, and returns its key: 40 lower-case hex digits.
+/// Starts a session of `user` that lives for the variable `session_ttl_seconds`;
+/// returns its key, 40 lower-case hex digits, and the store that it is in.
 ///
-/// The row is written before the entry: a crash between the two leaves a row
-/// that expires, and no entry that nothing would ever find again.
+/// The row is written before the entry: a crash between the two leaves a row that
+/// expires, and no entry that nothing would ever find again.
 ///
 /// # Errors
-/// `Internal` where the variable is no positive number of seconds, the host has
-/// no randomness, or a store fails.
-pub fn issue(db: &Connection, user_id: i64) -> Result<String, Error> {
+/// `Internal` where the variable is no number of seconds, the host has no
+/// randomness, or a store fails.
+pub fn issue(db: &Connection, user: &User) -> Result<(String, Store), Error> {
     let mut random = [0; KEY_BYTES];
     getrandom::fill(&mut random).map_err(|cause| anyhow!("get random bytes: {cause}"))?;
     let key = base16ct::lower::encode_string(&random);
     let digest = digest(&key);
-    let expires_at = now()?.saturating_add(ttl_seconds()?);
+    let [ttl] = settings::numbers("session_ttl_seconds")?;
+    let expires_at = clock::now()?.saturating_add(ttl);
 
     db.execute(
         "INSERT INTO sessions (digest, user_id, expires_at) VALUES (?1, ?2, ?3)",
-        &[Value::Text(digest.clone()), Value::Integer(user_id), Value::Integer(expires_at)],
+        &[Value::Text(digest.clone()), Value::Integer(user.id), Value::Integer(expires_at)],
     )
     .context("insert the session's row")?;
 
-    let entry =
-        serde_json::to_vec(&Entry { user_id, expires_at }).context("write the session's entry")?;
-    open_store()?.set(&entry_name(&digest), &entry).context("set the session's entry")?;
-    Ok(key)
+    let entry = Entry { user_id: user.id, expires_at, epoch: user.session_epoch };
+    let entry = serde_json::to_vec(&entry).context("write the session's entry")?;
+    let store = open_store()?;
+    store.set(&entry_name(&digest), &entry).context("set the session's entry")?;
+    Ok((key, store))
+}
+
+/// Expired sessions: the oldest four, by their digests. With four, no login makes more
+/// than ten storage calls.
+#[derive(Default)]
+pub struct Expired(Vec<String>);
+
+impl From<Value> for Expired {
+    /// Takes the digests out of one text, with a space between them; none out of
+    /// any other value.
+    fn from(digests: Value) -> Self {
+        match digests {
+            Value::Text(digests) => Self(digests.split(' ').map(str::to_owned).collect()),
+            _ => Self::default(),
+        }
+    }
+}
+
+impl Expired {
+    /// Deletes them from both stores. The entries go before the rows: a crash
+    /// between leaves rows, which the next login sweeps.
+    ///
+    /// # Errors
+    /// `Internal` where a store fails.
+    pub fn sweep(self, db: &Connection, store: &Store) -> Result<(), Error> {
+        if self.0.is_empty() {
+            return Ok(());
+        }
+        for digest in &self.0 {
+            store.delete(&entry_name(digest)).context("delete an expired session's entry")?;
+        }
+        let mut digests = self.0.into_iter();
+        let values: [Value; 4] =
+            array::from_fn(|_| digests.next().map_or(Value::Null, Value::Text));
+        db.execute("DELETE FROM sessions WHERE digest IN (?1, ?2, ?3, ?4)", &values)
+            .context("delete the expired sessions' rows")?;
+        Ok(())
+    }
 }
 
 fn open_store() -> Result<Store, Error> {
     Ok(Store::open_default().context("open the key-value store")?)
-}
-
-fn ttl_seconds() -> Result<i64, Error> {
-    let value = spin_sdk::variables::get("session_ttl_seconds")
-        .context("get the variable session_ttl_seconds")?;
-    let seconds = value.parse().ok().filter(|&seconds: &i64| seconds > 0);
-    Ok(seconds
-        .context("the variable session_ttl_seconds must be a number of seconds, 1 or more")?)
-}
-
-fn now() -> Result<i64, Error> {
-    let since_epoch =
-        SystemTime::now().duration_since(UNIX_EPOCH).context("the host's clock is before 1970")?;
-    Ok(i64::try_from(since_epoch.as_secs()).unwrap_or(i64::MAX))
 }
 
 fn is_well_formed(key: &str) -> bool {

@@ -1,12 +1,12 @@
 //! The users of the cloud.
 
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 use spin_sdk::sqlite::{Connection, Value};
 
-use crate::Error;
+use crate::session::Caller;
+use crate::{Error, password};
 
 /// A user, as a login needs one.
-#[derive(Debug)]
 pub struct User {
     /// The user's id.
     pub id: i64,
@@ -14,6 +14,28 @@ pub struct User {
     pub password: String,
     /// Whether the user may not log in.
     pub is_locked: bool,
+    /// Moves on when the user's sessions are to end.
+    pub session_epoch: i64,
+}
+
+impl User {
+    /// Stores `password`, which is the user's, in the strong form.
+    ///
+    /// # Errors
+    /// `Internal` where the host has no randomness or the database fails.
+    pub fn upgrade(&self, db: &Connection, password: &[u8], iterations: u32) -> Result<(), Error> {
+        let strong = password::encode(password, iterations)?;
+        // The trigger on a change of the password puts back the 1 that is taken off
+        // here: the password stays the same, and so do the user's sessions. Where
+        // somebody changed it in the meantime, nothing happens.
+        db.execute(
+            "UPDATE users SET password = ?3, session_epoch = session_epoch - 1
+             WHERE id = ?1 AND password = ?2",
+            &[Value::Integer(self.id), Value::Text(self.password.clone()), Value::Text(strong)],
+        )
+        .context("store the password better")?;
+        Ok(())
+    }
 }
 
 /// Opens the database.
@@ -24,35 +46,16 @@ pub fn open_database() -> Result<Connection, Error> {
     Ok(Connection::open_default().context("open the database")?)
 }
 
-/// The user called `username`, to the letter; `None` where there is none.
+/// Refuses a caller who is locked or gone, or whose sessions were ended.
 ///
 /// # Errors
-/// `Internal` where the database fails.
-pub fn find(db: &Connection, username: String) -> Result<Option<User>, Error> {
-    let found = db
+/// `AuthRequired` for such a caller; `Internal` where the database fails.
+pub fn require_active(db: &Connection, caller: &Caller) -> Result<(), Error> {
+    let active = db
         .execute(
-            "SELECT id, password, is_locked FROM users WHERE username = ?1",
-            &[Value::Text(username)],
+            "SELECT 1 FROM users WHERE id = ?1 AND session_epoch = ?2 AND is_locked = 0",
+            &[Value::Integer(caller.user_id), Value::Integer(caller.session_epoch)],
         )
-        .context("find the user")?;
-    let Some(row) = found.rows.into_iter().next() else {
-        return Ok(None);
-    };
-    match <[Value; 3]>::try_from(row.values) {
-        Ok([Value::Integer(id), Value::Text(password), Value::Integer(is_locked)]) => {
-            Ok(Some(User { id, password, is_locked: is_locked != 0 }))
-        }
-        _ => Err(anyhow!("find the user: unexpected row").into()),
-    }
-}
-
-/// Refuses a user who is locked or gone.
-///
-/// # Errors
-/// `AuthRequired` for such a user; `Internal` where the database fails.
-pub fn require_active(user_id: i64) -> Result<(), Error> {
-    let active = open_database()?
-        .execute("SELECT 1 FROM users WHERE id = ?1 AND is_locked = 0", &[Value::Integer(user_id)])
         .context("check the user")?;
     if active.rows.is_empty() {
         return Err(Error::AuthRequired);

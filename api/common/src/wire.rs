@@ -109,19 +109,25 @@ fn read_body(
     Ok(body)
 }
 
-/// Sends a reply: `body` is its JSON.
+/// Sends a reply: `body` is its JSON, `extra` a header field that not all have.
 ///
 /// The body is written before the response is set, so that head and body leave
 /// in one TCP segment: sent apart, they meet Nagle's algorithm and the client's
 /// delayed ACK, and every reply on a kept-alive connection waits for up to 40 ms.
-pub(crate) fn respond(response_out: ResponseOutparam, status: StatusCode, body: &[u8]) {
+pub(crate) fn respond(
+    response_out: ResponseOutparam,
+    status: StatusCode,
+    extra: Option<(header::HeaderName, String)>,
+    body: &[u8],
+) {
     let mut fields = vec![
         field(header::CONTENT_TYPE, b"application/json"),
         field(header::CONTENT_LENGTH, body.len().to_string().as_bytes()),
         field(header::CACHE_CONTROL, b"no-store"),
+        field(header::X_CONTENT_TYPE_OPTIONS, b"nosniff"),
     ];
-    if status == StatusCode::METHOD_NOT_ALLOWED {
-        fields.push(field(header::ALLOW, b"POST"));
+    if let Some((name, value)) = extra {
+        fields.push(field(name, value.as_bytes()));
     }
     // The fields are well-formed and the status is in range, so neither is
     // refused; a host that did refuse gets an empty response to send.

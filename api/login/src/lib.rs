@@ -1,6 +1,9 @@
 //! `POST /api/login`: a user name and a password for a session key.
 
-use luoyun_common::{Error, Params, Reply, password, serve, session, user};
+use luoyun_common::attempt::Attempt;
+use luoyun_common::client::Client;
+use luoyun_common::password::{self, Verdict};
+use luoyun_common::{Error, Params, Reply, serve, session, settings, user};
 use serde::Serialize;
 use spin_sdk::http::{IncomingRequest, ResponseOutparam};
 use spin_sdk::http_component;
@@ -10,7 +13,7 @@ struct Login {
     session_key: String,
 }
 
-fn login(params: &Params) -> Result<Reply<Login>, Error> {
+fn login(params: &Params, client: &Client) -> Result<Reply<Login>, Error> {
     let username = params
         .text("username")
         .ok_or(Error::InvalidParameter { name: "username", takes: "the name of a user" })?;
@@ -19,21 +22,33 @@ fn login(params: &Params) -> Result<Reply<Login>, Error> {
         .ok_or(Error::InvalidParameter { name: "password", takes: "the user's password" })?;
 
     let db = user::open_database()?;
-    let user = user::find(&db, username)?;
-    let stored = user.as_ref().map(|user| user.password.as_str());
-    if !password::verify(stored, &password) {
-        return Err(Error::AuthFailed);
-    }
-    let user = user.ok_or(Error::AuthFailed)?;
+    let mut attempt = Attempt::begin(&db, username, &client.address()?)?;
+    let iterations = settings::password_iterations()?;
+    let stored = attempt.user.as_ref().map(|user| user.password.as_str());
+    let verdict = password::verify(stored, &password, iterations);
+    let user = match attempt.user.take() {
+        Some(user) if verdict != Verdict::Wrong => user,
+        _ => return Err(attempt.refuse()),
+    };
     if user.is_locked {
         return Err(Error::UserLocked);
     }
 
-    let session_key = session::issue(&db, user.id)?;
+    let is_weak = verdict == Verdict::RightButWeak;
+    if is_weak {
+        user.upgrade(&db, &password, iterations)?;
+    }
+    let was_counted = attempt.forgive()?;
+    let (session_key, store) = session::issue(&db, &user)?;
+    // One kind of housekeeping a login, so that none takes long.
+    if !is_weak && !was_counted {
+        attempt.expired.sweep(&db, &store)?;
+    }
     Ok(Reply::new("Welcome to LYC.", Login { session_key }))
 }
 
 #[http_component]
 fn handle(request: IncomingRequest, response_out: ResponseOutparam) {
-    serve(request, response_out, login);
+    let client = Client::of(&request);
+    serve(request, response_out, |params| login(params, &client));
 }

@@ -8,6 +8,10 @@ use crate::Server;
 /// session key in a reply.
 pub const KEY: &str = "$KEY";
 
+/// In a request, stands for a word that no other run has: wrong passwords for a name
+/// are counted, on a server that is given for all the runs.
+pub const UNIQUE: &str = "$UNIQUE";
+
 /// One row: what is sent, and what has to come back.
 pub struct Case {
     name: &'static str,
@@ -70,7 +74,7 @@ pub fn run(server: &Server, cases: &[Case]) {
 fn failure(server: &Server, case: &Case, key: &str) -> Option<String> {
     let path = case.path.replace(KEY, key);
     let body = match str::from_utf8(&case.body) {
-        Ok(text) => text.replace(KEY, key).into_bytes(),
+        Ok(text) => text.replace(KEY, key).replace(UNIQUE, &key[..12]).into_bytes(),
         Err(_) => case.body.clone(),
     };
     let response = server.connect().request(case.method, &path, &case.fields, &body);
@@ -79,7 +83,11 @@ fn failure(server: &Server, case: &Case, key: &str) -> Option<String> {
     if response.status != case.status {
         wrong.push(format!("status {}, not {}", response.status, case.status));
     }
-    for (name, value) in [("content-type", "application/json"), ("cache-control", "no-store")] {
+    for (name, value) in [
+        ("content-type", "application/json"),
+        ("cache-control", "no-store"),
+        ("x-content-type-options", "nosniff"),
+    ] {
         if response.header(name) != Some(value) {
             wrong.push(format!("{name} {:?}, not {value}", response.header(name)));
         }

@@ -13,4 +13,4 @@ pub mod client;
 pub mod server;
 
 pub use client::{Client, Response};
-pub use server::Server;
+pub use server::{Server, Setup};

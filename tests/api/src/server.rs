@@ -1,13 +1,15 @@
 //! The server under test.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, ToSocketAddrs};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::time::{Duration, Instant};
-use std::{env, fs, thread};
+use std::{env, thread};
 
 use devhost::{DevHost, Options};
-use tempfile::{NamedTempFile, TempDir};
+use tempfile::TempDir;
 
 use crate::Client;
 
@@ -21,7 +23,17 @@ pub struct Server {
 enum Running {
     Given,
     DevHost(Box<DevHost>),
-    Spin(Child),
+    Process(Child),
+}
+
+/// What a server of our own has beside the migrations and the demo data.
+#[derive(Clone, Copy, Default)]
+pub struct Setup<'a> {
+    /// SQL statements to run first.
+    pub sql: &'a str,
+    /// Values for the variables; `password_iterations` is 1 where none is given, as
+    /// nothing is protected here.
+    pub variables: &'a [(&'a str, &'a str)],
 }
 
 /// The root of the project.
@@ -30,19 +42,46 @@ pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// The migrations, in their order, and the demo data, as `--sqlite` takes them.
-///
-/// # Panics
-/// Where the folder cannot be read.
-#[must_use]
-pub fn demo_sql() -> Vec<String> {
-    let mut files: Vec<_> = fs::read_dir(root().join("migrations"))
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
-    // 0001_….sql, 0002_….sql, … sort before demo.sql.
-    files.sort();
-    files.iter().map(|file| format!("@{}", file.display())).collect()
+impl Setup<'_> {
+    /// How devhost runs the API on the state folder `state`, on a free port.
+    fn options(&self, state: &Path) -> Options {
+        let mut files: Vec<_> = fs::read_dir(root().join("migrations"))
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .collect();
+        // 0001_….sql, 0002_….sql, … sort before demo.sql.
+        files.sort();
+        let sql = state.join("setup.sql");
+        fs::write(&sql, self.sql).unwrap();
+        files.push(sql);
+
+        let mut variable = vec![("password_iterations".to_owned(), "1".to_owned())];
+        for (name, value) in self.variables {
+            variable.retain(|(known, _)| known != name);
+            variable.push(((*name).to_owned(), (*value).to_owned()));
+        }
+        Options {
+            sqlite: files.iter().map(|file| format!("@{}", file.display())).collect(),
+            variable,
+            state_dir: Some(state.to_owned()),
+            quiet: true,
+            ..Options::for_test(root().join("spin.toml"))
+        }
+    }
+}
+
+/// What runs a server of our own: the command of `spin up`, or devhost's.
+fn host() -> Vec<String> {
+    match env::var("HOST").as_deref() {
+        Err(_) | Ok("devhost") => {
+            let test = env::current_exe().unwrap();
+            let devhost = test.ancestors().nth(2).unwrap().join("devhost");
+            assert!(devhost.exists(), "devhost is not built: cargo build -p devhost -p api-tests");
+            vec![devhost.display().to_string()]
+        }
+        Ok("spin") => vec!["spin".to_owned(), "up".to_owned()],
+        Ok(other) => panic!("HOST is {other}: it takes spin or devhost"),
+    }
 }
 
 impl Server {
@@ -54,73 +93,82 @@ impl Server {
     pub fn demo() -> Self {
         match env::var("BASE_URL") {
             Ok(url) => Self::given(&url),
-            Err(_) => Self::with_sql(""),
+            Err(_) => Self::start(Setup::default()),
         }
     }
 
-    /// A server of our own, with the demo data and what the statements of `sql`
-    /// add to it.
+    /// A server of our own: devhost within this process, or Spin.
     ///
     /// # Panics
     /// Where it cannot be started.
     #[must_use]
-    pub fn with_sql(sql: &str) -> Self {
-        let file = NamedTempFile::new().unwrap();
-        fs::write(&file, sql).unwrap();
-        let mut sqlite = demo_sql();
-        sqlite.push(format!("@{}", file.path().display()));
-        match env::var("HOST").as_deref() {
-            Err(_) | Ok("devhost") => {
-                Self::devhost(Options { sqlite, ..Options::for_test(root().join("spin.toml")) })
-            }
-            Ok("spin") => Self::spin(&sqlite),
-            Ok(other) => panic!("HOST is {other}: it takes spin or devhost"),
+    pub fn start(setup: Setup) -> Self {
+        if env::var("HOST").is_ok_and(|host| host == "spin") {
+            return Self::start_process(setup, TempDir::new().unwrap());
         }
+        let state = TempDir::new().unwrap();
+        let mut server = Self::devhost(setup.options(state.path()));
+        server.state = Some(state);
+        server
     }
 
-    /// A devhost with `options`, but on a state folder of the server's own.
+    /// A devhost with `options`, within this process.
     ///
     /// # Panics
     /// Where it cannot be started.
     #[must_use]
     pub fn devhost(options: Options) -> Self {
-        let state = TempDir::new().unwrap();
-        let host = DevHost::start(Options { state_dir: Some(state.path().to_owned()), ..options });
-        let host = host.unwrap();
-        Self { addr: host.addr(), running: Running::DevHost(Box::new(host)), state: Some(state) }
+        let host = DevHost::start(options).unwrap();
+        Self { addr: host.addr(), running: Running::DevHost(Box::new(host)), state: None }
     }
 
-    fn given(url: &str) -> Self {
-        let authority = url
-            .strip_prefix("http://")
-            .expect("BASE_URL is http://HOST:PORT")
-            .trim_end_matches('/');
-        let addr = authority.to_socket_addrs().unwrap().next().unwrap();
-        Self { addr, running: Running::Given, state: None }
-    }
-
-    fn spin(sqlite: &[String]) -> Self {
+    /// A server of our own in a process of its own, on the state folder `state`,
+    /// where its output goes too.
+    ///
+    /// # Panics
+    /// Where it cannot be started.
+    #[must_use]
+    pub fn start_process(setup: Setup, state: TempDir) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let addr = listener.local_addr().unwrap();
         drop(listener);
 
-        let state = TempDir::new().unwrap();
-        let mut command = Command::new("spin");
-        command.arg("up").arg("--from").arg(root().join("spin.toml"));
+        let options = setup.options(state.path());
+        let host = host();
+        let mut command = Command::new(&host[0]);
+        command.args(&host[1..]);
+        command.arg("--from").arg(options.from);
         command.arg("--listen").arg(addr.to_string());
         command.arg("--state-dir").arg(state.path());
-        for sql in sqlite {
+        for sql in options.sqlite {
             command.arg("--sqlite").arg(sql);
         }
-        command.stdout(Stdio::null()).stderr(Stdio::null());
-        let mut child = command.spawn().expect("spin is on PATH");
+        for (name, value) in options.variable {
+            command.arg("--variable").arg(format!("{name}={value}"));
+        }
+        let output = File::options()
+            .create(true)
+            .append(true)
+            .open(state.path().join("output.log"))
+            .unwrap();
+        command.stdout(output.try_clone().unwrap()).stderr(output);
+        // A group of its own: `spin up` serves from a child.
+        let mut child = command.process_group(0).spawn().expect("the host's command");
+
         let deadline = Instant::now() + Duration::from_mins(1);
-        while TcpStream::connect(addr).is_err() {
-            assert!(child.try_wait().unwrap().is_none(), "spin up ended");
-            assert!(Instant::now() < deadline, "spin up does not serve");
+        while Client::try_connect(addr).is_none() {
+            assert!(child.try_wait().unwrap().is_none(), "the host ended: {}", output_of(&state));
+            assert!(Instant::now() < deadline, "the host does not serve: {}", output_of(&state));
             thread::sleep(Duration::from_millis(20));
         }
-        Self { addr, running: Running::Spin(child), state: Some(state) }
+        Self { addr, running: Running::Process(child), state: Some(state) }
+    }
+
+    fn given(url: &str) -> Self {
+        let authority = url.strip_prefix("http://").expect("BASE_URL is http://HOST:PORT");
+        let authority = authority.trim_end_matches('/');
+        let addr = authority.to_socket_addrs().unwrap().next().unwrap();
+        Self { addr, running: Running::Given, state: None }
     }
 
     /// A new connection.
@@ -129,40 +177,50 @@ impl Server {
         Client::connect(self.addr)
     }
 
-    /// Its address: `http://HOST:PORT`.
+    /// Its address.
+    #[must_use]
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Its address as a URL.
     #[must_use]
     pub fn base_url(&self) -> String {
         format!("http://{}", self.addr)
     }
 
-    /// The server's own database.
+    /// The folder of a server of our own.
+    ///
+    /// # Panics
+    /// Where the server is not ours.
+    #[must_use]
+    pub fn state(&self) -> &Path {
+        self.state.as_ref().expect("a server of our own").path()
+    }
+
+    /// The database of a server of our own.
     ///
     /// # Panics
     /// Where the server is not ours.
     #[must_use]
     pub fn database(&self) -> rusqlite::Connection {
-        self.open("sqlite_db.db")
+        rusqlite::Connection::open(self.state().join("sqlite_db.db")).unwrap()
     }
 
-    /// The file of the server's own key-value store: `spin_key_value(store, key,
-    /// value)`.
+    /// The file behind the key-value store of a server of our own:
+    /// `spin_key_value(store, key, value)`.
     ///
     /// # Panics
     /// Where the server is not ours.
     #[must_use]
     pub fn key_value(&self) -> rusqlite::Connection {
-        self.open("sqlite_key_value.db")
-    }
-
-    fn open(&self, file: &str) -> rusqlite::Connection {
-        let state = self.state.as_ref().expect("a server of our own");
-        rusqlite::Connection::open(state.path().join(file)).unwrap()
+        rusqlite::Connection::open(self.state().join("sqlite_key_value.db")).unwrap()
     }
 
     /// What the next request cost; see [`DevHost::measured`].
     ///
     /// # Panics
-    /// Where it is no devhost, or nothing was requested.
+    /// Where it is no devhost within this process, or nothing was requested.
     #[must_use]
     pub fn measured(&self) -> devhost::Measured {
         match &self.running {
@@ -182,14 +240,32 @@ impl Server {
         let reply = self.connect().post("/api/login", &form).json();
         reply["session_key"].as_str().expect("a session key").to_owned()
     }
+
+    /// Ends the server's process without a warning, and returns its state folder.
+    ///
+    /// # Panics
+    /// Where it is no process of its own.
+    #[must_use]
+    pub fn kill(mut self) -> TempDir {
+        self.signal("-KILL");
+        self.state.take().expect("a server of our own")
+    }
+
+    fn signal(&mut self, signal: &str) {
+        if let Running::Process(mut child) = std::mem::replace(&mut self.running, Running::Given) {
+            let group = format!("-{}", child.id());
+            let _ = Command::new("kill").args([signal, "--", &group]).status();
+            let _ = child.wait();
+        }
+    }
+}
+
+fn output_of(state: &TempDir) -> String {
+    fs::read_to_string(state.path().join("output.log")).unwrap_or_default()
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        if let Running::Spin(child) = &mut self.running {
-            // `spin up` runs the server as a child, and ends it when told to end.
-            let _ = Command::new("kill").arg(child.id().to_string()).status();
-            let _ = child.wait();
-        }
+        self.signal("-TERM");
     }
 }

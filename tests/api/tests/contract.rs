@@ -4,8 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use api_tests::cases::{self, Case, case};
-use api_tests::server::Server;
-use rusqlite::params;
+use api_tests::{Server, Setup};
 use serde_json::{Value, json};
 
 const LOGIN: &str = "/api/login";
@@ -32,15 +31,11 @@ const FIXTURES: &str = r#"
 "#;
 
 fn server() -> Server {
-    Server::with_sql(FIXTURES)
+    Server::start(Setup { sql: FIXTURES, ..Setup::default() })
 }
 
 fn refusal(error: &str, desc: &str) -> Value {
     json!({"code": 1, "desc": desc, "error": error})
-}
-
-fn auth_required() -> Value {
-    refusal("auth_required", "A valid session_key is required. Log in to get one.")
 }
 
 fn baseinfo(id: i64, name: &str, vdi_type: i64, host: &str, port: Option<i64>) -> Value {
@@ -103,6 +98,12 @@ fn rows() -> Vec<Case> {
             "username=locked&password=x",
             refusal("auth_failed", "The user name or the password is wrong."),
         ),
+        case(
+            "a user name in upper case",
+            LOGIN,
+            "username=LUOYUN&password=luoyun",
+            refusal("auth_failed", "The user name or the password is wrong."),
+        ),
         info("a port and another protocol", 101, baseinfo(101, "full", 2, "fd00::1", Some(65535))),
         info("no node and no name", 102, baseinfo(102, "", 1, "", Some(1))),
         info("a node without an address", 103, baseinfo(103, "no ip", 1, "", None)),
@@ -137,88 +138,6 @@ fn a_user_without_instances_has_an_empty_list() {
         "code": 0, "desc": "List 0 instances", "list": [], "total": 0, "sepa": 10, "p": 1,
     });
     assert_eq!(reply, empty);
-}
-
-/// Every endpoint that takes a session refuses `key`, whatever its parameters.
-fn assert_refused(server: &Server, key: &str) {
-    let mut client = server.connect();
-    for (path, name, value) in [
-        (BASEINFO, "instance_id", "2252"),
-        (BASEINFO, "instance_id", "99999"),
-        (BASEINFO, "instance_id", "not a number"),
-        (LIST, "p", "1"),
-        (LIST, "p", "99999"),
-        (LIST, "p", "not a number"),
-    ] {
-        let reply = client.post(path, &[("session_key", key), (name, value)]).json();
-        assert_eq!(reply, auth_required(), "{path} {name}={value}");
-    }
-}
-
-#[test]
-fn a_session_ends_when_its_user_is_locked() {
-    let server = server();
-    let key = server.log_in("luoyun");
-    server.database().execute("UPDATE users SET is_locked = 1 WHERE id = 1", []).unwrap();
-    assert_refused(&server, &key);
-}
-
-#[test]
-fn a_session_ends_when_its_user_is_gone() {
-    let server = server();
-    let key = server.log_in("luoyun");
-    server.database().execute("DELETE FROM users WHERE id = 1", []).unwrap();
-    assert_refused(&server, &key);
-    let left: i64 =
-        server.database().query_row("SELECT COUNT(*) FROM sessions", [], |row| row.get(0)).unwrap();
-    assert_eq!(left, 0, "the user's sessions went with the user");
-}
-
-/// Replaces the entry of the only session.
-fn replace_entry(server: &Server, entry: &[u8]) {
-    let changed =
-        server.key_value().execute("UPDATE spin_key_value SET value = ?1", params![entry]).unwrap();
-    assert_eq!(changed, 1);
-}
-
-#[test]
-fn a_session_ends_when_it_expires() {
-    let server = server();
-    let key = server.log_in("luoyun");
-    replace_entry(&server, br#"{"user_id":1,"expires_at":1}"#);
-    assert_refused(&server, &key);
-}
-
-#[test]
-fn a_session_lives_as_long_as_its_variable_says() {
-    let server = server();
-    let _ = server.log_in("luoyun");
-    let lifetime: i64 = server
-        .database()
-        .query_row("SELECT expires_at - unixepoch() FROM sessions", [], |row| row.get(0))
-        .unwrap();
-    let thirty_days = 30 * 24 * 60 * 60;
-    assert!((thirty_days - 60..=thirty_days).contains(&lifetime), "{lifetime} seconds");
-}
-
-#[test]
-fn a_login_is_noted_and_no_store_has_its_key() {
-    let server = server();
-    let key = server.log_in("luoyun");
-    let last_login: Option<i64> = server
-        .database()
-        .query_row("SELECT last_login FROM users WHERE id = 1", [], |row| row.get(0))
-        .unwrap();
-    assert!(last_login.is_some());
-    let dump = |db: rusqlite::Connection, sql: &str| -> String {
-        let mut statement = db.prepare(sql).unwrap();
-        let rows = statement.query_map([], |row| row.get::<_, String>(0)).unwrap();
-        rows.map(Result::unwrap).collect()
-    };
-    let rows = dump(server.database(), "SELECT digest FROM sessions");
-    let entries = dump(server.key_value(), "SELECT key || CAST(value AS TEXT) FROM spin_key_value");
-    assert!(entries.contains(&rows), "the entry is under the digest of the row");
-    assert!(!rows.contains(&key) && !entries.contains(&key));
 }
 
 #[test]

@@ -7,15 +7,17 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use api_tests::server::{Server, demo_sql, root};
-use api_tests::{Client, Response};
+use api_tests::server::root;
+use api_tests::{Client, Response, Server, Setup};
 use devhost::Options;
 
+const LOGIN: &str = "/api/login";
+const LUOYUN: [(&str, &str); 2] = [("username", "luoyun"), ("password", "luoyun")];
 const BASEINFO: &str = "/api/instance/baseinfo";
 const LIST: &str = "/api/myun/instance";
 
 fn server() -> Server {
-    Server::devhost(Options { sqlite: demo_sql(), ..Options::for_test(root().join("spin.toml")) })
+    Server::start(Setup::default())
 }
 
 fn components() -> Server {
@@ -46,18 +48,90 @@ fn an_authenticated_read_makes_four_storage_calls() {
     assert_eq!(calls(&server, LIST, &[]), []);
 }
 
+/// How often a SQLite file was written to: the change counter in its header (SQLite,
+/// "Database File Format", 1.3.7).
+fn writes(server: &Server, file: &str) -> u32 {
+    let header = fs::read(server.state().join(file)).unwrap();
+    u32::from_be_bytes(header[24..28].try_into().unwrap())
+}
+
 #[test]
-fn a_login_opens_each_store_once() {
+fn a_login_makes_five_storage_calls_and_one_write_in_each_store() {
     let server = server();
-    let login = calls(&server, "/api/login", &[("username", "luoyun"), ("password", "luoyun")]);
+    let _upgraded = server.log_in("luoyun");
+    let _login = server.measured();
+
+    let files = ["sqlite_db.db", "sqlite_key_value.db"];
+    let before = files.map(|file| writes(&server, file));
+    let login = calls(&server, LOGIN, &LUOYUN);
     let expected = [
         ("connection.execute", 2),
         ("connection.open", 1),
         ("store.open", 1),
         ("store.set", 1),
-        ("variables.get", 1),
+        ("variables.get", 3),
     ];
     assert_eq!(login, expected);
+    assert_eq!(files.map(|file| writes(&server, file)), before.map(|count| count + 1));
+}
+
+#[test]
+fn no_login_makes_more_than_ten_storage_calls() {
+    let server = server();
+    let storage = || {
+        let calls = calls(&server, LOGIN, &LUOYUN);
+        let storage = calls.iter().filter(|(name, _)| *name != "variables.get");
+        storage.map(|(_, count)| count).sum::<u32>()
+    };
+    let _upgrade = storage();
+    for _ in 0..20 {
+        let _ = storage();
+    }
+    server.database().execute("UPDATE sessions SET expires_at = 1", []).unwrap();
+    assert_eq!(storage(), 10, "with four sessions to sweep");
+
+    // And a password to store better, and a wrong one to forget.
+    let weak = "UPDATE users SET password = '5ce229cfdbc7804f86696e7240ba64f86e67d821'";
+    server.database().execute(weak, []).unwrap();
+    let _wrong = calls(&server, LOGIN, &[("username", "luoyun"), ("password", "x")]);
+    assert_eq!(storage(), 7);
+    assert_eq!(storage(), 10, "the sweep goes on at the next login");
+}
+
+#[test]
+fn an_unknown_user_costs_what_a_wrong_password_costs() {
+    let sql = "INSERT INTO users (username, password) VALUES
+        ('sha1', '5baa61e4c9b93f3f0682250b6cf8331b7ee68fd8'),
+        ('pbkdf2', 'pbkdf2_sha1$1000$salt$DGDID5YfDnHzqbUkr2ASBi/gN6Y='),
+        ('weaker', 'pbkdf2_sha1$500$salt$DGDID5YfDnHzqbUkr2ASBi/gN6Y='),
+        ('broken', 'x');";
+    let variables = &[("password_iterations", "1000")];
+    let server = Server::start(Setup { sql, variables });
+    let fuel = |username: &str| {
+        let form = [("username", username), ("password", "wrong")];
+        let reply = server.connect().post(LOGIN, &form).json();
+        assert_eq!(reply["error"], "auth_failed");
+        let fuel = server.measured().fuel;
+        println!("{username}: {fuel} units of fuel");
+        u32::try_from(fuel).unwrap()
+    };
+    let unknown = f64::from(fuel("nobody"));
+    for username in ["sha1", "pbkdf2", "weaker", "broken"] {
+        let ratio = f64::from(fuel(username)) / unknown;
+        assert!((ratio - 1.0).abs() <= 0.02, "{username}: {ratio:.4}");
+    }
+}
+
+#[test]
+fn a_throttled_try_derives_nothing() {
+    let variables = &[("password_iterations", "10000")];
+    let server = Server::start(Setup { variables, ..Setup::default() });
+    let fuel = || {
+        let _ = server.connect().post(LOGIN, &[("username", "nobody"), ("password", "x")]);
+        server.measured().fuel
+    };
+    let tries: Vec<u64> = (0..6).map(|_| fuel()).collect();
+    assert!(tries[5] * 20 < tries[4], "{tries:?}");
 }
 
 #[test]
@@ -76,7 +150,7 @@ fn a_store_that_the_manifest_does_not_grant_is_denied() {
 
 #[test]
 fn no_module_is_larger_than_300_kilobytes() {
-    for module in ["login", "instance_baseinfo", "myun_instance"] {
+    for module in ["login", "logout", "instance_baseinfo", "myun_instance"] {
         let path = root().join(format!("target/wasm32-wasip1/release/{module}.wasm"));
         let size = fs::metadata(path).unwrap().len();
         println!("{module}: {size} bytes");
@@ -115,24 +189,41 @@ fn median(mut times: Vec<Duration>) -> Duration {
     times[times.len() / 2]
 }
 
+/// The median of what each of two requests takes, sent in turn.
+fn medians(
+    one: (&Server, &str, &[(&str, &str)]),
+    other: (&Server, &str, &[(&str, &str)]),
+) -> [Duration; 2] {
+    let mut times = [Vec::new(), Vec::new()];
+    let mut clients = [one.0.connect(), other.0.connect()];
+    for _ in 0..400 {
+        for (side, (_, path, form)) in [one, other].into_iter().enumerate() {
+            let (response, time) = timed(&mut clients[side], path, form);
+            assert_eq!(response.json()["code"], 0);
+            times[side].push(time);
+        }
+    }
+    times.map(median)
+}
+
 #[test]
 fn baseinfo_takes_at_most_four_times_as_long_as_a_component_that_does_nothing() {
     let (server, components) = (server(), components());
     let key = server.log_in("luoyun");
     let form = [("session_key", key.as_str()), ("instance_id", "2252")];
-    let (mut baseinfo, mut empty) = (server.connect(), components.connect());
-
-    let (mut baseinfo_times, mut empty_times) = (Vec::new(), Vec::new());
-    for _ in 0..400 {
-        let (response, time) = timed(&mut baseinfo, BASEINFO, &form);
-        assert_eq!(response.json()["code"], 0);
-        baseinfo_times.push(time);
-        let (response, time) = timed(&mut empty, "/empty", &form);
-        assert_eq!(response.json()["code"], 0);
-        empty_times.push(time);
-    }
-    let (baseinfo, empty) = (median(baseinfo_times), median(empty_times));
+    let [baseinfo, empty] = medians((&server, BASEINFO, &form), (&components, "/empty", &form));
     let ratio = baseinfo.as_secs_f64() / empty.as_secs_f64();
     println!("baseinfo {baseinfo:?}, empty {empty:?}, ratio {ratio:.2}");
     assert!(ratio <= 4.0, "{ratio:.2} times");
+}
+
+#[test]
+fn a_login_takes_at_most_six_times_as_long_as_baseinfo() {
+    let server = server();
+    let key = server.log_in("luoyun");
+    let form = [("session_key", key.as_str()), ("instance_id", "2252")];
+    let [login, baseinfo] = medians((&server, LOGIN, &LUOYUN), (&server, BASEINFO, &form));
+    let ratio = login.as_secs_f64() / baseinfo.as_secs_f64();
+    println!("login {login:?}, baseinfo {baseinfo:?}, ratio {ratio:.2}");
+    assert!(ratio <= 6.0, "{ratio:.2} times");
 }

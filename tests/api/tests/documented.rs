@@ -6,13 +6,15 @@
 
 use std::process::Command;
 
+use api_tests::Server;
 use api_tests::cases::{self, Case, KEY, case};
-use api_tests::server::{Server, root};
+use api_tests::server::root;
 use serde_json::{Value, json};
 
 const LOGIN: &str = "/api/login";
 const BASEINFO: &str = "/api/instance/baseinfo";
 const LIST: &str = "/api/myun/instance";
+const LOGOUT: &str = "/api/logout";
 
 fn refusal(error: &str, desc: &str) -> Value {
     json!({"code": 1, "desc": desc, "error": error})
@@ -93,9 +95,9 @@ fn rows() -> Vec<Case> {
         case("list of two", LIST, "session_key=$KEY&sepa=2&p=1", list(0, 2, 2, 1)),
         case("list of two, second page", LIST, "session_key=$KEY&sepa=2&p=2", list(2, 3, 2, 2)),
         case("list, past the end", LIST, "session_key=$KEY&sepa=2&p=3", list(0, 0, 2, 3)),
-        // Login.
+        // Login. Five wrong passwords for luoyun in a row would be throttled.
         case("wrong password", LOGIN, "username=luoyun&password=x", auth_failed()),
-        case("unknown user", LOGIN, "username=nobody&password=luoyun", auth_failed()),
+        case("unknown user", LOGIN, "username=nobody$UNIQUE&password=luoyun", auth_failed()),
         case("empty password", LOGIN, "username=luoyun&password=", auth_failed()),
         case(
             "password with a space after it",
@@ -103,7 +105,6 @@ fn rows() -> Vec<Case> {
             "username=luoyun&password=luoyun+",
             auth_failed(),
         ),
-        case("user name in upper case", LOGIN, "username=LUOYUN&password=luoyun", auth_failed()),
         case(
             "space around the user name",
             LOGIN,
@@ -129,8 +130,13 @@ fn rows() -> Vec<Case> {
             invalid("password must be the user's password."),
         ),
         case("nothing at all", LOGIN, "", invalid("username must be the name of a user.")),
-        case("SQL in the user name", LOGIN, "username='+OR+1=1--&password=x", auth_failed()),
-        case("a user name that is no UTF-8", LOGIN, "username=%ff&password=x", auth_failed()),
+        case("SQL in the user name", LOGIN, "username='+OR+1=1--$UNIQUE&password=x", auth_failed()),
+        case(
+            "a user name that is no UTF-8",
+            LOGIN,
+            "username=%ff$UNIQUE&password=x",
+            auth_failed(),
+        ),
         case("a password that is no UTF-8", LOGIN, "username=luoyun&password=%ff", auth_failed()),
         // Where parameters come from, and which counts.
         case("login by query string", "/api/login?username=luoyun&password=luoyun", "", welcome()),
@@ -166,6 +172,8 @@ fn rows() -> Vec<Case> {
         case("no key's shape", LIST, "session_key=x", auth_required()),
         case("space around the key", LIST, "session_key=+$KEY%0D%0A", list(0, 3, 10, 1)),
         case("the session before the parameters", BASEINFO, "instance_id=x", auth_required()),
+        case("logout without a key", LOGOUT, "", auth_required()),
+        case("logout with an unknown key", LOGOUT, "session_key=x", auth_required()),
         // Numbers.
         case("no id", BASEINFO, "session_key=$KEY", invalid(ID)),
         case("an empty id", BASEINFO, "session_key=$KEY&instance_id=", invalid(ID)),
@@ -216,6 +224,7 @@ fn rows() -> Vec<Case> {
         ),
         // Method, content type, size.
         case("GET", LOGIN, "", not_post()).method("GET").status(405),
+        case("GET logout", LOGOUT, "", not_post()).method("GET").status(405),
         case("HEAD", LIST, "", not_post()).method("HEAD").status(405),
         case("PUT", BASEINFO, right, not_post()).method("PUT").status(405),
         case("OPTIONS", LOGIN, "", not_post()).method("OPTIONS").status(405),
@@ -265,6 +274,18 @@ fn two_logins_give_two_keys_and_both_work() {
     for key in [first, second] {
         let reply = server.connect().post(LIST, &[("session_key", &key)]).json();
         assert_eq!(reply["code"], 0);
+    }
+}
+
+#[test]
+fn logging_out_ends_the_session() {
+    let server = Server::demo();
+    let key = server.log_in("luoyun");
+    let form = [("session_key", key.as_str())];
+    let bye = json!({"code": 0, "desc": "Bye."});
+    assert_eq!(server.connect().post(LOGOUT, &form).json(), bye);
+    for path in [LOGOUT, LIST, BASEINFO] {
+        assert_eq!(server.connect().post(path, &form).json(), auth_required(), "{path}");
     }
 }
 

@@ -91,7 +91,7 @@ pub struct Measured {
     /// The fuel that the guest burnt: about one unit an instruction.
     pub fuel: u64,
     /// Calls of the host's stores, by name: `store.open`, `store.get`,
-    /// `store.set`, `connection.open`, `connection.execute`, `variables.get`.
+    /// `store.set`, `store.delete`, `connection.open`, `connection.execute`, `variables.get`.
     pub calls: BTreeMap<&'static str, u32>,
 }
 

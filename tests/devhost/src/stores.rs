@@ -80,6 +80,14 @@ impl Stores {
         })
     }
 
+    fn delete(&self, key: &str) -> rusqlite::Result<()> {
+        self.key_value(|db| {
+            db.prepare_cached("DELETE FROM spin_key_value WHERE store = ?1 AND key = ?2")?
+                .execute(params![DEFAULT, key])
+                .map(drop)
+        })
+    }
+
     fn key_value<T>(
         &self,
         work: impl FnOnce(&rusqlite::Connection) -> rusqlite::Result<T>,
@@ -234,6 +242,14 @@ fn add_key_value(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
             let stores = counted(guest.data_mut(), "store.set", &store)?;
             let done = block_in_place(|| stores.set(&key, &value));
             Ok((done.map_err(|cause| KeyValueError::Other(cause.to_string())),))
+        },
+    )?;
+    key_value.func_wrap(
+        "[method]store.delete",
+        |mut guest, (store, key): (Resource<Store>, String)| {
+            let stores = counted(guest.data_mut(), "store.delete", &store)?;
+            let done = block_in_place(|| stores.delete(&key));
+            Ok((done.map_err(KeyValueError::other),))
         },
     )
 }

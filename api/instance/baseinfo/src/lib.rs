@@ -16,7 +16,7 @@ struct BaseInfo {
 fn baseinfo(params: &Params) -> Result<Reply<BaseInfo>, Error> {
     let caller = session::authenticate(params)?;
     let instance_id = caller.require(instance::id_from_params(params))?;
-    let desktop = instance::find(caller, instance_id)?;
+    let desktop = instance::find(&caller, instance_id)?;
     Ok(Reply::new(
         format!("Information about {}", desktop.name),
         BaseInfo {

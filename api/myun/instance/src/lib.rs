@@ -8,7 +8,7 @@ use spin_sdk::http_component;
 fn list(params: &Params) -> Result<Reply<List>, Error> {
     let caller = session::authenticate(params)?;
     let page = caller.require(Page::from_params(params))?;
-    let list = instance::list(caller, page)?;
+    let list = instance::list(&caller, page)?;
     Ok(Reply::new(format!("List {} instances", list.list.len()), list))
 }
 
