@@ -18,8 +18,10 @@ up: build ## serve the API; LISTEN=127.0.0.1:3000 STATE_DIR=.spin DEMO=1
 build: wasm-target ## build the components
 	cargo build --release $(WASM) $(COMPONENTS)
 
-test: lint unit api ## everything there is to check
+test: lint unit api ## everything that needs no more than Rust and python3
 	@if command -v spin >/dev/null; then $(MAKE) --no-print-directory api-on-spin; fi
+
+test-all: test test-openapi ## that, and what needs packages from PyPI
 
 unit: ## the unit tests
 	cargo test --locked -p luoyun-common
@@ -28,7 +30,17 @@ api: test-components python ## the tests over HTTP, on devhost; with BASE_URL, o
 	cargo test $(NATIVE) $(if $(BASE_URL),--test documented -- --test-threads 1)
 
 api-on-spin: test-components python ## the tests over HTTP, on Spin
-	HOST=spin cargo test --locked -p devhost -p api-tests --test documented --test contract --test sessions --test passwords
+	HOST=spin cargo test --locked -p devhost -p api-tests \
+		--test documented --test contract --test framing --test sessions --test passwords \
+		--test faults --test openapi
+
+test-openapi: build python ## devhost against api/openapi.yaml, with schemathesis
+	@scripts/need.sh python3-venv python3 -c 'import ensurepip'
+	cargo build $(NATIVE)
+	@tests/openapi/run.sh
+
+fuzz: build ## 50,000 mutated requests
+	FUZZ_REQUESTS=50000 cargo test $(NATIVE) --test fuzz -- --nocapture
 
 smoke: ## check a running server with curl; BASE_URL=http://127.0.0.1:3000
 	@tests/smoke.sh
@@ -49,6 +61,6 @@ test-components: build
 	cargo build --release $(WASM) -p empty
 
 python:
-	@scripts/need.sh python3 python3-minimal
+	@scripts/need.sh python3-minimal python3 -c ''
 
-.PHONY: help up build test unit api api-on-spin smoke lint clean wasm-target test-components python
+.PHONY: help up build test test-all unit api api-on-spin test-openapi fuzz smoke lint clean wasm-target test-components python

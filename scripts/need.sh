@@ -1,12 +1,14 @@
 #!/bin/sh
-# need.sh COMMAND PACKAGE: makes sure that this machine has a command, by the Debian
-# package that has it.
+# need.sh PACKAGE COMMAND...: makes sure that a command succeeds on this machine, by
+# the Debian package that it needs.
 set -eu
-command -v "$1" >/dev/null && exit 0
+package=$1
+shift
+"$@" 2>/dev/null && exit 0
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-    echo "installing the package $2, for $1"
-    apt-get -qq update && apt-get -qq install -y --no-install-recommends "$2" >/dev/null
-    exit
+    echo "installing the package $package"
+    apt-get -qq update && apt-get -qq install -y --no-install-recommends "$package" >/dev/null
+    exec "$@"
 fi
-echo "The tests need $1. On Debian and Ubuntu: sudo apt-get install $2" >&2
+echo "This machine lacks what the tests need. On Debian and Ubuntu: sudo apt-get install $package" >&2
 exit 1

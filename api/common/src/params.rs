@@ -173,4 +173,94 @@ mod tests {
             assert_eq!(number(refused), Err("n must be a number.".into()), "{refused}");
         }
     }
+
+    mod properties {
+        use proptest::prelude::*;
+
+        use super::*;
+
+        /// `bytes`, each as `%XX`, as itself where that is allowed, or a space as `+`:
+        /// one of the ways to encode them, by `ways`.
+        fn encode(bytes: &[u8], ways: &[bool]) -> String {
+            let encode = |(at, &byte): (usize, &u8)| match byte {
+                b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' if ways[at % ways.len()] => {
+                    char::from(byte).to_string()
+                }
+                b' ' if ways[at % ways.len()] => "+".to_owned(),
+                _ => format!("%{byte:02X}"),
+            };
+            bytes.iter().enumerate().map(encode).collect()
+        }
+
+        fn join(pairs: &[(String, Vec<u8>)], ways: &[bool]) -> String {
+            let pair = |(name, value): &(String, Vec<u8>)| {
+                format!("{}={}", encode(name.as_bytes(), ways), encode(value, ways))
+            };
+            pairs.iter().map(pair).collect::<Vec<_>>().join("&")
+        }
+
+        fn pairs() -> impl Strategy<Value = Vec<(String, Vec<u8>)>> {
+            prop::collection::vec(("[abc]{0,2}", prop::collection::vec(any::<u8>(), 0..8)), 0..6)
+        }
+
+        proptest! {
+            /// The rule of the contract, said with lists: the pairs of the query string,
+            /// then those of the body; the last one of a name counts.
+            #[test]
+            fn the_last_pair_of_query_then_body_counts(
+                query in pairs(),
+                body in pairs(),
+                ways in prop::collection::vec(any::<bool>(), 1..9),
+                name in "[abc]{1,2}",
+            ) {
+                let (encoded_query, encoded_body) = (join(&query, &ways), join(&body, &ways));
+                let params = Params::new(encoded_query.as_bytes(), encoded_body.as_bytes());
+                let all = [query, body].concat();
+                let expected = all.iter().rfind(|(known, _)| *known == name);
+                prop_assert_eq!(params.bytes(&name), expected.map(|(_, value)| value.clone()));
+
+                let text = expected.map(|(_, value)| String::from_utf8_lossy(value).into_owned());
+                let edge = |c: char| c.is_whitespace() || c.is_control();
+                let text = text.map(|text| text.trim_matches(edge).to_owned());
+                prop_assert_eq!(params.text(&name), text.filter(|text| !text.is_empty()));
+            }
+
+            #[test]
+            fn any_bytes_are_read_without_a_panic(
+                query in prop::collection::vec(any::<u8>(), 0..64),
+                body in prop::collection::vec(any::<u8>(), 0..64),
+            ) {
+                let params = Params::new(&query, &body);
+                for name in ["", "a", "%", "&", "="] {
+                    let _ = (params.text(name), params.bytes(name));
+                }
+                let _ = params.number("a", "a number", 1..=i64::MAX);
+            }
+
+            /// The rule for numbers, said with the characters of the text: trimmed, an
+            /// optional plus, ASCII digits, and the value summed up by hand.
+            #[test]
+            fn a_number_is_its_ascii_digits(
+                text in r"[ \t\n\x00]{0,2}[+-]{0,2}[0-9\u{ff17}a.]{0,22}[ \x7f]{0,2}",
+            ) {
+                let trimmed: Vec<char> = text
+                    .trim_matches(|c: char| c <= ' ' || c == '\u{7f}')
+                    .chars()
+                    .collect();
+                let digits = trimmed.strip_prefix(&['+']).unwrap_or(&trimmed);
+                let is_number = !digits.is_empty() && digits.iter().all(char::is_ascii_digit);
+                let value = digits.iter().fold(0_u128, |sum, digit| {
+                    sum * 10 + u128::from(digit.to_digit(10).unwrap_or(0))
+                });
+                let expected = match i64::try_from(value) {
+                    _ if trimmed.is_empty() => Some(None),
+                    Ok(value) if is_number && value >= 1 => Some(Some(value)),
+                    _ => None,
+                };
+                let encoded = join(&[("n".to_owned(), text.into_bytes())], &[true, false]);
+                let found = body(&encoded).number("n", "a number", 1..=i64::MAX).ok();
+                prop_assert_eq!(found, expected);
+            }
+        }
+    }
 }

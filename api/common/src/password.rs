@@ -105,22 +105,27 @@ fn derive(password: &[u8], salt: &[u8], iterations: u32) -> [u8; SHA1_BYTES] {
 /// exists from one that does not. A value of an unknown shape refuses everybody.
 #[must_use]
 pub fn verify(stored: Option<&str>, password: &[u8], iterations: u32) -> Verdict {
+    // HMAC pads its key with NULs, so PBKDF2 cannot tell a password from the same one
+    // with a NUL behind it: such a one is never right there, nor stored so.
+    let is_ambiguous = password.last() == Some(&0);
     let (matches, spent) = match stored.and_then(Stored::parse) {
         Some(Stored::Sha1 { salt, digest }) => {
             let found = Sha1::new_with_prefix(salt).chain_update(password).finalize();
-            (found.as_slice().ct_eq(&digest), 0)
+            (found.as_slice().ct_eq(&digest).into(), 0)
         }
         Some(Stored::Sha512 { salt, digest }) => {
             let found = Sha512::new_with_prefix(salt).chain_update(password).finalize();
-            (found.as_slice().ct_eq(&digest), 0)
+            (found.as_slice().ct_eq(&digest).into(), 0)
         }
         Some(Stored::Pbkdf2Sha1 { iterations, salt, digest }) => {
-            (derive(password, salt.as_bytes(), iterations).ct_eq(&digest), iterations)
+            let found = derive(password, salt.as_bytes(), iterations);
+            (bool::from(found.ct_eq(&digest)) && !is_ambiguous, iterations)
         }
-        None => (0.into(), 0),
+        None => (false, 0),
     };
-    if matches.into() {
-        return if spent < iterations { Verdict::RightButWeak } else { Verdict::Right };
+    if matches {
+        let is_weak = spent < iterations && !is_ambiguous;
+        return if is_weak { Verdict::RightButWeak } else { Verdict::Right };
     }
     if spent < iterations {
         black_box(derive(password, &[0; 2 * SALT_BYTES], iterations - spent));
@@ -166,6 +171,14 @@ mod tests {
             assert_eq!(verify(Some(stored), b"", 2), Verdict::Wrong, "{stored}");
             assert_eq!(verify(Some(stored), b"passwore", 2), Verdict::Wrong, "{stored}");
         }
+    }
+
+    #[test]
+    fn a_nul_behind_a_password_makes_another_one() {
+        assert_eq!(verify(Some(PBKDF2_1), b"password\0", 1), Verdict::Wrong);
+        let sha1 = base16ct::lower::encode_string(&Sha1::digest(b"password\0"));
+        assert_eq!(verify(Some(&sha1), b"password\0", 1), Verdict::Right);
+        assert_eq!(verify(Some(&sha1), b"password", 1), Verdict::Wrong);
     }
 
     #[test]

@@ -31,6 +31,8 @@ enum Running {
 pub struct Setup<'a> {
     /// SQL statements to run first.
     pub sql: &'a str,
+    /// Whether it has only that: no migrations and no demo data.
+    pub bare: bool,
     /// Values for the variables; `password_iterations` is 1 where none is given, as
     /// nothing is protected here.
     pub variables: &'a [(&'a str, &'a str)],
@@ -45,10 +47,9 @@ pub fn root() -> PathBuf {
 impl Setup<'_> {
     /// How devhost runs the API on the state folder `state`, on a free port.
     fn options(&self, state: &Path) -> Options {
-        let mut files: Vec<_> = fs::read_dir(root().join("migrations"))
-            .unwrap()
-            .map(|entry| entry.unwrap().path())
-            .collect();
+        let migrations = fs::read_dir(root().join("migrations")).unwrap();
+        let migrations = migrations.map(|entry| entry.unwrap().path());
+        let mut files: Vec<_> = migrations.filter(|_| !self.bare).collect();
         // 0001_….sql, 0002_….sql, … sort before demo.sql.
         files.sort();
         let sql = state.join("setup.sql");
@@ -239,6 +240,18 @@ impl Server {
         let form = [("username", username), ("password", username)];
         let reply = self.connect().post("/api/login", &form).json();
         reply["session_key"].as_str().expect("a session key").to_owned()
+    }
+
+    /// The id of the server's process.
+    ///
+    /// # Panics
+    /// Where it is no process of its own.
+    #[must_use]
+    pub fn process_id(&self) -> u32 {
+        match &self.running {
+            Running::Process(child) => child.id(),
+            _ => panic!("no process of its own"),
+        }
     }
 
     /// Ends the server's process without a warning, and returns its state folder.

@@ -106,7 +106,7 @@ fn an_unknown_user_costs_what_a_wrong_password_costs() {
         ('weaker', 'pbkdf2_sha1$500$salt$DGDID5YfDnHzqbUkr2ASBi/gN6Y='),
         ('broken', 'x');";
     let variables = &[("password_iterations", "1000")];
-    let server = Server::start(Setup { sql, variables });
+    let server = Server::start(Setup { sql, variables, ..Setup::default() });
     let fuel = |username: &str| {
         let form = [("username", username), ("password", "wrong")];
         let reply = server.connect().post(LOGIN, &form).json();

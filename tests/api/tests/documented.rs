@@ -155,6 +155,99 @@ fn rows() -> Vec<Case> {
         ),
         case("unknown parameters", LOGIN, "a=1&username=luoyun&b&password=luoyun&=&&", welcome()),
         case("a trailing slash", "/api/login/", right, welcome()),
+        case(
+            "the query string's last one counts",
+            "/api/login?username=nobody&username=luoyun",
+            "password=luoyun",
+            welcome(),
+        ),
+        case(
+            "the body's empty one beats the query string",
+            "/api/login?username=luoyun",
+            "username=&password=luoyun",
+            invalid("username must be the name of a user."),
+        ),
+        case(
+            "a valueless name",
+            LOGIN,
+            "username&password=luoyun",
+            invalid("username must be the name of a user."),
+        ),
+        case(
+            "the last one, without a value",
+            LOGIN,
+            "username=luoyun&username&password=luoyun",
+            invalid("username must be the name of a user."),
+        ),
+        case(
+            "names are case-sensitive",
+            LOGIN,
+            "Username=luoyun&password=luoyun",
+            invalid("username must be the name of a user."),
+        ),
+        case("an escaped name", LOGIN, "user%6eame=luoyun&password=luoyun", welcome()),
+        case("an escaped value", LOGIN, "username=%6Cuoyun&password=luo%79un", welcome()),
+        case("an equals sign in a value", LOGIN, "username=luoyun=&password=luoyun", auth_failed()),
+        case(
+            "a semicolon separates nothing",
+            LOGIN,
+            "username=luoyun;password=luoyun",
+            invalid("password must be the user's password."),
+        ),
+        case(
+            "malformed escapes",
+            LOGIN,
+            "a=%&b=%4&c=%zz&%=%&username=luoyun&password=luoyun",
+            welcome(),
+        ),
+        case(
+            "a body of separators",
+            LOGIN,
+            "&&&===&&&",
+            invalid("username must be the name of a user."),
+        ),
+        case(
+            "a line break after the body",
+            LOGIN,
+            "password=luoyun&username=luoyun\r\n",
+            welcome(),
+        ),
+        case(
+            "a body in JSON that says it is a form",
+            LOGIN,
+            "{\"username\":\"luoyun\"}",
+            invalid("username must be the name of a user."),
+        ),
+        case(
+            "bytes that are no UTF-8 in the body",
+            LOGIN,
+            b"\xff\xfe=\xff&username=luoyun&password=luoyun",
+            welcome(),
+        ),
+        case("a fragment in the body", LOGIN, "username=luoyun&password=luoyun#x", auth_failed()),
+        case("an empty query string", "/api/login?", right, welcome()),
+        case("a question mark in the query string", "/api/login??username=x", right, welcome()),
+        case(
+            "a very long user name",
+            LOGIN,
+            format!("username={}&password=x", "a".repeat(60_000)),
+            auth_failed(),
+        ),
+        case(
+            "a very long password",
+            LOGIN,
+            format!("username=luoyun&password={}", "a".repeat(60_000)),
+            auth_failed(),
+        ),
+        case(
+            "a user name of control characters",
+            LOGIN,
+            "username=%00%01+&password=x",
+            invalid("username must be the name of a user."),
+        ),
+        case("NUL in the user name", LOGIN, "username=luo%00yun$UNIQUE&password=x", auth_failed()),
+        case("NUL after the password", LOGIN, "username=luoyun&password=luoyun%00", auth_failed()),
+        case("a right login again", LOGIN, right, welcome()),
         // Sessions.
         case("baseinfo without a key", BASEINFO, "instance_id=2252", auth_required()),
         case(
@@ -170,6 +263,41 @@ fn rows() -> Vec<Case> {
             auth_required(),
         ),
         case("no key's shape", LIST, "session_key=x", auth_required()),
+        case(
+            "a key in upper case",
+            LIST,
+            "session_key=ABCDEF0123456789ABCDEF0123456789ABCDEF01",
+            auth_required(),
+        ),
+        case(
+            "a key too short",
+            LIST,
+            "session_key=0123456789abcdef0123456789abcdef0123456",
+            auth_required(),
+        ),
+        case("a key too long", LIST, "session_key=$KEY$KEY", auth_required()),
+        case("a key that is no UTF-8", LIST, "session_key=%ff", auth_required()),
+        case(
+            "a very long key",
+            LIST,
+            format!("session_key={}", "a".repeat(60_000)),
+            auth_required(),
+        ),
+        case(
+            "the key in the query string",
+            "/api/myun/instance?session_key=$KEY",
+            "",
+            list(0, 3, 10, 1),
+        ),
+        case(
+            "the body's key beats the query string's",
+            "/api/myun/instance?session_key=$KEY",
+            "session_key=x",
+            auth_required(),
+        ),
+        case("the last key counts", LIST, "session_key=x&session_key=$KEY", list(0, 3, 10, 1)),
+        case("the key in a cookie or a header is ignored", LIST, "", auth_required())
+            .fields(&["Cookie: session_key=$KEY", "Authorization: Bearer $KEY"]),
         case("space around the key", LIST, "session_key=+$KEY%0D%0A", list(0, 3, 10, 1)),
         case("the session before the parameters", BASEINFO, "instance_id=x", auth_required()),
         case("logout without a key", LOGOUT, "", auth_required()),
@@ -177,25 +305,12 @@ fn rows() -> Vec<Case> {
         // Numbers.
         case("no id", BASEINFO, "session_key=$KEY", invalid(ID)),
         case("an empty id", BASEINFO, "session_key=$KEY&instance_id=", invalid(ID)),
-        case("id 0", BASEINFO, "session_key=$KEY&instance_id=0", invalid(ID)),
-        case("a negative id", BASEINFO, "session_key=$KEY&instance_id=-5", invalid(ID)),
-        case("an id with a point", BASEINFO, "session_key=$KEY&instance_id=7.0", invalid(ID)),
-        case("a hexadecimal id", BASEINFO, "session_key=$KEY&instance_id=0x10", invalid(ID)),
-        case(
-            "an id in full-width digits",
-            BASEINFO,
-            "session_key=$KEY&instance_id=%EF%BC%97",
-            invalid(ID),
-        ),
-        case("id 2^63", BASEINFO, "session_key=$KEY&instance_id=9223372036854775808", invalid(ID)),
         case(
             "id 2^63-1",
             BASEINFO,
             "session_key=$KEY&instance_id=9223372036854775807",
             refusal("instance_not_found", "Instance 9223372036854775807 does not exist"),
         ),
-        case("an id with a plus", BASEINFO, "session_key=$KEY&instance_id=%2B2252", openerp7()),
-        case("an id with zeros", BASEINFO, "session_key=$KEY&instance_id=002252", openerp7()),
         case(
             "space around an id",
             BASEINFO,
@@ -208,10 +323,8 @@ fn rows() -> Vec<Case> {
             "session_key=$KEY&instance_id=2147483648",
             refusal("instance_not_found", "Instance 2147483648 does not exist"),
         ),
-        case("page 0", LIST, "session_key=$KEY&p=0", invalid(P)),
-        case("page -1", LIST, "session_key=$KEY&p=-1", invalid(P)),
+        case("both numbers wrong", LIST, "session_key=$KEY&sepa=0&p=0", invalid(SEPA)),
         case("page abc", LIST, "session_key=$KEY&p=abc", invalid(P)),
-        case("sepa 0", LIST, "session_key=$KEY&sepa=0", invalid(SEPA)),
         case("sepa 1001", LIST, "session_key=$KEY&sepa=1001", invalid(SEPA)),
         case("sepa abc", LIST, "session_key=$KEY&sepa=abc", invalid(SEPA)),
         case("sepa 1000", LIST, "session_key=$KEY&sepa=1000", list(0, 3, 1000, 1)),
@@ -253,7 +366,31 @@ fn rows() -> Vec<Case> {
             "User-Agent: LYC Client",
             "Cookie: session_key=x",
         ]),
+        case("content type with white space", LOGIN, right, welcome())
+            .fields(&["Content-Type:  application/x-www-form-urlencoded ;charset=x"]),
+        case("an empty content type", LOGIN, right, welcome()).fields(&["Content-Type:"]),
+        case("plain text", LOGIN, right, not_a_form())
+            .fields(&["Content-Type: text/plain"])
+            .status(415),
+        case("nearly a form", LOGIN, right, not_a_form())
+            .fields(&["Content-Type: application/x-www-form-urlencodedx"])
+            .status(415),
+        case("the method before the content type", LOGIN, "{}", not_post())
+            .method("PATCH")
+            .fields(&["Content-Type: application/json"])
+            .status(405),
+        case("the method before the size", LOGIN, "a".repeat(70_000), not_post())
+            .method("DELETE")
+            .status(405),
+        case("the size before the session", LIST, "a".repeat(70_000), too_large()).status(413),
+        case("the content type before the session", LIST, "{}", not_a_form())
+            .fields(&["Content-Type: application/json"])
+            .status(415),
         // Paths outside the API.
+        case("a path in upper case", "/API/LOGIN", right, not_found()).status(404),
+        case("a path with a dot", "/api/login.json", right, not_found()).status(404),
+        case("an escaped path", "/api/log%69n", right, not_found()).status(404),
+        case("HEAD of an unknown path", "/nothing", "", not_found()).method("HEAD").status(404),
         case("the root", "/", "", not_found()).method("GET").status(404),
         case("an unknown path", "/api/nothing", right, not_found()).status(404),
         case("below a path", "/api/login/x", right, not_found()).status(404),
@@ -261,9 +398,84 @@ fn rows() -> Vec<Case> {
     ]
 }
 
+/// What no number is, form-encoded.
+const NO_NUMBERS: [(&str, &str); 26] = [
+    ("0", "0"),
+    ("00", "00"),
+    ("-0", "-0"),
+    ("-1", "-1"),
+    ("-2^63", "-9223372036854775808"),
+    ("2^63", "9223372036854775808"),
+    ("2^64", "18446744073709551616"),
+    ("2^64 + 1", "18446744073709551617"),
+    ("2^128 + 1", "340282366920938463463374607431768211457"),
+    ("a point", "7.0"),
+    ("a point at the end", "7."),
+    ("a comma", "7,0"),
+    ("an exponent", "1e3"),
+    ("hexadecimal", "0x10"),
+    ("octal", "0o7"),
+    ("underscores", "1_0"),
+    ("two plus signs", "%2B%2B7"),
+    ("a plus sign alone", "%2B"),
+    ("a plus sign after it", "7%2B"),
+    ("plus and minus", "%2B-7"),
+    ("a space within", "7+7"),
+    ("NUL within", "7%007"),
+    ("full-width digits", "%EF%BC%97"),
+    ("Arabic digits", "%D9%A7"),
+    ("no UTF-8", "7%ff"),
+    ("half an escape", "7%"),
+];
+
+/// What the number 2 is, form-encoded.
+const TWO: [(&str, &str); 10] = [
+    ("plain", "2"),
+    ("escaped", "%32"),
+    ("a plus sign", "%2B2"),
+    ("zeros", "000002"),
+    ("twenty zeros", "000000000000000000002"),
+    ("spaces around", "++2++"),
+    ("control characters around", "%00%1f2%7f%0d%0a"),
+    ("a no-break space around", "%C2%A02%C2%A0"),
+    ("an ideographic space around", "%E3%80%802%E3%80%80"),
+    ("a plus sign, and a space before it", "+%2B2"),
+];
+
+fn number_rows() -> Vec<Case> {
+    let mut rows = Vec::new();
+    for (name, encoded) in NO_NUMBERS {
+        for (path, parameter, desc) in
+            [(BASEINFO, "instance_id", ID), (LIST, "sepa", SEPA), (LIST, "p", P)]
+        {
+            let form = format!("session_key=$KEY&{parameter}={encoded}");
+            rows.push(case(name, path, form, invalid(desc)));
+        }
+    }
+    let digits = "9".repeat(5000);
+    let form = format!("session_key=$KEY&p={digits}");
+    rows.push(case("5,000 digits", LIST, form, invalid(P)));
+    for (name, encoded) in TWO {
+        let form = format!("session_key=$KEY&sepa={encoded}&p={encoded}");
+        rows.push(case(name, LIST, form, list(2, 3, 2, 2)));
+        let none = refusal("instance_not_found", "Instance 2 does not exist");
+        rows.push(case(name, BASEINFO, format!("session_key=$KEY&instance_id={encoded}"), none));
+    }
+    for (name, p) in [("2^31", 1_i64 << 31), ("2^32", 1 << 32), ("2^53", 1 << 53)] {
+        let form = format!("session_key=$KEY&p={p}");
+        rows.push(case(name, LIST, form, list(0, 0, 10, p)));
+    }
+    rows
+}
+
 #[test]
 fn every_row_is_answered_as_the_contract_says() {
     cases::run(&Server::demo(), &rows());
+}
+
+#[test]
+fn every_number_is_taken_as_the_contract_says() {
+    cases::run(&Server::demo(), &number_rows());
 }
 
 #[test]

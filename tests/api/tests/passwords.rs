@@ -52,7 +52,7 @@ fn is_accepted(server: &Server, key: &Value) -> bool {
 fn every_stored_form_is_accepted_and_replaced_by_the_strong_one() {
     let sql = add_users(&STORED);
     let variables = &[("password_iterations", "2")];
-    let server = Server::start(Setup { sql: &sql, variables });
+    let server = Server::start(Setup { sql: &sql, variables, ..Setup::default() });
     for (name, before) in STORED {
         assert_eq!(log_in(&server, name, "passwort"), auth_failed(), "{name}");
         assert_eq!(stored(&server, name), before, "{name}");

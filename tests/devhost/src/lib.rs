@@ -250,6 +250,9 @@ impl App {
         mut request: Request<Incoming>,
         client: SocketAddr,
     ) -> Response<HyperOutgoingBody> {
+        if request.headers().get(http::header::HOST).is_none_or(|host| host.to_str().is_err()) {
+            return respond(StatusCode::BAD_REQUEST, "");
+        }
         let path = request.uri().path().to_owned();
         let name = match self.router.best_match(&path).map(|found| found.handler().clone()) {
             None => return respond(StatusCode::NOT_FOUND, ""),
