@@ -5,14 +5,15 @@
 -- Who may log in. A user name is compared byte for byte, as the original does;
 -- UNIQUE is also the index of a login. `password` is what is stored of it, never
 -- the password. A session remembers its user's `session_epoch` and ends when that
--- has moved on. Times, here and below, are unix seconds.
+-- has moved on; it begins at random, so that whoever gets the id of a deleted user
+-- does not get that user's sessions. Times, here and below, are unix seconds.
 CREATE TABLE IF NOT EXISTS users (
     id         INTEGER PRIMARY KEY,
     username   TEXT    NOT NULL UNIQUE,
     password   TEXT    NOT NULL,
     is_locked  INTEGER NOT NULL DEFAULT 0 CHECK (is_locked IN (0, 1)),
     last_login INTEGER,
-    session_epoch INTEGER NOT NULL DEFAULT 0
+    session_epoch INTEGER NOT NULL DEFAULT (abs(random() % 1000000000000))
 ) STRICT;
 
 -- Whoever changes a password or locks a user, with whatever tool, ends the user's

@@ -4,7 +4,6 @@ use anyhow::{Context, anyhow};
 use sha1::{Digest, Sha1};
 use spin_sdk::sqlite::{Connection, Value};
 
-use crate::session::Expired;
 use crate::user::User;
 use crate::{Error, clock, settings};
 
@@ -22,8 +21,8 @@ pub struct Attempt<'a> {
     pub user: Option<User>,
     /// Whether wrong passwords are counted against the pair.
     is_counted: bool,
-    /// Sessions to sweep.
-    pub expired: Expired,
+    /// Whether there are expired sessions to sweep.
+    pub is_sweep_due: bool,
 }
 
 impl<'a> Attempt<'a> {
@@ -39,9 +38,7 @@ impl<'a> Attempt<'a> {
         let found = db
             .execute(
                 "SELECT u.id, u.password, u.is_locked, u.session_epoch, a.retry_at,
-                        (SELECT group_concat(digest, ' ') FROM (
-                             SELECT digest FROM sessions WHERE expires_at <= ?3
-                             ORDER BY expires_at LIMIT 4))
+                        EXISTS (SELECT 1 FROM sessions WHERE expires_at <= ?3)
                  FROM (SELECT 1)
                  LEFT JOIN users u ON u.username = ?1
                  LEFT JOIN login_attempts a ON a.pair = ?2",
@@ -68,7 +65,14 @@ impl<'a> Attempt<'a> {
             ) => Some(User { id, password, is_locked: is_locked != 0, session_epoch }),
             _ => None,
         };
-        Ok(Self { db, pair, now, user, is_counted, expired: Expired::from(expired) })
+        Ok(Self {
+            db,
+            pair,
+            now,
+            user,
+            is_counted,
+            is_sweep_due: matches!(expired, Value::Integer(1)),
+        })
     }
 
     /// Counts a wrong password, and returns the refusal.

@@ -41,8 +41,8 @@ fn login(params: &Params, client: &Client) -> Result<Reply<Login>, Error> {
     let was_counted = attempt.forgive()?;
     let (session_key, store) = session::issue(&db, &user)?;
     // One kind of housekeeping a login, so that none takes long.
-    if !is_weak && !was_counted {
-        attempt.expired.sweep(&db, &store)?;
+    if attempt.is_sweep_due && !is_weak && !was_counted {
+        session::sweep(&db, &store)?;
     }
     Ok(Reply::new("Welcome to LYC.", Login { session_key }))
 }

@@ -33,6 +33,9 @@ pub struct Setup<'a> {
     pub sql: &'a str,
     /// Whether it has only that: no migrations and no demo data.
     pub bare: bool,
+    /// Whether the stores of a devhost are in memory, so that what is measured is not
+    /// this machine's disk.
+    pub in_memory: bool,
     /// Values for the variables; `password_iterations` is 1 where none is given, as
     /// nothing is protected here.
     pub variables: &'a [(&'a str, &'a str)],
@@ -107,7 +110,8 @@ impl Server {
         if env::var("HOST").is_ok_and(|host| host == "spin") {
             return Self::start_process(setup, TempDir::new().unwrap());
         }
-        let state = TempDir::new().unwrap();
+        let state = if setup.in_memory { TempDir::new_in("/dev/shm") } else { TempDir::new() };
+        let state = state.unwrap();
         let mut server = Self::devhost(setup.options(state.path()));
         server.state = Some(state);
         server
