@@ -12,7 +12,7 @@ mod stores;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
@@ -71,15 +71,9 @@ impl Options {
     /// To run the manifest `from` for a test: on a free port of the loopback
     /// address.
     pub fn for_test(from: impl Into<PathBuf>) -> Self {
-        Self {
-            from: from.into(),
-            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-            sqlite: Vec::new(),
-            key_value: Vec::new(),
-            variable: Vec::new(),
-            state_dir: None,
-            quiet: false,
-        }
+        let mut options = Self::parse_from(["devhost", "--listen", "127.0.0.1:0"]);
+        options.from = from.into();
+        options
     }
 }
 
@@ -123,6 +117,7 @@ impl DevHost {
     /// run, the SQL fails or the address is taken.
     pub fn start(options: Options) -> Result<Self> {
         let manifest = Manifest::read(&options.from)?;
+        let router = router(&manifest)?;
         let (state_dir, temporary_state) = if let Some(folder) = options.state_dir {
             (folder, None)
         } else {
@@ -145,12 +140,8 @@ impl DevHost {
             let handler = Handler::new(&engine, name, component, variables, options.quiet)?;
             handlers.insert(name.clone(), handler);
         }
-        let app = Arc::new(App {
-            router: router(&manifest)?,
-            handlers,
-            stores: Arc::new(stores),
-            measured: Arc::default(),
-        });
+        let app =
+            Arc::new(App { router, handlers, stores: Arc::new(stores), measured: Arc::default() });
 
         let runtime = Runtime::new()?;
         let listener = runtime

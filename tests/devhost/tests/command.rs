@@ -67,9 +67,54 @@ fn what_it_cannot_do_is_said() {
             "Multiple statements",
         ),
     ] {
-        let output = devhost(&arguments).output().unwrap();
-        let errors = String::from_utf8_lossy(&output.stderr);
-        assert!(!output.status.success());
+        let errors = output_of(&mut devhost(&arguments));
         assert!(errors.contains(said), "{arguments:?}: {errors}");
     }
+}
+
+const MINIMAL: &str = r#"
+spin_manifest_version = 2
+[application]
+name = "a"
+[variables]
+set = { default = "60" }
+unset = {}
+[[trigger.http]]
+route = "/x"
+component = "x"
+[component.x]
+source = "x.wasm"
+"#;
+
+#[test]
+fn what_a_manifest_asks_for_in_vain_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let manifest = folder.path().join("spin.toml");
+    for (text, said) in [
+        (MINIMAL.to_owned(), "x.wasm: is it built?"),
+        (format!("{MINIMAL}files = ['a']"), "files"),
+        (format!("{MINIMAL}allowed_outbound_hosts = ['*://*:*']"), "allowed_outbound_hosts"),
+        (MINIMAL.replace("trigger.http", "trigger.redis"), "redis"),
+        (MINIMAL.replace("version = 2", "version = 1"), "not 2"),
+        (MINIMAL.replace("component = \"x\"", "component = \"y\""), "names the component y"),
+        (MINIMAL.replace("component = \"x\"", ""), "either a component or a static_response"),
+        (format!("{MINIMAL}[[trigger.http]]\nroute = '/x'\ncomponent = 'x'"), "/x stands twice"),
+        (format!("{MINIMAL}variables = {{ a = '{{{{ unset }}}}' }}"), "unset has no value"),
+        (format!("{MINIMAL}variables = {{ a = '{{{{ other }}}}' }}"), "no variable other"),
+        (format!("{MINIMAL}variables = {{ a = '{{{{ set' }}"), "lacks a }}"),
+        ("spin_manifest_version".to_owned(), "TOML"),
+    ] {
+        std::fs::write(&manifest, &text).unwrap();
+        let mut command = devhost(&["--from"]);
+        command.arg(&manifest).arg("--state-dir").arg(folder.path().join("state"));
+        let output = output_of(&mut command);
+        assert!(output.contains(said), "{said}: {output}");
+    }
+}
+
+/// What a command that fails prints on stderr.
+fn output_of(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    assert!(!output.status.success());
+    String::from_utf8_lossy(&output.stderr).into_owned()
 }
