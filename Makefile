@@ -1,6 +1,6 @@
 # make up and make test do all the set-up; `make` alone lists the targets.
 
-COMPONENTS := -p login -p logout -p instance-baseinfo -p myun-instance
+COMPONENTS := -p console -p login -p logout -p instance-baseinfo -p myun-instance
 WASM := --locked --target wasm32-wasip1
 # Built together always: apart, their dependencies would differ in features, and
 # be built twice.
@@ -21,7 +21,7 @@ build: wasm-target ## build the components
 test: lint unit api ## everything that needs no more than Rust and python3
 	@if command -v spin >/dev/null; then $(MAKE) --no-print-directory api-on-spin; fi
 
-test-all: test test-openapi ## that, and what needs packages from PyPI
+test-all: test test-openapi test-browser ## that, and what needs packages from PyPI and npm
 
 unit: ## the unit tests
 	cargo test --locked -p luoyun-common
@@ -32,12 +32,19 @@ api: test-components python ## the tests over HTTP, on devhost; with BASE_URL, o
 api-on-spin: test-components python ## the tests over HTTP, on Spin
 	HOST=spin cargo test --locked -p devhost -p api-tests \
 		--test documented --test contract --test framing --test sessions --test passwords \
-		--test faults --test openapi
+		--test faults --test openapi --test console
 
 test-openapi: build python ## devhost against api/openapi.yaml, with schemathesis
 	@scripts/need.sh python3-venv python3 -c 'import ensurepip'
 	cargo build $(NATIVE)
 	@tests/openapi/run.sh
+
+test-browser: browser ## the console, in Chromium
+	@tests/browser/run.sh --test tests/browser/console.test.js
+
+screenshots: browser ## take the README's screenshots again
+	@scripts/need.sh fonts-noto-cjk sh -c 'fc-list :lang=zh | grep -q .'
+	@tests/browser/run.sh tests/browser/screenshots.js
 
 fuzz: build ## 50,000 mutated requests
 	FUZZ_REQUESTS=50000 cargo test $(NATIVE) --test fuzz -- --nocapture
@@ -60,7 +67,14 @@ wasm-target:
 test-components: build
 	cargo build --release $(WASM) -p empty
 
+browser: build
+	@scripts/need.sh nodejs node --version
+	@scripts/need.sh npm npm --version
+	@scripts/need.sh chromium sh -c 'command -v "$${CHROMIUM:-chromium}" || command -v chromium-browser'
+	cargo build $(NATIVE)
+
 python:
 	@scripts/need.sh python3-minimal python3 -c ''
 
-.PHONY: help up build test test-all unit api api-on-spin test-openapi fuzz smoke lint clean wasm-target test-components python
+.PHONY: help up build test test-all unit api api-on-spin test-openapi test-browser screenshots \
+	fuzz smoke lint clean wasm-target test-components browser python

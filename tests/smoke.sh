@@ -82,7 +82,7 @@ check 'a body of 70,000 bytes' 413 '"error":"body_too_large"' "$login" -d @- <<E
 $large
 END
 check 'an unknown path' 404 '"error":"not_found"' "$BASE_URL/api/nothing"
-check 'the root' 404 '"error":"not_found"' "$BASE_URL/"
+check 'the console' 200 '<title>LuoYunCloud</title>' "$BASE_URL/"
 
 [ $failed = 0 ] && echo "All checks passed." || echo "Some checks failed."
 exit $failed

@@ -56,8 +56,11 @@ pub enum Error {
         /// Seconds until the next try.
         retry_after: i64,
     },
-    /// The method is not `POST`.
-    MethodNotAllowed,
+    /// Another method than those that are allowed.
+    MethodNotAllowed {
+        /// The value of `Allow`.
+        allow: &'static str,
+    },
     /// A body that does not say it is `application/x-www-form-urlencoded`.
     UnsupportedMediaType,
     /// A body of more than 64 KiB.
@@ -78,7 +81,7 @@ impl Error {
             Self::InstanceNotFound(_) => "instance_not_found",
             Self::InstanceNotOwned(_) => "instance_not_owned",
             Self::TooManyAttempts { .. } => "too_many_attempts",
-            Self::MethodNotAllowed => "method_not_allowed",
+            Self::MethodNotAllowed { .. } => "method_not_allowed",
             Self::UnsupportedMediaType => "unsupported_media_type",
             Self::BodyTooLarge => "body_too_large",
             Self::Internal(_) => "internal",
@@ -91,7 +94,7 @@ impl Error {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::TooManyAttempts { .. } => StatusCode::TOO_MANY_REQUESTS,
-            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -105,7 +108,7 @@ impl Error {
             Self::TooManyAttempts { retry_after } => {
                 Some((header::RETRY_AFTER, retry_after.to_string()))
             }
-            Self::MethodNotAllowed => Some((header::ALLOW, "POST".to_owned())),
+            Self::MethodNotAllowed { allow } => Some((header::ALLOW, (*allow).to_owned())),
             _ => None,
         }
     }
@@ -132,7 +135,7 @@ impl fmt::Display for Error {
             Self::TooManyAttempts { retry_after } => {
                 write!(f, "Too many wrong passwords. Try again in {retry_after} seconds.")
             }
-            Self::MethodNotAllowed => f.write_str("Use POST."),
+            Self::MethodNotAllowed { allow } => write!(f, "Use {allow}."),
             Self::UnsupportedMediaType => {
                 f.write_str("Send the body as application/x-www-form-urlencoded.")
             }

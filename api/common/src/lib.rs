@@ -11,6 +11,7 @@
 //! - [`session`]: session keys, in the key-value store
 //! - [`attempt`]: a try to log in, and how many wrong ones came before it
 //! - [`user`], [`instance`]: the domain, its types and its SQL
+//! - [`page`]: a static page, for the console
 //! - [`client`], [`clock`], [`settings`]: who asks, when, and what the operator set
 //!
 //! `params`, `envelope` and `password` know no store; their unit tests run
@@ -23,6 +24,7 @@ pub mod client;
 pub mod clock;
 pub mod envelope;
 pub mod instance;
+pub mod page;
 pub mod params;
 pub mod password;
 pub mod session;
@@ -51,12 +53,12 @@ pub fn serve<T: Serialize>(
         .and_then(|form| handler(&form.params()))
         .and_then(|reply| reply.to_json());
     match outcome {
-        Ok(body) => wire::respond(response_out, StatusCode::OK, None, &body),
+        Ok(body) => wire::respond_json(response_out, StatusCode::OK, None, &body),
         Err(error) => {
             if let Error::Internal(cause) = &error {
                 wire::log(&format!("error=internal cause=\"{cause:#}\""));
             }
-            wire::respond(response_out, error.status(), error.field(), &error.to_json());
+            wire::refuse(response_out, &error);
         }
     }
 }

@@ -1,7 +1,6 @@
 //! HTTP in and out: a request read within its limits, a reply sent in one write.
 
-use http::StatusCode;
-use http::header;
+use http::{HeaderName, StatusCode, header};
 use spin_sdk::http::{
     Headers, IncomingRequest, Method, OutgoingBody, OutgoingResponse, ResponseOutparam,
 };
@@ -40,7 +39,7 @@ impl Form {
 /// `InvalidParameter` where the body breaks off.
 pub(crate) fn read_form(request: &IncomingRequest) -> Result<Form, Error> {
     if !matches!(request.method(), Method::Post) {
-        return Err(Error::MethodNotAllowed);
+        return Err(Error::MethodNotAllowed { allow: "POST" });
     }
     let path_with_query = request.path_with_query().unwrap_or_default();
 
@@ -110,6 +109,28 @@ fn read_body(
 }
 
 /// Sends a reply: `body` is its JSON, `extra` a header field that not all have.
+pub(crate) fn respond_json(
+    response_out: ResponseOutparam,
+    status: StatusCode,
+    extra: Option<(HeaderName, String)>,
+    body: &[u8],
+) {
+    let mut fields = vec![
+        (header::CONTENT_TYPE, "application/json".to_owned()),
+        (header::CONTENT_LENGTH, body.len().to_string()),
+        (header::CACHE_CONTROL, "no-store".to_owned()),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff".to_owned()),
+    ];
+    fields.extend(extra);
+    respond(response_out, status, fields, body);
+}
+
+/// Sends a refusal.
+pub(crate) fn refuse(response_out: ResponseOutparam, error: &Error) {
+    respond_json(response_out, error.status(), error.field(), &error.to_json());
+}
+
+/// Sends a response.
 ///
 /// The body is written before the response is set, so that head and body leave
 /// in one TCP segment: sent apart, they meet Nagle's algorithm and the client's
@@ -117,18 +138,13 @@ fn read_body(
 pub(crate) fn respond(
     response_out: ResponseOutparam,
     status: StatusCode,
-    extra: Option<(header::HeaderName, String)>,
+    fields: Vec<(HeaderName, String)>,
     body: &[u8],
 ) {
-    let mut fields = vec![
-        field(header::CONTENT_TYPE, b"application/json"),
-        field(header::CONTENT_LENGTH, body.len().to_string().as_bytes()),
-        field(header::CACHE_CONTROL, b"no-store"),
-        field(header::X_CONTENT_TYPE_OPTIONS, b"nosniff"),
-    ];
-    if let Some((name, value)) = extra {
-        fields.push(field(name, value.as_bytes()));
-    }
+    let fields: Vec<_> = fields
+        .into_iter()
+        .map(|(name, value)| (name.as_str().to_owned(), value.into_bytes()))
+        .collect();
     // The fields are well-formed and the status is in range, so neither is
     // refused; a host that did refuse gets an empty response to send.
     let headers = Headers::from_list(&fields).unwrap_or_else(|_| Headers::new());
@@ -139,10 +155,6 @@ pub(crate) fn respond(
         // The client went away: there is nobody left to tell.
         log("error=internal cause=\"the reply was not sent\"");
     }
-}
-
-fn field(name: header::HeaderName, value: &[u8]) -> (String, Vec<u8>) {
-    (name.as_str().to_owned(), value.to_owned())
 }
 
 fn send(response_out: ResponseOutparam, response: OutgoingResponse, body: &[u8]) -> Option<()> {

@@ -143,7 +143,7 @@ impl Client {
                 body: received.split_off(start),
                 reads,
             };
-            if is_head {
+            if is_head || response.status == 304 {
                 return response;
             }
             let length = response.header("content-length").expect("a Content-Length");

@@ -391,7 +391,6 @@ fn rows() -> Vec<Case> {
         case("a path with a dot", "/api/login.json", right, not_found()).status(404),
         case("an escaped path", "/api/log%69n", right, not_found()).status(404),
         case("HEAD of an unknown path", "/nothing", "", not_found()).method("HEAD").status(404),
-        case("the root", "/", "", not_found()).method("GET").status(404),
         case("an unknown path", "/api/nothing", right, not_found()).status(404),
         case("below a path", "/api/login/x", right, not_found()).status(404),
         case("above a path", "/api", right, not_found()).status(404),
