@@ -12,7 +12,7 @@ help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
 up: build ## serve the API; LISTEN=127.0.0.1:3000 STATE_DIR=.spin DEMO=1
-	@command -v spin >/dev/null || cargo build $(NATIVE)
+	@{ command -v spin >/dev/null && [ "$$LUOYUN_HOST" != devhost ]; } || cargo build $(NATIVE)
 	@scripts/serve.sh
 
 build: wasm-target ## build the components
@@ -30,7 +30,7 @@ api: test-components python ## the tests over HTTP, on devhost; with BASE_URL, o
 	cargo test $(NATIVE) $(if $(BASE_URL),--test documented -- --test-threads 1)
 
 api-on-spin: test-components python ## the tests over HTTP, on Spin
-	HOST=spin cargo test --locked -p devhost -p api-tests \
+	LUOYUN_HOST=spin cargo test --locked -p devhost -p api-tests \
 		--test documented --test contract --test framing --test sessions --test passwords \
 		--test faults --test openapi --test console
 

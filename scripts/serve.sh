@@ -1,11 +1,11 @@
 #!/bin/sh
-# Serves the API: by Spin where `spin` is on PATH, else by tests/devhost. HOST=spin
-# or HOST=devhost chooses. LISTEN, STATE_DIR and DEMO are the Makefile's.
+# Serves the API: by Spin where `spin` is on PATH, else by tests/devhost. LUOYUN_HOST=spin
+# or LUOYUN_HOST=devhost chooses. LISTEN, STATE_DIR and DEMO are the Makefile's.
 set -eu
 cd "$(dirname "$0")/.."
 
 : "${LISTEN:=127.0.0.1:3000}" "${STATE_DIR:=.spin}" "${DEMO:=1}"
-: "${HOST:=$(command -v spin >/dev/null && echo spin || echo devhost)}"
+: "${LUOYUN_HOST:=$(command -v spin >/dev/null && echo spin || echo devhost)}"
 
 answers() { curl --silent --output /dev/null "http://$LISTEN/"; }
 if answers; then
@@ -21,7 +21,7 @@ if [ "$DEMO" != 0 ]; then
     user=luoyun password=luoyun
 fi
 
-if [ "$HOST" = spin ]; then set -- spin up "$@"; else set -- target/debug/devhost "$@"; fi
+if [ "$LUOYUN_HOST" = spin ]; then set -- spin up "$@"; else set -- target/debug/devhost "$@"; fi
 "$@" &
 server=$!
 trap 'kill -TERM $server 2>/dev/null' INT TERM

@@ -151,10 +151,8 @@ pub(crate) fn respond(
     let response = OutgoingResponse::new(headers);
     let _ = response.set_status_code(status.as_u16());
 
-    if send(response_out, response, body).is_none() {
-        // The client went away: there is nobody left to tell.
-        log("error=internal cause=\"the reply was not sent\"");
-    }
+    // Where it cannot be sent, the client went away: there is nobody left to tell.
+    let _ = send(response_out, response, body);
 }
 
 fn send(response_out: ResponseOutparam, response: OutgoingResponse, body: &[u8]) -> Option<()> {

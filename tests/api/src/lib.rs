@@ -2,7 +2,7 @@
 //! sends whatever bytes a test wants and sees what came back, as it came.
 //!
 //! The server is the one at `BASE_URL` where that is set (`http://HOST:PORT`, with
-//! the demo data), else one of our own, by `HOST`: `spin`, or `devhost`, the default.
+//! the demo data), else one of our own, by `LUOYUN_HOST`: `spin`, or `devhost`, the default.
 
 #![forbid(unsafe_code)]
 // A test that cannot go on panics.

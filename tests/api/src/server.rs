@@ -76,7 +76,7 @@ impl Setup<'_> {
 
 /// What runs a server of our own: the command of `spin up`, or devhost's.
 fn host() -> Vec<String> {
-    match env::var("HOST").as_deref() {
+    match env::var("LUOYUN_HOST").as_deref() {
         Err(_) | Ok("devhost") => {
             let test = env::current_exe().unwrap();
             let devhost = test.ancestors().nth(2).unwrap().join("devhost");
@@ -84,7 +84,7 @@ fn host() -> Vec<String> {
             vec![devhost.display().to_string()]
         }
         Ok("spin") => vec!["spin".to_owned(), "up".to_owned()],
-        Ok(other) => panic!("HOST is {other}: it takes spin or devhost"),
+        Ok(other) => panic!("LUOYUN_HOST is {other}: it takes spin or devhost"),
     }
 }
 
@@ -107,7 +107,7 @@ impl Server {
     /// Where it cannot be started.
     #[must_use]
     pub fn start(setup: Setup) -> Self {
-        if env::var("HOST").is_ok_and(|host| host == "spin") {
+        if env::var("LUOYUN_HOST").is_ok_and(|host| host == "spin") {
             return Self::start_process(setup, TempDir::new().unwrap());
         }
         let state = if setup.in_memory { TempDir::new_in("/dev/shm") } else { TempDir::new() };
