@@ -5,6 +5,7 @@ WASM := --locked --target wasm32-wasip1
 # Built together always: apart, their dependencies would differ in features, and
 # be built twice.
 NATIVE := --locked -p devhost -p api-tests
+BROWSER := EXTRA_SQL=tests/browser/fixtures.sql tests/with-devhost.sh tests/browser/run.sh
 
 .DEFAULT_GOAL := help
 
@@ -34,17 +35,16 @@ api-on-spin: test-components python ## the tests over HTTP, on Spin
 		--test documented --test contract --test framing --test sessions --test passwords \
 		--test faults --test openapi --test console
 
-test-openapi: build python ## devhost against api/openapi.yaml, with schemathesis
+test-openapi: devhost python ## devhost against api/openapi.yaml, with schemathesis
 	@scripts/need.sh python3-venv python3 -c 'import ensurepip'
-	cargo build $(NATIVE)
-	@tests/openapi/run.sh
+	@tests/with-devhost.sh tests/openapi/run.sh
 
 test-browser: browser ## the console, in Chromium
-	@tests/browser/run.sh --test tests/browser/console.test.js
+	@$(BROWSER) --test tests/browser/console.test.js
 
 screenshots: browser ## take the README's screenshots again
 	@scripts/need.sh fonts-noto-cjk sh -c 'fc-list :lang=zh | grep -q .'
-	@tests/browser/run.sh tests/browser/screenshots.js
+	@$(BROWSER) tests/browser/screenshots.js
 
 fuzz: build ## 50,000 mutated requests
 	FUZZ_REQUESTS=50000 cargo test $(NATIVE) --test fuzz -- --nocapture
@@ -67,14 +67,16 @@ wasm-target:
 test-components: build
 	cargo build --release $(WASM) -p empty
 
-browser: build
+browser: devhost
 	@scripts/need.sh nodejs node --version
 	@scripts/need.sh npm npm --version
 	@scripts/need.sh chromium sh -c 'command -v "$${CHROMIUM:-chromium}" || command -v chromium-browser'
+
+devhost: build
 	cargo build $(NATIVE)
 
 python:
 	@scripts/need.sh python3-minimal python3 -c ''
 
 .PHONY: help up build test test-all unit api api-on-spin test-openapi test-browser screenshots \
-	fuzz smoke lint clean wasm-target test-components browser python
+	fuzz smoke lint clean wasm-target test-components browser devhost python

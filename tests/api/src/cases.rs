@@ -1,6 +1,6 @@
 //! Tests as a table: one row a case, read by one runner.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::Server;
 
@@ -21,6 +21,24 @@ pub struct Case {
     body: Vec<u8>,
     status: u16,
     reply: Value,
+}
+
+/// The reply of a refusal.
+#[must_use]
+pub fn refusal(error: &str, desc: &str) -> Value {
+    json!({"code": 1, "desc": desc, "error": error})
+}
+
+/// The one refusal of a wrong user name and of a wrong password.
+#[must_use]
+pub fn auth_failed() -> Value {
+    refusal("auth_failed", "The user name or the password is wrong.")
+}
+
+/// The refusal of whoever has no session.
+#[must_use]
+pub fn auth_required() -> Value {
+    refusal("auth_required", "A valid session_key is required. Log in to get one.")
 }
 
 const FORM: &str = "Content-Type: application/x-www-form-urlencoded";

@@ -1,6 +1,6 @@
 //! A client of one kept-alive HTTP/1.1 connection.
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -67,34 +67,40 @@ impl Client {
         Some(Self { stream, addr, received: Vec::new() })
     }
 
-    /// Sends a form to `path` and returns the response's JSON; `None` where the
-    /// server breaks off, as one does that is killed.
-    pub fn try_post(&mut self, path: &str, form: &[(&str, &str)]) -> Option<Value> {
-        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
-        let request = format!(
-            "POST {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\
-             Content-Type: application/x-www-form-urlencoded\r\n\
-             Content-Length: {}\r\n\r\n{body}",
-            self.addr,
-            body.len()
-        );
-        self.stream.write_all(request.as_bytes()).ok()?;
-        let mut received = String::new();
-        self.stream.read_to_string(&mut received).ok()?;
-        let (_, body) = received.split_once("\r\n\r\n")?;
-        serde_json::from_str(body).ok()
+    /// Sends a form to `path` and returns the response.
+    ///
+    /// # Panics
+    /// As [`Self::receive`] does.
+    pub fn post(&mut self, path: &str, form: &[(&str, &str)]) -> Response {
+        self.try_post(path, form).unwrap()
     }
 
     /// Sends a form to `path` and returns the response.
-    pub fn post(&mut self, path: &str, form: &[(&str, &str)]) -> Response {
+    ///
+    /// # Errors
+    /// Where the server breaks off, as one does that is killed.
+    pub fn try_post(&mut self, path: &str, form: &[(&str, &str)]) -> io::Result<Response> {
         let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
         let fields = ["Content-Type: application/x-www-form-urlencoded"];
-        self.request("POST", path, &fields, body.as_bytes())
+        self.try_request("POST", path, &fields, body.as_bytes())
     }
 
     /// Sends a request with `fields` beside `Host` and `Content-Length`, and
     /// returns the response.
+    ///
+    /// # Panics
+    /// As [`Self::receive`] does.
     pub fn request(&mut self, method: &str, path: &str, fields: &[&str], body: &[u8]) -> Response {
+        self.try_request(method, path, fields, body).unwrap()
+    }
+
+    fn try_request(
+        &mut self,
+        method: &str,
+        path: &str,
+        fields: &[&str],
+        body: &[u8],
+    ) -> io::Result<Response> {
         let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\n", self.addr);
         for field in fields {
             head.push_str(field);
@@ -104,8 +110,8 @@ impl Client {
             let length = format!("Content-Length: {}\r\n", body.len());
             head.push_str(&length);
         }
-        self.send(&[format!("{head}\r\n").as_bytes(), body].concat());
-        self.receive(method == "HEAD")
+        self.stream.write_all(&[format!("{head}\r\n").as_bytes(), body].concat())?;
+        self.try_receive(method == "HEAD")
     }
 
     /// Sends bytes as they are.
@@ -122,13 +128,17 @@ impl Client {
     /// Where the server breaks off, sends no HTTP/1.1, or sends a body without
     /// `Content-Length`: no reply of ours may be chunked.
     pub fn receive(&mut self, is_head: bool) -> Response {
+        self.try_receive(is_head).unwrap()
+    }
+
+    fn try_receive(&mut self, is_head: bool) -> io::Result<Response> {
         let mut received = std::mem::take(&mut self.received);
         let mut reads = 0;
         loop {
             let mut fields = [httparse::EMPTY_HEADER; 32];
             let mut head = httparse::Response::new(&mut fields);
             let Ok(httparse::Status::Complete(start)) = head.parse(&received) else {
-                self.read_more(&mut received);
+                self.read_more(&mut received)?;
                 reads += 1;
                 continue;
             };
@@ -144,23 +154,27 @@ impl Client {
                 reads,
             };
             if is_head || response.status == 304 {
-                return response;
+                return Ok(response);
             }
             let length = response.header("content-length").expect("a Content-Length");
             let length: usize = length.parse().unwrap();
             while response.body.len() < length {
-                self.read_more(&mut response.body);
+                self.read_more(&mut response.body)?;
                 response.reads += 1;
             }
             self.received = response.body.split_off(length);
-            return response;
+            return Ok(response);
         }
     }
 
-    fn read_more(&mut self, received: &mut Vec<u8>) {
+    fn read_more(&mut self, received: &mut Vec<u8>) -> io::Result<()> {
         let mut buffer = [0; 16 * 1024];
-        let count = self.stream.read(&mut buffer).unwrap();
-        assert_ne!(count, 0, "the server closed the connection after {received:?}");
+        let count = self.stream.read(&mut buffer)?;
+        if count == 0 {
+            let message = format!("the server closed the connection after {received:?}");
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, message));
+        }
         received.extend_from_slice(&buffer[..count]);
+        Ok(())
     }
 }

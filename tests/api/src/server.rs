@@ -246,6 +246,12 @@ impl Server {
         reply["session_key"].as_str().expect("a session key").to_owned()
     }
 
+    /// Whether the list is given to who has this session key.
+    #[must_use]
+    pub fn accepts(&self, key: &str) -> bool {
+        self.connect().post("/api/myun/instance", &[("session_key", key)]).json()["code"] == 0
+    }
+
     /// The id of the server's process.
     ///
     /// # Panics

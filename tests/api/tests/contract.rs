@@ -3,7 +3,7 @@
 // A test that cannot go on panics.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use api_tests::cases::{self, Case, case};
+use api_tests::cases::{self, Case, auth_failed, case, refusal};
 use api_tests::{Server, Setup};
 use serde_json::{Value, json};
 
@@ -32,10 +32,6 @@ const FIXTURES: &str = r#"
 
 fn server() -> Server {
     Server::start(Setup { sql: FIXTURES, ..Setup::default() })
-}
-
-fn refusal(error: &str, desc: &str) -> Value {
-    json!({"code": 1, "desc": desc, "error": error})
 }
 
 fn baseinfo(id: i64, name: &str, vdi_type: i64, host: &str, port: Option<i64>) -> Value {
@@ -92,18 +88,8 @@ fn rows() -> Vec<Case> {
             "username=locked&password=locked",
             refusal("user_locked", "The user is locked."),
         ),
-        case(
-            "a locked user, wrong password",
-            LOGIN,
-            "username=locked&password=x",
-            refusal("auth_failed", "The user name or the password is wrong."),
-        ),
-        case(
-            "a user name in upper case",
-            LOGIN,
-            "username=LUOYUN&password=luoyun",
-            refusal("auth_failed", "The user name or the password is wrong."),
-        ),
+        case("a locked user, wrong password", LOGIN, "username=locked&password=x", auth_failed()),
+        case("a user name in upper case", LOGIN, "username=LUOYUN&password=luoyun", auth_failed()),
         info("a port and another protocol", 101, baseinfo(101, "full", 2, "fd00::1", Some(65535))),
         info("no node and no name", 102, baseinfo(102, "", 1, "", Some(1))),
         info("a node without an address", 103, baseinfo(103, "no ip", 1, "", None)),

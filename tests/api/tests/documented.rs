@@ -7,7 +7,7 @@
 use std::process::Command;
 
 use api_tests::Server;
-use api_tests::cases::{self, Case, KEY, case};
+use api_tests::cases::{self, Case, KEY, auth_failed, auth_required, case, refusal};
 use api_tests::server::root;
 use serde_json::{Value, json};
 
@@ -15,18 +15,6 @@ const LOGIN: &str = "/api/login";
 const BASEINFO: &str = "/api/instance/baseinfo";
 const LIST: &str = "/api/myun/instance";
 const LOGOUT: &str = "/api/logout";
-
-fn refusal(error: &str, desc: &str) -> Value {
-    json!({"code": 1, "desc": desc, "error": error})
-}
-
-fn auth_failed() -> Value {
-    refusal("auth_failed", "The user name or the password is wrong.")
-}
-
-fn auth_required() -> Value {
-    refusal("auth_required", "A valid session_key is required. Log in to get one.")
-}
 
 fn welcome() -> Value {
     json!({"code": 0, "desc": "Welcome to LYC.", "session_key": KEY})

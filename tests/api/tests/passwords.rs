@@ -5,6 +5,7 @@
 
 use std::fs;
 
+use api_tests::cases::auth_failed;
 use api_tests::{Client, Response, Server, Setup};
 use serde_json::{Value, json};
 
@@ -33,19 +34,9 @@ fn log_in(server: &Server, username: &str, password: &str) -> Value {
     server.connect().post(LOGIN, &[("username", username), ("password", password)]).json()
 }
 
-fn auth_failed() -> Value {
-    let desc = "The user name or the password is wrong.";
-    json!({"code": 1, "desc": desc, "error": "auth_failed"})
-}
-
 fn stored(server: &Server, username: &str) -> String {
     let sql = "SELECT password FROM users WHERE username = ?1";
     server.database().query_row(sql, [username], |row| row.get(0)).unwrap()
-}
-
-fn is_accepted(server: &Server, key: &Value) -> bool {
-    let form = [("session_key", key.as_str().expect("a session key"))];
-    server.connect().post("/api/myun/instance", &form).json()["code"] == 0
 }
 
 #[test]
@@ -65,7 +56,7 @@ fn every_stored_form_is_accepted_and_replaced_by_the_strong_one() {
         let second = log_in(&server, name, "password");
         assert_eq!(stored(&server, name), strong, "{name}: it is strong already");
         for reply in [first, second] {
-            assert!(is_accepted(&server, &reply["session_key"]), "{name}");
+            assert!(server.accepts(reply["session_key"].as_str().unwrap()), "{name}");
         }
     }
 }
@@ -79,11 +70,11 @@ fn a_better_stored_password_leaves_the_sessions_from_before() {
     let weak = "UPDATE users SET password = ?1, session_epoch = session_epoch - 1";
     let weak = format!("{weak} WHERE username = 'pbkdf2'");
     server.database().execute(&weak, [STORED[0].1]).unwrap();
-    assert!(is_accepted(&server, &before["session_key"]));
+    assert!(server.accepts(before["session_key"].as_str().unwrap()));
     let after = log_in(&server, "pbkdf2", "password");
     assert!(stored(&server, "pbkdf2").starts_with("pbkdf2_sha1$1$"));
-    assert!(is_accepted(&server, &before["session_key"]));
-    assert!(is_accepted(&server, &after["session_key"]));
+    assert!(server.accepts(before["session_key"].as_str().unwrap()));
+    assert!(server.accepts(after["session_key"].as_str().unwrap()));
 }
 
 #[test]

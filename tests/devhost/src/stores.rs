@@ -61,15 +61,15 @@ impl Stores {
     }
 
     /// Sets an entry of the default key-value store.
-    pub(crate) fn set(&self, key: &str, value: &[u8]) -> Result<()> {
-        Ok(self.key_value(|db| {
+    pub(crate) fn set(&self, key: &str, value: &[u8]) -> rusqlite::Result<()> {
+        self.key_value(|db| {
             db.prepare_cached(
                 "INSERT INTO spin_key_value (store, key, value) VALUES (?1, ?2, ?3)
                  ON CONFLICT (store, key) DO UPDATE SET value = excluded.value",
             )?
             .execute(params![DEFAULT, key, value])
             .map(drop)
-        })?)
+        })
     }
 
     fn get(&self, key: &str) -> rusqlite::Result<Option<Vec<u8>>> {
@@ -241,7 +241,7 @@ fn add_key_value(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
         |mut guest, (store, key, value): (Resource<Store>, String, Vec<u8>)| {
             let stores = counted(guest.data_mut(), "store.set", &store)?;
             let done = block_in_place(|| stores.set(&key, &value));
-            Ok((done.map_err(|cause| KeyValueError::Other(cause.to_string())),))
+            Ok((done.map_err(KeyValueError::other),))
         },
     )?;
     key_value.func_wrap(

@@ -1,0 +1,25 @@
+#!/bin/sh
+# with-devhost.sh COMMAND...: runs a command against a devhost of its own, on temporary
+# state with the demo data and the SQL file $EXTRA_SQL. The command finds the server's
+# address in BASE_URL.
+set -eu
+cd "$(dirname "$0")/.."
+
+state=$(mktemp -d)
+server=
+trap 'kill $server 2>/dev/null; rm -rf "$state"' EXIT
+start() {
+    set -- --listen 127.0.0.1:0 --state-dir "$state" --quiet --variable password_iterations=1
+    for file in migrations/[0-9]*.sql migrations/demo.sql ${EXTRA_SQL:-}; do
+        set -- "$@" --sqlite "@$file"
+    done
+    target/debug/devhost "$@" >"$state/output" &
+    server=$!
+}
+start
+until BASE_URL=$(sed -n 's/^Serving //p' "$state/output") && [ -n "$BASE_URL" ]; do
+    kill -0 $server || exit 1
+    sleep 0.1
+done
+export BASE_URL
+"$@"
