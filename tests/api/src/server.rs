@@ -47,14 +47,23 @@ pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
+/// The files in `migrations`, in their order: 0001_….sql, 0002_….sql, … sort before
+/// demo.sql.
+///
+/// # Panics
+/// Where they cannot be listed.
+#[must_use]
+pub fn migrations() -> Vec<PathBuf> {
+    let files = fs::read_dir(root().join("migrations")).unwrap();
+    let mut files: Vec<_> = files.map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    files
+}
+
 impl Setup<'_> {
     /// How devhost runs the API on the state folder `state`, on a free port.
     fn options(&self, state: &Path) -> Options {
-        let migrations = fs::read_dir(root().join("migrations")).unwrap();
-        let migrations = migrations.map(|entry| entry.unwrap().path());
-        let mut files: Vec<_> = migrations.filter(|_| !self.bare).collect();
-        // 0001_….sql, 0002_….sql, … sort before demo.sql.
-        files.sort();
+        let mut files = if self.bare { Vec::new() } else { migrations() };
         let sql = state.join("setup.sql");
         fs::write(&sql, self.sql).unwrap();
         files.push(sql);
