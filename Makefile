@@ -1,10 +1,11 @@
 # make up and make test do all the set-up; `make` alone lists the targets.
 
 COMPONENTS := -p console -p login -p logout -p instance-baseinfo -p myun-instance
+TEST_COMPONENTS := -p empty -p bare -p ordinary
 WASM := --locked --target wasm32-wasip1
 # Built together always: apart, their dependencies would differ in features, and
 # be built twice.
-NATIVE := --locked -p devhost -p api-tests
+NATIVE := --locked -p devhost -p api-tests -p bench
 BROWSER := EXTRA_SQL=tests/browser/fixtures.sql tests/with-devhost.sh tests/browser/run.sh
 
 .DEFAULT_GOAL := help
@@ -31,7 +32,7 @@ api: test-components python ## the tests over HTTP, on devhost; with BASE_URL, o
 	cargo test $(NATIVE) $(if $(BASE_URL),--test documented -- --test-threads 1)
 
 api-on-spin: test-components python ## the tests over HTTP, on Spin
-	LUOYUN_HOST=spin cargo test --locked -p devhost -p api-tests \
+	LUOYUN_HOST=spin cargo test $(NATIVE) \
 		--test documented --test contract --test framing --test sessions --test passwords \
 		--test faults --test openapi --test console
 
@@ -49,12 +50,16 @@ screenshots: browser ## take the README's screenshots again
 fuzz: build ## 50,000 mutated requests
 	FUZZ_REQUESTS=50000 cargo test $(NATIVE) --test fuzz -- --nocapture
 
+bench: test-components devhost ## measure speed, beside components that do less; ARGS=--quick
+	@if command -v spin >/dev/null && [ "$$LUOYUN_HOST" != devhost ]; then \
+		export LUOYUN_HOST=spin; fi; target/debug/bench $(ARGS)
+
 smoke: ## check a running server with curl; BASE_URL=http://127.0.0.1:3000
 	@tests/smoke.sh
 
 lint: wasm-target ## formatting and clippy, on the native side and for wasm
 	cargo fmt --all --check
-	cargo clippy $(WASM) -p luoyun-common $(COMPONENTS) -p empty -- -D warnings
+	cargo clippy $(WASM) -p luoyun-common $(COMPONENTS) $(TEST_COMPONENTS) -- -D warnings
 	cargo clippy --locked --all-targets -p luoyun-common -- -D warnings
 	cargo clippy $(NATIVE) --all-targets -- -D warnings
 
@@ -65,7 +70,7 @@ wasm-target:
 	@scripts/wasm-target.sh
 
 test-components: build
-	cargo build --release $(WASM) -p empty
+	cargo build --release $(WASM) $(TEST_COMPONENTS)
 
 browser: devhost
 	@scripts/need.sh nodejs node --version
@@ -79,4 +84,4 @@ python:
 	@scripts/need.sh python3-minimal python3 -c ''
 
 .PHONY: help up build test test-all unit api api-on-spin test-openapi test-browser screenshots \
-	fuzz smoke lint clean wasm-target test-components browser devhost python
+	fuzz bench smoke lint clean wasm-target test-components browser devhost python

@@ -10,6 +10,15 @@ use crate::{Error, clock, settings};
 /// Forgotten rows that one wrong password deletes.
 const SWEPT: i64 = 8;
 
+/// One row, with the user of a name, the wrong passwords of a pair, and whether a session
+/// has expired.
+pub const BEGIN: &str = "
+SELECT u.id, u.password, u.is_locked, u.session_epoch, a.retry_at,
+       EXISTS (SELECT 1 FROM sessions WHERE expires_at <= ?3)
+FROM (SELECT 1)
+LEFT JOIN users u ON u.username = ?1
+LEFT JOIN login_attempts a ON a.pair = ?2";
+
 /// A try to log in as a user name from a client address that is not throttled.
 pub struct Attempt<'a> {
     db: &'a Connection,
@@ -37,11 +46,7 @@ impl<'a> Attempt<'a> {
         let pair = base16ct::lower::encode_string(&pair.finalize());
         let found = db
             .execute(
-                "SELECT u.id, u.password, u.is_locked, u.session_epoch, a.retry_at,
-                        EXISTS (SELECT 1 FROM sessions WHERE expires_at <= ?3)
-                 FROM (SELECT 1)
-                 LEFT JOIN users u ON u.username = ?1
-                 LEFT JOIN login_attempts a ON a.pair = ?2",
+                BEGIN,
                 &[Value::Text(username), Value::Text(pair.clone()), Value::Integer(now)],
             )
             .context("find the user")?;

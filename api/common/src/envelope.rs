@@ -67,6 +67,8 @@ pub enum Error {
     /// `session_key` is missing, unknown, expired or revoked, or its user is
     /// locked or gone.
     AuthRequired,
+    /// As [`Self::AuthRequired`], as nothing can be read in the session's entry.
+    SessionCorrupted,
     /// The parameter `name` is missing or malformed.
     InvalidParameter {
         /// The parameter's name.
@@ -104,7 +106,7 @@ impl Error {
         match self {
             Self::AuthFailed => "auth_failed",
             Self::UserLocked => "user_locked",
-            Self::AuthRequired => "auth_required",
+            Self::AuthRequired | Self::SessionCorrupted => "auth_required",
             Self::InvalidParameter { .. } => "invalid_parameter",
             Self::InstanceNotFound(_) => "instance_not_found",
             Self::InstanceNotOwned(_) => "instance_not_owned",
@@ -139,6 +141,22 @@ impl Error {
         }
     }
 
+    /// Whether an operator has to know of it.
+    pub(crate) fn is_logged(&self) -> bool {
+        matches!(self, Self::Internal(_) | Self::SessionCorrupted | Self::TooManyAttempts { .. })
+    }
+
+    /// The line for the log: `key=value` pairs with spaces between.
+    pub(crate) fn log_line(&self, endpoint: &str, microseconds: u64) -> String {
+        let word = self.word();
+        let line = format!("endpoint={endpoint} error={word} duration_us={microseconds}");
+        match self {
+            Self::Internal(cause) => format!("{line} cause={cause:?}"),
+            Self::SessionCorrupted => format!("{line} cause=\"corrupted session entry\""),
+            _ => line,
+        }
+    }
+
     /// The refusal's JSON.
     pub(crate) fn to_json(&self) -> Vec<u8> {
         let refusal = Refusal { code: 1, desc: &self.to_string(), error: self.word() };
@@ -152,7 +170,7 @@ impl fmt::Display for Error {
         match self {
             Self::AuthFailed => f.write_str("The user name or the password is wrong."),
             Self::UserLocked => f.write_str("The user is locked."),
-            Self::AuthRequired => {
+            Self::AuthRequired | Self::SessionCorrupted => {
                 f.write_str("A valid session_key is required. Log in to get one.")
             }
             Self::InvalidParameter { name, takes } => write!(f, "{name} must be {takes}."),
@@ -234,6 +252,15 @@ mod tests {
         assert_eq!(
             text(Error::InstanceNotOwned(5).to_json()),
             r#"{"code":1,"desc":"Instance 5 is someone else's","error":"instance_not_owned"}"#
+        );
+    }
+
+    #[test]
+    fn a_log_line_is_one_line_of_pairs() {
+        let error = Error::Internal("find the user: Io(\"a\\nb\")\n".to_owned());
+        assert_eq!(
+            error.log_line("login", 7),
+            r#"endpoint=login error=internal duration_us=7 cause="find the user: Io(\"a\\nb\")\n""#
         );
     }
 

@@ -78,15 +78,9 @@ pub fn id_from_params(params: &Params) -> Result<i64, Error> {
 /// `AuthRequired` where the caller is locked or gone; `InstanceNotFound`;
 /// `InstanceNotOwned`; `Internal` where the database fails.
 pub fn find(caller: &Caller, id: i64) -> Result<Desktop, Error> {
-    // One query for all of it: a user who is locked or gone gives no row, and an
-    // instance that is not there gives NULLs.
     let found = open_database()?
         .execute(
-            "SELECT i.user_id, i.name, i.vdi_type, i.vdi_port, n.ip
-             FROM users u
-             LEFT JOIN instances i ON i.id = ?3 AND i.status <> 100
-             LEFT JOIN nodes n ON n.id = i.node_id
-             WHERE u.id = ?1 AND u.session_epoch = ?2 AND u.is_locked = 0",
+            FIND,
             &[
                 Value::Integer(caller.user_id),
                 Value::Integer(caller.session_epoch),
@@ -111,6 +105,15 @@ pub fn find(caller: &Caller, id: i64) -> Result<Desktop, Error> {
         _ => Err(Error::Internal("find the instance: unexpected row".to_owned())),
     }
 }
+
+/// One row: a user who is locked or gone gives none, and an instance that is not there
+/// gives NULLs.
+pub const FIND: &str = "
+SELECT i.user_id, i.name, i.vdi_type, i.vdi_port, n.ip
+FROM users u
+LEFT JOIN instances i ON i.id = ?3 AND i.status <> 100
+LEFT JOIN nodes n ON n.id = i.node_id
+WHERE u.id = ?1 AND u.session_epoch = ?2 AND u.is_locked = 0";
 
 /// One page of the caller's instances that are not deleted, by id.
 ///
@@ -143,7 +146,7 @@ pub fn list(caller: &Caller, page: Page) -> Result<List, Error> {
 ///
 /// A late page is not counted off from the first instance, but from `start`, where its
 /// range of ids begins.
-const LIST: &str = "
+pub const LIST: &str = "
 WITH start (id) AS (
     SELECT CASE WHEN ?4 < 4096 THEN 0 ELSE ifnull((
         SELECT max(id_range) FROM (

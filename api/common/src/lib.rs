@@ -42,25 +42,29 @@ pub use params::Params;
 use http::StatusCode;
 use serde::Serialize;
 use spin_sdk::http::{IncomingRequest, ResponseOutparam};
+use wasi::clocks::monotonic_clock;
 
-/// Answers one request: the one door between Spin and a handler.
+/// Answers one request to `endpoint`: the one door between Spin and a handler.
 ///
 /// Refuses what is no readable form request (CONTRACT.md, "Requests": method,
 /// content type, size), hands the parameters of any other to `handler`, and
-/// sends its reply or refusal. A store's failure is logged here, once.
+/// sends its reply or refusal. What an operator has to know of is logged here, once.
 pub fn serve<T: Serialize>(
+    endpoint: &str,
     request: IncomingRequest,
     response_out: ResponseOutparam,
     handler: impl FnOnce(&Params) -> Result<Reply<T>, Error>,
 ) {
+    let start = monotonic_clock::now();
     let outcome = wire::read_form(&request)
         .and_then(|form| handler(&form.params()))
         .and_then(|reply| reply.to_json());
     match outcome {
         Ok(body) => wire::respond_json(response_out, StatusCode::OK, None, &body),
         Err(error) => {
-            if let Error::Internal(cause) = &error {
-                wire::log(&format!("error=internal cause=\"{cause}\""));
+            if error.is_logged() {
+                let microseconds = (monotonic_clock::now() - start) / 1000;
+                wire::log(&error.log_line(endpoint, microseconds));
             }
             wire::refuse(response_out, &error);
         }

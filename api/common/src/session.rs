@@ -13,7 +13,7 @@ use spin_sdk::sqlite::{Connection, Value};
 
 use crate::envelope::Context;
 use crate::user::User;
-use crate::{Error, Params, clock, random, settings, user, wire};
+use crate::{Error, Params, clock, random, settings, user};
 
 /// Bytes of randomness in a session key: 160 bits, 40 hex digits.
 const KEY_BYTES: usize = 20;
@@ -80,10 +80,7 @@ pub fn authenticate(params: &Params) -> Result<Caller, Error> {
         .get(&entry_name(&digest))
         .context("get the session's entry")?
         .ok_or(Error::AuthRequired)?;
-    let entry = Entry::parse(&value).ok_or_else(|| {
-        wire::log("error=auth_required cause=\"corrupted session entry\"");
-        Error::AuthRequired
-    })?;
+    let entry = Entry::parse(&value).ok_or(Error::SessionCorrupted)?;
     if entry.expires_at <= clock::now() {
         return Err(Error::AuthRequired);
     }
@@ -120,6 +117,9 @@ impl Caller {
     }
 }
 
+/// The row of a new session.
+pub const BEGIN: &str = "INSERT INTO sessions (digest, user_id, expires_at) VALUES (?1, ?2, ?3)";
+
 /// Starts a session of `user` that lives for the variable `session_ttl_seconds`;
 /// returns its key, 40 lower-case hex digits, and the store that it is in.
 ///
@@ -135,7 +135,7 @@ pub fn issue(db: &Connection, user: &User) -> Result<(String, Store), Error> {
     let expires_at = clock::now().saturating_add(ttl);
 
     db.execute(
-        "INSERT INTO sessions (digest, user_id, expires_at) VALUES (?1, ?2, ?3)",
+        BEGIN,
         &[Value::Text(digest.clone()), Value::Integer(user.id), Value::Integer(expires_at)],
     )
     .context("insert the session's row")?;

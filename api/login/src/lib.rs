@@ -50,5 +50,5 @@ fn login(params: &Params, client: &Client) -> Result<Reply<Login>, Error> {
 #[http_component]
 fn handle(request: IncomingRequest, response_out: ResponseOutparam) {
     let client = Client::of(&request);
-    serve(request, response_out, |params| login(params, &client));
+    serve("login", request, response_out, |params| login(params, &client));
 }

@@ -15,5 +15,5 @@ fn logout(params: &Params) -> Result<Reply<Logout>, Error> {
 
 #[http_component]
 fn handle(request: IncomingRequest, response_out: ResponseOutparam) {
-    serve(request, response_out, logout);
+    serve("logout", request, response_out, logout);
 }

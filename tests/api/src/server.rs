@@ -39,6 +39,10 @@ pub struct Setup<'a> {
     /// Values for the variables; `password_iterations` is 1 where none is given, as
     /// nothing is protected here.
     pub variables: &'a [(&'a str, &'a str)],
+    /// Another manifest than the API's; it has no variables.
+    pub manifest: Option<&'a str>,
+    /// The state folder of another server, to share it.
+    pub state_dir: Option<&'a Path>,
 }
 
 /// The root of the project.
@@ -68,7 +72,10 @@ impl Setup<'_> {
         fs::write(&sql, self.sql).unwrap();
         files.push(sql);
 
-        let mut variable = vec![("password_iterations".to_owned(), "1".to_owned())];
+        let mut variable = Vec::new();
+        if self.manifest.is_none() {
+            variable.push(("password_iterations".to_owned(), "1".to_owned()));
+        }
         for (name, value) in self.variables {
             variable.retain(|(known, _)| known != name);
             variable.push(((*name).to_owned(), (*value).to_owned()));
@@ -76,9 +83,9 @@ impl Setup<'_> {
         Options {
             sqlite: files.iter().map(|file| format!("@{}", file.display())).collect(),
             variable,
-            state_dir: Some(state.to_owned()),
+            state_dir: Some(self.state_dir.unwrap_or(state).to_owned()),
             quiet: true,
-            ..Options::for_test(root().join("spin.toml"))
+            ..Options::for_test(root().join(self.manifest.unwrap_or("spin.toml")))
         }
     }
 }
@@ -87,9 +94,10 @@ impl Setup<'_> {
 fn host() -> Vec<String> {
     match env::var("LUOYUN_HOST").as_deref() {
         Err(_) | Ok("devhost") => {
-            let test = env::current_exe().unwrap();
-            let devhost = test.ancestors().nth(2).unwrap().join("devhost");
-            assert!(devhost.exists(), "devhost is not built: cargo build -p devhost -p api-tests");
+            let this = env::current_exe().unwrap();
+            let devhost = this.ancestors().skip(1).map(|folder| folder.join("devhost"));
+            let devhost = devhost.take(2).find(|file| file.is_file());
+            let devhost = devhost.expect("devhost is not built: make devhost");
             vec![devhost.display().to_string()]
         }
         Ok("spin") => vec!["spin".to_owned(), "up".to_owned()],
@@ -153,7 +161,7 @@ impl Server {
         command.args(&host[1..]);
         command.arg("--from").arg(options.from);
         command.arg("--listen").arg(addr.to_string());
-        command.arg("--state-dir").arg(state.path());
+        command.arg("--state-dir").arg(setup.state_dir.unwrap_or(state.path()));
         for sql in options.sqlite {
             command.arg("--sqlite").arg(sql);
         }

@@ -37,11 +37,20 @@ fn logged(server: &Server) -> Vec<String> {
     output.lines().filter(|line| line.contains("error=")).map(str::to_owned).collect()
 }
 
-/// Since the last time, one line was logged, with `cause`.
+/// Since the last time, one line was logged, with `cause`, of pairs as the README says.
 fn assert_logged_once(server: &Server, before: &mut usize, cause: &str) {
     let lines = logged(server);
     let new = &lines[*before..];
     assert!(new.len() == 1 && new[0].contains(cause), "{cause}: {new:?}");
+    let words: Vec<_> = new[0].split(' ').take(3).map(|pair| pair.split_once('=')).collect();
+    let [Some(("endpoint", endpoint)), Some(("error", error)), Some(("duration_us", time))] =
+        words[..]
+    else {
+        panic!("{new:?}");
+    };
+    assert!(["login", "myun/instance"].contains(&endpoint), "{new:?}");
+    assert!(["internal", "auth_required", "too_many_attempts"].contains(&error), "{new:?}");
+    assert!(time.parse::<u64>().is_ok(), "{new:?}");
     *before = lines.len();
 }
 
@@ -113,6 +122,21 @@ fn a_corrupted_session_is_none_and_is_logged() {
     assert_logged_once(&server, &mut lines, "corrupted session entry");
     db.execute(set, params![whole]).unwrap();
     assert_eq!(list(&server, &key)["total"], 3);
+}
+
+#[test]
+fn of_refused_clients_only_a_throttled_one_is_logged() {
+    let server = start(Setup { variables: &[("login_failures", "1")], ..Setup::default() });
+    let mut lines = 0;
+    let wrong = || {
+        let form = [("username", "luoyun"), ("password", "a wrong one")];
+        server.connect().post("/api/login", &form).json()["error"].clone()
+    };
+    assert_eq!(wrong(), "auth_failed");
+    assert_eq!(list(&server, "0000")["error"], "auth_required");
+    assert_eq!(logged(&server), Vec::<String>::new());
+    assert_eq!(wrong(), "too_many_attempts");
+    assert_logged_once(&server, &mut lines, "endpoint=login error=too_many_attempts");
 }
 
 #[test]

@@ -143,6 +143,51 @@ fn pages_and_totals_stay_right_whatever_happens_to_the_instances() {
     assert_right(&server, &key);
 }
 
+/// What the database does, in steps of SQLite's virtual machine, for each kind of request
+/// on a data set of `size` instances, users and sessions.
+fn steps(size: i64) -> [(&'static str, f64); 4] {
+    let server = Server::start(Setup { bare: true, ..Setup::default() });
+    let db = server.database();
+    for file in migrations().iter().filter(|file| !file.ends_with("demo.sql")) {
+        db.execute_batch(&fs::read_to_string(file).unwrap()).unwrap();
+    }
+    let key_value = server.state().join("sqlite_key_value.db");
+    db.execute("ATTACH ?1 AS kv", [key_value.to_str()]).unwrap();
+    let select = "CREATE TEMP TABLE size AS SELECT ?1 AS instances, ?1 AS users, ?1 AS sessions";
+    db.execute(select, [size]).unwrap();
+    let dataset = fs::read_to_string(root().join("tests/bench/dataset.sql")).unwrap();
+    db.execute_batch(&format!("BEGIN; {dataset} COMMIT;")).unwrap();
+    let counts = fs::read_to_string(root().join("migrations/0003_instance_counts.sql")).unwrap();
+    db.execute_batch(&counts).unwrap();
+
+    let login = [("username", "bench"), ("password", "password")];
+    let key = server.connect().post("/api/login", &login).json();
+    let session = ("session_key", key["session_key"].as_str().unwrap());
+    let _login = server.measured();
+    let last = (size / 100).to_string();
+    [
+        ("login", "/api/login", login.to_vec()),
+        ("baseinfo", "/api/instance/baseinfo", vec![session, ("instance_id", "10")]),
+        ("the first page", LIST, vec![session]),
+        ("the last page", LIST, vec![session, ("p", &last)]),
+    ]
+    .map(|(name, path, form)| {
+        assert_eq!(server.connect().post(path, &form).json()["code"], 0);
+        (name, f64::from(server.measured().sql_steps))
+    })
+}
+
+#[test]
+fn nothing_costs_more_because_there_is_more() {
+    for ((name, small), (_, large)) in steps(1_000).into_iter().zip(steps(100_000)) {
+        let ratio = large / small;
+        println!("{name}: {small} and {large} steps, ratio {ratio:.2}");
+        // The last page is the 1,000th, which begins within a range of 4096 ids.
+        let limit = if name == "the last page" { 5.0 } else { 1.15 };
+        assert!(ratio <= limit, "{name}: {ratio:.2} times");
+    }
+}
+
 #[test]
 fn an_instance_is_listed_as_it_is_stored() {
     let server = Server::start(Setup::default());

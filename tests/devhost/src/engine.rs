@@ -162,6 +162,7 @@ impl Handler {
                 memory: store.data().memory.0,
                 calls: std::mem::take(&mut store.data_mut().grants.calls),
                 sql: std::mem::take(&mut store.data_mut().grants.sql),
+                sql_steps: store.data().grants.sql_steps,
             });
             outcome
         });
@@ -185,6 +186,7 @@ impl Handler {
                 stores: stores.clone(),
                 calls: BTreeMap::new(),
                 sql: Vec::new(),
+                sql_steps: 0,
             },
             wasi: wasi.build(),
             http: WasiHttpCtx::new(),

@@ -91,6 +91,8 @@ pub struct Measured {
     pub calls: BTreeMap<&'static str, u32>,
     /// The SQL that it ran.
     pub sql: Vec<String>,
+    /// The instructions of SQLite's virtual machine that this took.
+    pub sql_steps: i32,
 }
 
 /// Requests whose measurements are kept for [`DevHost::measured`].

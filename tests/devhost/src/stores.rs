@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result};
 use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{OptionalExtension, StatementStatus, params};
 use tokio::task::{block_in_place, spawn_blocking};
 use wasmtime::component::{ComponentType, Lift, Linker, Lower, Resource, ResourceType};
 
@@ -103,6 +103,7 @@ pub(crate) struct Grants {
     pub(crate) stores: Arc<Stores>,
     pub(crate) calls: BTreeMap<&'static str, u32>,
     pub(crate) sql: Vec<String>,
+    pub(crate) sql_steps: i32,
 }
 
 impl Grants {
@@ -294,8 +295,14 @@ fn add_sqlite(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
                 let connection = table.get(&handle)?.clone();
                 let path = grants.stores.database.clone();
                 let work = move || execute(&connection, &path, &sql, &values);
-                let result = spawn_blocking(work).await?;
-                Ok((result.map_err(|cause| SqliteError::Io(cause.to_string())),))
+                let result = match spawn_blocking(work).await? {
+                    Ok((result, steps)) => {
+                        guest.data_mut().grants.sql_steps += steps;
+                        Ok(result)
+                    }
+                    Err(cause) => Err(SqliteError::Io(cause.to_string())),
+                };
+                Ok((result,))
             })
         },
     )
@@ -306,7 +313,7 @@ fn execute(
     path: &Path,
     sql: &str,
     values: &[Value],
-) -> rusqlite::Result<QueryResult> {
+) -> rusqlite::Result<(QueryResult, i32)> {
     let mut connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
     let db = match connection.take() {
         Some(db) => db,
@@ -323,7 +330,7 @@ fn execute(
             Ok(Row { values: values.collect::<rusqlite::Result<_>>()? })
         })?
         .collect::<rusqlite::Result<_>>()?;
-    Ok(QueryResult { columns, rows })
+    Ok((QueryResult { columns, rows }, statement.get_status(StatementStatus::VmStep)))
 }
 
 impl From<ValueRef<'_>> for Value {

@@ -30,5 +30,5 @@ fn baseinfo(params: &Params) -> Result<Reply<BaseInfo>, Error> {
 
 #[http_component]
 fn handle(request: IncomingRequest, response_out: ResponseOutparam) {
-    serve(request, response_out, baseinfo);
+    serve("instance/baseinfo", request, response_out, baseinfo);
 }

@@ -26,5 +26,5 @@ fn list(params: &Params) -> Result<Reply<List>, Error> {
 
 #[http_component]
 fn handle(request: IncomingRequest, response_out: ResponseOutparam) {
-    serve(request, response_out, list);
+    serve("myun/instance", request, response_out, list);
 }

@@ -11,5 +11,5 @@ struct Nothing {}
 
 #[http_component]
 fn handle(request: IncomingRequest, response_out: ResponseOutparam) {
-    serve(request, response_out, |_| Ok(Reply::new("Nothing.", Nothing {})));
+    serve("empty", request, response_out, |_| Ok(Reply::new("Nothing.", Nothing {})));
 }

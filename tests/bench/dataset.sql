@@ -1,0 +1,50 @@
+-- A data set of any size, for `make bench`: always the same one for the same `size`,
+-- which the caller has made: CREATE TEMP TABLE size (instances, users, sessions). The
+-- key-value store's file is attached as `kv`.
+--
+-- The user 1, called bench, has the password "password" and a tenth of the instances,
+-- every tenth one; the others belong to whom the multiplications make them.
+
+DROP TRIGGER instance_is_counted; -- the migrations, run again, count them all at once
+
+INSERT INTO users (id, username, password, session_epoch)
+WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < (SELECT users FROM size))
+SELECT i, CASE i WHEN 1 THEN 'bench' ELSE 'user' || i END,
+       'pbkdf2_sha1$1$salt$DGDID5YfDnHzqbUkr2ASBi/gN6Y=', 7
+FROM n;
+
+INSERT INTO nodes (id, hostname, ip)
+WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000)
+SELECT i, 'node' || i, '10.0.' || (i / 250) || '.' || (i % 250)
+FROM n;
+
+INSERT INTO instances (id, user_id, node_id, name, summary, status, vdi_port)
+WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < (SELECT instances FROM size))
+SELECT i,
+       CASE i % 10 WHEN 0 THEN 1 ELSE 2 + i * 7919 % ((SELECT users FROM size) - 1) END,
+       1 + i * 31 % 1000,
+       'instance ' || i,
+       CASE i % 3 WHEN 0 THEN NULL ELSE 'web server no. ' || i END,
+       1 + i * 13 % 5,
+       CASE i % 4 WHEN 0 THEN NULL ELSE 5900 + i % 100 END
+FROM n;
+
+-- Sessions that nobody has the keys of. The digests are as long and as scattered as real
+-- ones.
+INSERT INTO sessions (digest, user_id, expires_at)
+WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < (SELECT sessions FROM size))
+SELECT printf('%08x%032x', i * 2654435761 & 4294967295, i),
+       1 + i * 7919 % (SELECT users FROM size),
+       4000000000 + i * 31 % 1000000
+FROM n WHERE (SELECT sessions FROM size) > 0;
+
+CREATE TABLE IF NOT EXISTS kv.spin_key_value (
+    store TEXT NOT NULL,
+    key   TEXT NOT NULL,
+    value BLOB NOT NULL,
+    PRIMARY KEY (store, key)
+);
+INSERT INTO kv.spin_key_value (store, key, value)
+SELECT 'default', 'session:' || digest,
+       CAST('{"user_id":' || user_id || ',"expires_at":' || expires_at || ',"epoch":7}' AS BLOB)
+FROM sessions;
