@@ -207,7 +207,8 @@ fn integer(value: &Value) -> Option<i64> {
 }
 
 /// What a status means, in the original's own words.
-fn status_string(status: i64) -> &'static str {
+#[must_use]
+pub fn status_string(status: i64) -> &'static str {
     match status {
         0 => "unknown",
         1 => "new instance that hasn't run once",
