@@ -47,6 +47,31 @@ pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
+/// A program that was built together with the test that runs.
+///
+/// # Panics
+/// Where it was not.
+#[must_use]
+pub fn built(program: &str) -> PathBuf {
+    let test = env::current_exe().unwrap();
+    let path = test.ancestors().nth(2).unwrap().join(program);
+    assert!(path.exists(), "{program} is not built: make test builds it");
+    path
+}
+
+/// The SQL of the API's tables.
+///
+/// # Panics
+/// Where it cannot be read.
+#[must_use]
+pub fn migrations() -> String {
+    let files = fs::read_dir(root().join("migrations")).unwrap();
+    let mut files: Vec<_> = files.map(|entry| entry.unwrap().path()).collect();
+    files.retain(|path| !path.ends_with("demo.sql"));
+    files.sort();
+    files.iter().map(|path| fs::read_to_string(path).unwrap()).collect()
+}
+
 impl Setup<'_> {
     /// How devhost runs the API on the state folder `state`, on a free port.
     fn options(&self, state: &Path) -> Options {
@@ -78,10 +103,7 @@ impl Setup<'_> {
 fn host() -> Vec<String> {
     match env::var("LUOYUN_HOST").as_deref() {
         Err(_) | Ok("devhost") => {
-            let test = env::current_exe().unwrap();
-            let devhost = test.ancestors().nth(2).unwrap().join("devhost");
-            assert!(devhost.exists(), "devhost is not built: cargo build -p devhost -p api-tests");
-            vec![devhost.display().to_string()]
+            vec![built("devhost").display().to_string()]
         }
         Ok("spin") => vec!["spin".to_owned(), "up".to_owned()],
         Ok(other) => panic!("LUOYUN_HOST is {other}: it takes spin or devhost"),
