@@ -27,8 +27,7 @@ trap 'exit 1' INT TERM
 
 cd "$folder"
 as_somebody "$(programs)/initdb" --pgdata data --username luoyun --auth trust --no-sync \
-    --encoding UTF8 --locale C >"$folder.log" 2>&1 || { cat "$folder.log"; exit 1; }
-rm "$folder.log"
+    --encoding UTF8 --locale C >initdb.log 2>&1 || { cat initdb.log >&2; exit 1; }
 as_somebody openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost \
     -addext subjectAltName=DNS:localhost,IP:127.0.0.1 \
     -addext basicConstraints=critical,CA:FALSE \

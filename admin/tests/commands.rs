@@ -345,7 +345,7 @@ fn the_sql_does_what_the_command_does() {
         &["instance", "set", "9", "--node", "node2", "--no-owner", "--vdi-type", "3"],
         &["instance", "remove", "8"],
     ];
-    let sql = |args: &[&str]| {
+    let printed = |args: &[&str]| {
         let mut command = Command::new(built("luoyun-admin"));
         command.arg("--sql").args(args);
         let outcome = run(command, b"it's secret");
@@ -354,7 +354,7 @@ fn the_sql_does_what_the_command_does() {
         assert!(!outcome.stdout.contains("secret"), "{}", outcome.stdout);
         outcome.stdout
     };
-    let script: String = commands.iter().map(|args| sql(args)).collect();
+    let script: String = commands.iter().map(|args| printed(args)).collect();
     let db = Connection::open(database(&with_sql)).unwrap();
     db.execute_batch(&script).unwrap();
     for args in commands {
@@ -363,6 +363,11 @@ fn the_sql_does_what_the_command_does() {
     let expected = rows(&database(&with_file));
     assert_eq!(expected.len(), 7);
     assert_eq!(rows(&database(&with_sql)), expected);
+
+    // As `spin up --sqlite @FILE` has it.
+    let sql = format!("{}{script}", migrations());
+    let server = Server::start(Setup { sql: &sql, bare: true, ..Setup::default() });
+    assert_eq!(log_in(&server, "ada", b"it's secret")["code"], 0);
 
     // What is not there is not half done.
     for args in [
@@ -373,14 +378,14 @@ fn the_sql_does_what_the_command_does() {
         &["instance", "set", "7", "--node", "none", "--name", "x"],
         &["node", "add", "node2", "--ip", "::1"],
     ] {
-        db.execute_batch(&sql(args)).unwrap();
+        db.execute_batch(&printed(args)).unwrap();
     }
     assert_eq!(rows(&database(&with_sql)), expected);
 
     for args in [&["user", "list"][..], &["node", "list"], &["instance", "list", "--all"]] {
-        let printed = sql(args);
-        let count = db.prepare(&printed).unwrap().query([]).unwrap().mapped(|_| Ok(())).count();
-        assert_eq!(other.list(args).as_array().unwrap().len(), count, "{printed}");
+        let query = printed(args);
+        let count = db.prepare(&query).unwrap().query([]).unwrap().mapped(|_| Ok(())).count();
+        assert_eq!(other.list(args).as_array().unwrap().len(), count, "{query}");
     }
 }
 

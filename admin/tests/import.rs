@@ -628,6 +628,15 @@ fn ask(server: &Server, key: &str, is_over: &AtomicBool) -> (usize, Duration) {
     (count, longest)
 }
 
+/// Sets a flag, also where a test fails.
+struct SetOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for SetOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn a_hundred_thousand_instances_come_beside_a_server_under_load() {
     let source = Source::new("many", &many(MANY));
@@ -675,6 +684,7 @@ fn a_hundred_thousand_instances_come_beside_a_server_under_load() {
     source.sql("UPDATE instance SET name = replace(name, 'generation 1', 'generation 2')");
     let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
+        let end = SetOnDrop(&is_over);
         let asking: Vec<_> = (0..4).map(|_| scope.spawn(|| ask(&server, &key, &is_over))).collect();
         let begin = Instant::now();
         let (printed, memory) = measure(&admin, &source);
@@ -685,7 +695,7 @@ fn a_hundred_thousand_instances_come_beside_a_server_under_load() {
         let (printed, memory) = measure(&admin, &source);
         println!("none changed, under load: {:?}, {memory} KiB", begin.elapsed());
         assert_report(&printed, [[0, 0, 0, 1000], [0, 0, 0, 200], [0, 0, 0, MANY]], "");
-        is_over.store(true, Ordering::Relaxed);
+        drop(end);
         for asked in asking {
             let (count, longest) = asked.join().unwrap();
             println!("{count} requests meanwhile, the longest {longest:?}");

@@ -1,7 +1,7 @@
 //! What differs between the source's rows and ours, and what makes ours equal.
 
 use anyhow::{Context, Result};
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 
 use crate::target::explain;
 
@@ -215,6 +215,8 @@ pub(crate) fn find(db: &Connection) -> Result<Difference> {
 /// # Errors
 /// Where the database fails, or somebody added a row that is in the way, since `find`.
 pub(crate) fn apply(db: &mut Connection) -> Result<()> {
+    const FAILED: &str = "cannot write the database";
+    const IN_THE_WAY: &str = "somebody has just added a row that is in the way: import again";
     let mut apply = || {
         let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         tx.execute(PARK_NAMES, [])?;
@@ -223,5 +225,9 @@ pub(crate) fn apply(db: &mut Connection) -> Result<()> {
         }
         tx.commit()
     };
-    apply().map_err(explain).context("cannot write the database")
+    apply().map_err(|error| {
+        let is_in_the_way = error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation);
+        let error = explain(error);
+        if is_in_the_way { error.context(IN_THE_WAY) } else { error.context(FAILED) }
+    })
 }
