@@ -38,8 +38,9 @@ api-on-spin: test-components python ## the tests over HTTP, on Spin
 		--test documented --test contract --test framing --test sessions --test passwords \
 		--test faults --test openapi --test console --test commands
 
+# One at a time: one measures.
 test-import: devhost ## luoyun-admin import, from a PostgreSQL of its own
-	@tests/with-postgres.sh cargo test $(NATIVE) --test import -- --nocapture
+	@tests/with-postgres.sh cargo test $(NATIVE) --test import -- --test-threads 1 --nocapture
 
 test-openapi: devhost python ## devhost against api/openapi.yaml, with schemathesis
 	@scripts/need.sh python3-venv python3 -c 'import ensurepip'

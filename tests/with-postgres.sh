@@ -1,8 +1,9 @@
 #!/bin/sh
 # with-postgres.sh COMMAND...: runs a command against a PostgreSQL of its own, in a
 # temporary folder. The command finds it in PGHOST, PGPORT and PGUSER, its programs on
-# PATH, its certificate in PG_CERTIFICATE, and the folder of its Unix socket in
-# PG_SOCKET. The role `secretive` needs its password, "pass:word\".
+# PATH, and that folder, with its Unix socket, its certificate server.pem (for 127.0.0.1),
+# and that of its authority.pem, in PG_FOLDER. The role `secretive` needs its password,
+# "pass:word\".
 set -eu
 cd "$(dirname "$0")/.."
 # Debian puts them where no PATH looks.
@@ -28,12 +29,12 @@ trap 'exit 1' INT TERM
 cd "$folder"
 as_somebody "$(programs)/initdb" --pgdata data --username luoyun --auth trust --no-sync \
     --encoding UTF8 --locale C >initdb.log 2>&1 || { cat initdb.log >&2; exit 1; }
-as_somebody openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost \
-    -addext subjectAltName=DNS:localhost,IP:127.0.0.1 \
-    -addext basicConstraints=critical,CA:FALSE \
-    -keyout data/server.key -out data/server.crt 2>/dev/null
-cp data/server.crt certificate.pem
-chmod 644 certificate.pem
+certificate() { as_somebody openssl req -x509 -newkey rsa:2048 -nodes -days 2 "$@" 2>/dev/null; }
+certificate -subj /CN=authority -keyout authority.key -out authority.pem
+certificate -CA authority.pem -CAkey authority.key -subj /CN=server \
+    -addext subjectAltName=IP:127.0.0.1 -addext basicConstraints=critical,CA:FALSE \
+    -keyout data/server.key -out data/server.crt
+cp data/server.crt server.pem
 cat >data/pg_hba.conf <<'END'
 local all all trust
 host all secretive 127.0.0.1/32 scram-sha-256
@@ -52,9 +53,8 @@ until as_somebody "$(programs)/pg_ctl" start --pgdata data --wait --silent --log
 done
 
 PATH=$(programs):$PATH
-PGHOST=127.0.0.1 PGPORT=$port PGUSER=luoyun PG_SOCKET=$folder
-PG_CERTIFICATE=$folder/certificate.pem
-export PATH PGHOST PGPORT PGUSER PG_SOCKET PG_CERTIFICATE
+PGHOST=127.0.0.1 PGPORT=$port PGUSER=luoyun PG_FOLDER=$folder
+export PATH PGHOST PGPORT PGUSER PG_FOLDER
 psql --quiet postgres --command "CREATE ROLE secretive LOGIN SUPERUSER PASSWORD 'pass:word\\'"
 cd "$OLDPWD"
 "$@"

@@ -356,7 +356,7 @@ pub(crate) struct Import {
     /// Go on where the source has no rows for a table that has some here
     #[arg(long)]
     pub(crate) allow_empty: bool,
-    /// Trust the certificates in this PEM file, and no others
+    /// Trust the certificates in this PEM file, and whom they certify, and no others
     #[arg(long, value_name = "FILE", env = "PGSSLROOTCERT")]
     pub(crate) ca: Option<PathBuf>,
     /// The key for what is remembered of the source's passwords

@@ -436,7 +436,7 @@ fn the_password_for_the_source_comes_from_outside() {
     fs::rename(&file, &elsewhere).unwrap();
     works(dry_run(Some(&url), &[("PGPASSFILE", elsewhere.to_str().unwrap())]));
 
-    let socket = env::var("PG_SOCKET").unwrap();
+    let socket = env::var("PG_FOLDER").unwrap();
     let port = env::var("PGPORT").unwrap();
     let url = format!("postgres://luoyun@/secret?host={socket}&port={port}");
     works(dry_run(Some(&url), &[]));
@@ -446,10 +446,15 @@ fn the_password_for_the_source_comes_from_outside() {
 fn tls_checks_the_certificate() {
     let (source, ours) = (Source::new("tls", FEW), Ours::new());
     let url = format!("{}?sslmode=require", source.url());
-    let outcome = ours.admin.run(&["import", "--dry-run", &url]);
-    assert_eq!(outcome.code, Some(1), "{outcome:?}");
-    assert!(outcome.stderr.contains("certificate"), "{outcome:?}");
-    let certificate = env::var("PG_CERTIFICATE").unwrap();
+    let pem = |name: &str| format!("{}/{name}", env::var("PG_FOLDER").unwrap());
+    let (authority, server) = (pem("authority.pem"), pem("server.pem"));
+    let by_name = url.replace("127.0.0.1", "localhost");
+    for args in [&[url.as_str()][..], &["--ca", &authority, &by_name], &["--ca", "none.pem", &url]]
+    {
+        let outcome = ours.admin.run(&[&["import", "--dry-run"], args].concat());
+        assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(1), ""), "{outcome:?}");
+        assert!(outcome.stderr.contains("certificate"), "{outcome:?}");
+    }
     // How the session came about is what pg_stat_ssl tells.
     source.sql(
         "CREATE VIEW encrypted AS SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid();
@@ -462,10 +467,10 @@ fn tls_checks_the_certificate() {
         ours.admin.done(&[&["import"][..], args].concat());
         ours.admin.list(&["node", "list"])[0]["ip"].clone()
     };
-    assert_eq!(ips(&["--ca", &certificate, &url]), "encrypted");
+    assert_eq!(ips(&["--ca", &authority, &url]), "encrypted");
+    assert_eq!(ips(&["--ca", &server, &url]), "encrypted");
+    assert_eq!(ips(&["--ca", &server, &by_name]), "encrypted");
     assert_eq!(ips(&[&source.url()]), "plain");
-    let by_name = url.replace("127.0.0.1", "localhost");
-    assert_eq!(ips(&["--ca", &certificate, &by_name]), "encrypted");
 }
 
 /// Waits until `condition` holds.

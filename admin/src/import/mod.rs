@@ -5,6 +5,7 @@
 //!
 //! - [`source`]: the connection to PostgreSQL, and what is read from it
 //! - [`pgpass`]: the file with passwords for it
+//! - [`tls`]: whom the connection trusts
 //! - [`key`]: the key of the fingerprints of its passwords
 //! - [`staging`]: the temporary tables, and what was odd about the rows
 //! - [`difference`]: what differs, counted, and what makes it equal
@@ -14,6 +15,7 @@ mod key;
 mod pgpass;
 mod source;
 mod staging;
+mod tls;
 
 use std::io::{self, Write};
 use std::path::Path;

@@ -10,12 +10,9 @@ use postgres::config::{Host, SslMode};
 use postgres::fallible_iterator::FallibleIterator;
 use postgres::types::ToSql;
 use postgres::{Client, Config, Row};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, RootCertStore};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use crate::import::pgpass;
+use crate::import::{pgpass, tls};
 
 /// Where PostgreSQL listens on Debian and Ubuntu.
 const SOCKET_FOLDER: &str = "/var/run/postgresql";
@@ -83,8 +80,11 @@ impl Source {
     /// Where it cannot be reached, or is no LuoYunCloud's.
     pub(crate) fn connect(mut config: Config, ca: Option<&Path>) -> Result<Self> {
         complete(&mut config);
-        let tls = MakeRustlsConnect::new(tls(&config, ca)?);
-        let mut client = config.connect(tls).with_context(|| match config.get_ssl_mode() {
+        let connect = MakeRustlsConnect::new(match config.get_ssl_mode() {
+            SslMode::Disable => tls::without_trust(),
+            _ => tls::with_trust(ca)?,
+        });
+        let mut client = config.connect(connect).with_context(|| match config.get_ssl_mode() {
             SslMode::Disable => "cannot connect to the source".to_owned(),
             _ => "cannot connect to the source over TLS (--ca FILE trusts its certificate, \
                   ?sslmode=disable does without)"
@@ -265,26 +265,4 @@ fn password_from_outside(config: &Config) -> Option<String> {
             pgpass::find(&host, port, config.get_dbname().unwrap_or(user), user)
         })
     })
-}
-
-/// TLS that trusts the certificates of `ca`, or the authorities that this machine does.
-fn tls(config: &Config, ca: Option<&Path>) -> Result<ClientConfig> {
-    let mut trusted = RootCertStore::empty();
-    if config.get_ssl_mode() != SslMode::Disable {
-        if let Some(path) = ca {
-            let failed = || format!("cannot read certificates from {}", path.display());
-            for certificate in CertificateDer::pem_file_iter(path).with_context(failed)? {
-                trusted.add(certificate.with_context(failed)?).with_context(failed)?;
-            }
-        } else {
-            trusted.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        }
-        if trusted.is_empty() {
-            bail!(
-                "There are no certificates to trust: install ca-certificates, name a PEM file \
-                 with --ca, or do without TLS (?sslmode=disable)."
-            );
-        }
-    }
-    Ok(ClientConfig::builder().with_root_certificates(trusted).with_no_client_auth())
 }
