@@ -94,14 +94,19 @@ impl Difference {
     /// The table that has rows and would have none.
     pub(crate) fn emptied(&self) -> Option<&'static str> {
         let emptied = |counts: &&Counts| counts.source == 0 && counts.ours > 0;
-        self.0.iter().find(emptied).map(|counts| counts.name)
+        self.shown().find(emptied).map(|counts| counts.name)
     }
 
-    /// The counts as a table, for people. What is remembered is not among them.
+    /// What concerns an operator: not what is remembered.
+    fn shown(&self) -> impl Iterator<Item = &Counts> {
+        self.0.iter().filter(|counts| counts.name != "imported_passwords")
+    }
+
+    /// The counts as a table, for people.
     pub(crate) fn table(&self) -> Vec<Vec<String>> {
         let heads = ["", "INSERTED", "CHANGED", "VANISHED", "EQUAL"];
         let mut lines = vec![heads.map(str::to_owned).to_vec()];
-        for counts in self.0.iter().take_while(|counts| counts.name != "imported_passwords") {
+        for counts in self.shown() {
             let equal = counts.source - counts.inserted - counts.changed;
             let numbers = [counts.inserted, counts.changed, counts.vanished, equal];
             let mut line = vec![counts.name.to_owned()];

@@ -30,8 +30,8 @@ use crate::import::staging::Notes;
 use crate::{args, output, target, usage_error};
 
 /// KiB of the database that a transaction may change before it writes to the file:
-/// from then on, a server would have to wait for the transaction's end. Enough for
-/// some 200,000 new instances.
+/// from then on, a server would have to wait for the transaction's end. 100,000 new
+/// instances are about 10 MiB.
 const CACHE_KIB: i64 = 48 * 1024;
 
 /// Imports into the database file `path`.
@@ -55,9 +55,10 @@ pub(crate) fn run(path: &Path, command: args::Import) -> Result<()> {
     db.pragma_update(None, "temp_store", "FILE")?;
     db.pragma_update(None, "cache_size", -CACHE_KIB)?;
 
-    let mut source = Source::connect(config, command.ca.as_deref())?;
     let key = command.key.unwrap_or_else(|| path.with_extension("import-key"));
     let key = if command.dry_run { Key::look(&key) } else { Key::open(&key) }?;
+    // After the key, which is a lock: what a later import has read is newer.
+    let mut source = Source::connect(config, command.ca.as_deref())?;
 
     let progress = progress_bar(source.count()?, command.quiet);
     let notes = staging::fill(&mut db, &mut source, &key, &progress)?;
