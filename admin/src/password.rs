@@ -2,8 +2,8 @@
 
 use std::io::{self, IsTerminal, Read};
 
-use anyhow::{Context, Result, bail};
-use luoyun_common::{Error, password};
+use anyhow::{Context, Result, anyhow, bail};
+use luoyun_common::password;
 
 /// Bytes that a request can have (CONTRACT.md, "body size"): no longer password is of
 /// use.
@@ -13,7 +13,8 @@ const LONGEST: u64 = 64 * 1024;
 /// returns what to store of it, derived with `iterations`.
 ///
 /// # Errors
-/// Where it is empty or too long, is not repeated, or ends with a NUL.
+/// Where it is empty or too long, is not repeated, or ends with a NUL; where this
+/// machine has no randomness.
 pub(crate) fn read_encoded(username: &str, iterations: u32) -> Result<String> {
     let password =
         if io::stdin().is_terminal() { read_from_terminal(username)? } else { read_line()? };
@@ -23,11 +24,10 @@ pub(crate) fn read_encoded(username: &str, iterations: u32) -> Result<String> {
     if password.last() == Some(&0) {
         bail!("The password ends with a NUL, which no login accepts.");
     }
-    match password::encode(&password, iterations) {
-        Ok(encoded) => Ok(encoded),
-        Err(Error::Internal(cause)) => Err(cause),
-        Err(error) => bail!(error.to_string()),
-    }
+    let mut salt = [0; password::SALT_BYTES];
+    getrandom::fill(&mut salt).map_err(|cause| anyhow!("get random bytes: {cause}"))?;
+    let salt = base16ct::lower::encode_string(&salt);
+    Ok(password::encode(&password, &salt, iterations))
 }
 
 fn read_from_terminal(username: &str) -> Result<Vec<u8>> {

@@ -9,7 +9,7 @@ use std::process::Command;
 
 use api_tests::admin::run;
 use api_tests::cases::auth_failed;
-use api_tests::server::{built, migrations, root};
+use api_tests::server::{built, root, tables};
 use api_tests::{Admin, Server, Setup};
 use rusqlite::Connection;
 use serde_json::{Value, json};
@@ -20,7 +20,7 @@ const QUICK: [&str; 2] = ["--iterations", "1"];
 
 /// A server with the tables and nothing in them.
 fn empty_server() -> (Server, Admin) {
-    let sql = migrations();
+    let sql = tables();
     let server = Server::start(Setup { sql: &sql, bare: true, ..Setup::default() });
     let admin = Admin::on(&server.state().join("sqlite_db.db"));
     (server, admin)
@@ -30,7 +30,7 @@ fn empty_server() -> (Server, Admin) {
 fn empty_database() -> (TempDir, Admin) {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("sqlite_db.db");
-    Connection::open(&path).unwrap().execute_batch(&migrations()).unwrap();
+    Connection::open(&path).unwrap().execute_batch(&tables()).unwrap();
     (folder, Admin::on(&path))
 }
 
@@ -365,7 +365,7 @@ fn the_sql_does_what_the_command_does() {
     assert_eq!(rows(&database(&with_sql)), expected);
 
     // As `spin up --sqlite @FILE` has it.
-    let sql = format!("{}{script}", migrations());
+    let sql = format!("{}{script}", tables());
     let server = Server::start(Setup { sql: &sql, bare: true, ..Setup::default() });
     assert_eq!(log_in(&server, "ada", b"it's secret")["code"], 0);
 

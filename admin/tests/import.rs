@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use std::{env, thread};
 
 use api_tests::admin::{Outcome, run};
-use api_tests::server::migrations;
+use api_tests::server::tables;
 use api_tests::{Admin, Client, Server, Setup};
 use rusqlite::Connection;
 use serde_json::Value;
@@ -95,7 +95,7 @@ impl Ours {
     fn new() -> Self {
         let folder = TempDir::new().unwrap();
         let path = folder.path().join("sqlite_db.db");
-        Connection::open(&path).unwrap().execute_batch(&migrations()).unwrap();
+        Connection::open(&path).unwrap().execute_batch(&tables()).unwrap();
         Self { admin: Admin::on(&path), folder }
     }
 
@@ -234,7 +234,7 @@ fn a_password_that_a_login_stored_better_is_kept_until_the_source_changes_it() {
     weak(1, "ada");
     weak(2, "grace");
     source.sql("UPDATE auth_user SET is_locked = false");
-    let sql = migrations();
+    let sql = tables();
     let server = Server::start(Setup { sql: &sql, bare: true, ..Setup::default() });
     let path = server.state().join("sqlite_db.db");
     let admin = Admin::on(&path);
@@ -645,7 +645,7 @@ impl Drop for SetOnDrop<'_> {
 #[test]
 fn a_hundred_thousand_instances_come_beside_a_server_under_load() {
     let source = Source::new("many", &many(MANY));
-    let sql = migrations();
+    let sql = tables();
     let setup = Setup { sql: &sql, bare: true, ..Setup::default() };
     let server = Server::start_process(setup, TempDir::new().unwrap());
     let path = server.state().join("sqlite_db.db");

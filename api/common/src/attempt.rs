@@ -1,9 +1,9 @@
 //! A try to log in, and how many wrong ones came before it.
 
-use anyhow::{Context, anyhow};
 use sha1::{Digest, Sha1};
 use spin_sdk::sqlite::{Connection, Value};
 
+use crate::envelope::Context;
 use crate::user::User;
 use crate::{Error, clock, settings};
 
@@ -32,7 +32,7 @@ impl<'a> Attempt<'a> {
     /// `TooManyAttempts` while the pair has to wait; `Internal` where the database
     /// fails.
     pub fn begin(db: &'a Connection, username: String, address: &str) -> Result<Self, Error> {
-        let now = clock::now()?;
+        let now = clock::now();
         let pair = Sha1::new_with_prefix(address).chain_update([0]).chain_update(&username);
         let pair = base16ct::lower::encode_string(&pair.finalize());
         let found = db
@@ -47,7 +47,7 @@ impl<'a> Attempt<'a> {
             .context("find the user")?;
         let row = found.rows.into_iter().next().map(|row| <[Value; 6]>::try_from(row.values));
         let Some(Ok([id, password, is_locked, epoch, retry_at, expired])) = row else {
-            return Err(anyhow!("find the user: unexpected row").into());
+            return Err(Error::Internal("find the user: unexpected row".to_owned()));
         };
 
         let is_counted = match retry_at {

@@ -3,16 +3,15 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use http::{HeaderName, StatusCode, header};
+use http::StatusCode;
 use serde::Serialize;
 
 /// The answer to a request that was done: `code` 0, `desc`, and the endpoint's
 /// own fields beside them.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub struct Reply<T> {
-    code: u8,
     desc: Cow<'static, str>,
-    #[serde(flatten)]
+    json: Option<(&'static str, String)>,
     fields: T,
 }
 
@@ -20,13 +19,41 @@ impl<T: Serialize> Reply<T> {
     /// A reply whose `desc` is one English sentence for a person, and whose
     /// `fields` (a struct) stand beside it.
     pub fn new(desc: impl Into<Cow<'static, str>>, fields: T) -> Self {
-        Self { code: 0, desc: desc.into(), fields }
+        Self { desc: desc.into(), json: None, fields }
+    }
+
+    /// The reply with one more field before the others, whose value is JSON already.
+    #[must_use]
+    pub fn with_json(self, name: &'static str, json: String) -> Self {
+        Self { json: Some((name, json)), ..self }
     }
 
     /// The reply's JSON, or `Internal` where a field cannot be written as such.
     pub(crate) fn to_json(&self) -> Result<Vec<u8>, Error> {
-        serde_json::to_vec(self).map_err(|cause| Error::Internal(anyhow::Error::new(cause)))
+        // By hand, as `#[serde(flatten)]` would be half as fast.
+        let json = self.json.as_ref().map_or(0, |(_, json)| json.len());
+        let mut out = Vec::with_capacity(json + 512);
+        out.extend_from_slice(br#"{"code":0,"desc":"#);
+        write(&mut out, &self.desc)?;
+        if let Some((name, json)) = &self.json {
+            for part in [r#",""#, name, r#"":"#, json] {
+                out.extend_from_slice(part.as_bytes());
+            }
+        }
+        let fields = out.len();
+        write(&mut out, &self.fields)?;
+        match &mut out[fields..] {
+            [b'{', b'}'] => drop(out.remove(fields)),
+            [brace, ..] => *brace = b',',
+            [] => {}
+        }
+        Ok(out)
     }
+}
+
+fn write(out: &mut Vec<u8>, value: &(impl Serialize + ?Sized)) -> Result<(), Error> {
+    // The cause is not told: the texts of serde_json's errors are 4 KB a module.
+    serde_json::to_writer(out, value).map_err(|_| Error::Internal("write the reply".to_owned()))
 }
 
 /// Why a request was refused: a variant for each `error` word of CONTRACT.md
@@ -65,8 +92,9 @@ pub enum Error {
     UnsupportedMediaType,
     /// A body of more than 64 KiB.
     BodyTooLarge,
-    /// A store failed. The cause is for the log; the client is told nothing of it.
-    Internal(anyhow::Error),
+    /// A store failed. What was tried and why it failed are for the log; the client
+    /// is told nothing of it.
+    Internal(String),
 }
 
 impl Error {
@@ -103,12 +131,10 @@ impl Error {
     }
 
     /// The header field that this refusal has and others have not.
-    pub(crate) fn field(&self) -> Option<(HeaderName, String)> {
+    pub(crate) fn field(&self) -> Option<(&'static str, String)> {
         match self {
-            Self::TooManyAttempts { retry_after } => {
-                Some((header::RETRY_AFTER, retry_after.to_string()))
-            }
-            Self::MethodNotAllowed { allow } => Some((header::ALLOW, (*allow).to_owned())),
+            Self::TooManyAttempts { retry_after } => Some(("retry-after", retry_after.to_string())),
+            Self::MethodNotAllowed { allow } => Some(("allow", (*allow).to_owned())),
             _ => None,
         }
     }
@@ -147,10 +173,22 @@ impl fmt::Display for Error {
     }
 }
 
-impl From<anyhow::Error> for Error {
-    fn from(cause: anyhow::Error) -> Self {
-        Self::Internal(cause)
+/// Says what was tried when something of the host's failed. (anyhow does this too, and
+/// brings 45 KB of backtrace printing into every module.)
+pub(crate) trait Context<T> {
+    /// The value, or `Internal` with what was `tried` and the cause.
+    fn context(self, tried: &str) -> Result<T, Error>;
+}
+
+impl<T, E: fmt::Display> Context<T> for Result<T, E> {
+    fn context(self, tried: &str) -> Result<T, Error> {
+        self.map_err(|cause| failed(tried, &cause))
     }
+}
+
+#[cold]
+fn failed(tried: &str, cause: &dyn fmt::Display) -> Error {
+    Error::Internal(format!("{tried}: {cause}"))
 }
 
 #[derive(Serialize)]
@@ -169,6 +207,9 @@ mod tests {
         port: Option<i64>,
     }
 
+    #[derive(Serialize)]
+    struct Nothing {}
+
     fn text(json: Vec<u8>) -> String {
         String::from_utf8(json).unwrap()
     }
@@ -180,6 +221,12 @@ mod tests {
             text(reply.to_json().unwrap()),
             r#"{"code":0,"desc":"Information about \"x\"","port":null}"#
         );
+        assert_eq!(
+            text(reply.with_json("list", "[1]".to_owned()).to_json().unwrap()),
+            r#"{"code":0,"desc":"Information about \"x\"","list":[1],"port":null}"#
+        );
+        let reply = Reply::new("Bye.", Nothing {});
+        assert_eq!(text(reply.to_json().unwrap()), r#"{"code":0,"desc":"Bye."}"#);
     }
 
     #[test]
@@ -192,7 +239,7 @@ mod tests {
 
     #[test]
     fn an_internal_refusal_says_nothing_of_its_cause() {
-        let error = Error::from(anyhow::Error::msg("disk I/O error"));
+        let error = Error::Internal("disk I/O error".to_owned());
         assert!(!text(error.to_json()).contains("disk"));
         assert_eq!(error.status(), StatusCode::INTERNAL_SERVER_ERROR);
     }

@@ -1,9 +1,8 @@
 //! The instances: virtual machines, and where their remote desktops are.
 
-use anyhow::{Context, anyhow};
-use serde::Serialize;
-use spin_sdk::sqlite::{RowResult, Value};
+use spin_sdk::sqlite::Value;
 
+use crate::envelope::Context;
 use crate::session::Caller;
 use crate::user::open_database;
 use crate::{Error, Params};
@@ -24,34 +23,19 @@ pub struct Desktop {
     pub port: Option<i64>,
 }
 
-/// An item of a user's list of instances.
-#[derive(Debug, Serialize)]
-#[allow(missing_docs, reason = "the contract's section on the list says what each is")]
-pub struct Item {
-    pub id: i64,
-    pub name: String,
-    pub summary: Option<String>,
-    pub status: i64,
-    pub status_string: &'static str,
-    pub vdi_type: i64,
-    pub vdi_host: String,
-    pub vdi_port: Option<i64>,
-}
-
 /// One page of a user's list of instances.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub struct List {
-    /// The page's instances, by id.
-    pub list: Vec<Item>,
+    /// How many instances are on the page.
+    pub count: i64,
+    /// The page's instances, by id, as a JSON array.
+    pub json: String,
     /// How many instances the whole list has.
     pub total: i64,
-    /// The page that was asked for.
-    #[serde(flatten)]
-    pub page: Page,
 }
 
 /// Which page of a list, in how large pages.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug)]
 pub struct Page {
     /// Items a page, 1 to 1000.
     pub sepa: i64,
@@ -124,7 +108,7 @@ pub fn find(caller: &Caller, id: i64) -> Result<Desktop, Error> {
                 port: integer(&port),
             })
         }
-        _ => Err(anyhow!("find the instance: unexpected row").into()),
+        _ => Err(Error::Internal("find the instance: unexpected row".to_owned())),
     }
 }
 
@@ -134,21 +118,9 @@ pub fn find(caller: &Caller, id: i64) -> Result<Desktop, Error> {
 /// `AuthRequired` where the caller is locked or gone; `Internal` where the
 /// database fails.
 pub fn list(caller: &Caller, page: Page) -> Result<List, Error> {
-    // One query for all of it: first a row about the user, told from an instance's
-    // by the NULL where that has its id, then the instances. A user who is locked or
-    // gone gives no such row.
     let found = open_database()?
         .execute(
-            "SELECT NULL,
-                    (SELECT COUNT(*) FROM instances WHERE user_id = ?1 AND status <> 100),
-                    NULL, NULL, NULL, NULL, NULL
-             FROM users WHERE id = ?1 AND session_epoch = ?2 AND is_locked = 0
-             UNION ALL
-             SELECT * FROM (
-                 SELECT i.id, i.status, i.vdi_type, i.vdi_port, i.name, i.summary, n.ip
-                 FROM instances i LEFT JOIN nodes n ON n.id = i.node_id
-                 WHERE i.user_id = ?1 AND i.status <> 100
-                 ORDER BY i.id LIMIT ?3 OFFSET ?4)",
+            LIST,
             &[
                 Value::Integer(caller.user_id),
                 Value::Integer(caller.session_epoch),
@@ -157,40 +129,57 @@ pub fn list(caller: &Caller, page: Page) -> Result<List, Error> {
             ],
         )
         .context("list the instances")?;
-    let mut rows = found.rows.into_iter();
-    let total = match rows.next().as_ref().map(|row| row.values.as_slice()) {
-        Some([Value::Null, Value::Integer(total), ..]) => *total,
-        _ => return Err(Error::AuthRequired),
-    };
-    let list = rows.map(item).collect::<Result<_, _>>()?;
-    Ok(List { list, total, page })
-}
-
-fn item(row: RowResult) -> Result<Item, Error> {
-    match <[Value; 7]>::try_from(row.values) {
-        Ok(
-            [
-                Value::Integer(id),
-                Value::Integer(status),
-                Value::Integer(vdi_type),
-                port,
-                Value::Text(name),
-                summary,
-                host,
-            ],
-        ) => Ok(Item {
-            id,
-            name,
-            summary: text(summary),
-            status,
-            status_string: status_string(status),
-            vdi_type,
-            vdi_host: text(host).unwrap_or_default(),
-            vdi_port: integer(&port),
-        }),
-        _ => Err(anyhow!("list the instances: unexpected row").into()),
+    let row = found.rows.into_iter().next().ok_or(Error::AuthRequired)?;
+    match <[Value; 3]>::try_from(row.values) {
+        Ok([Value::Integer(total), Value::Integer(count), Value::Text(json)]) => {
+            Ok(List { count, json, total })
+        }
+        _ => Err(Error::Internal("list the instances: unexpected row".to_owned())),
     }
 }
+
+/// One row: the total, how many are on the page, and the page as JSON: one text comes in
+/// instead of eight values an instance. A user who is locked or gone gives no row.
+///
+/// A late page is not counted off from the first instance, but from `start`, where its
+/// range of ids begins.
+const LIST: &str = "
+WITH start (id) AS (
+    SELECT CASE WHEN ?4 < 4096 THEN 0 ELSE ifnull((
+        SELECT max(id_range) FROM (
+            SELECT id_range, sum(total) OVER (ORDER BY id_range) - total AS before
+            FROM instance_counts WHERE user_id = ?1)
+        WHERE before <= ?4), 0) << 12 END)
+SELECT (SELECT ifnull(sum(total), 0) FROM instance_counts WHERE user_id = ?1),
+       page.count, page.json
+FROM users u, (
+    SELECT count(*) AS count, json_group_array(json_object(
+        'id', listed.id,
+        'name', listed.name,
+        'summary', listed.summary,
+        'status', listed.status,
+        'status_string', CASE listed.status
+            WHEN 0 THEN 'unknown'
+            WHEN 1 THEN 'new instance that hasn''t run once'
+            WHEN 2 THEN 'instance is stopped'
+            WHEN 3 THEN 'instance is started by hypervisor'
+            WHEN 4 THEN 'osm in instance connected'
+            WHEN 5 THEN 'application is running'
+            WHEN 9 THEN 'instance is suspend'
+            WHEN 245 THEN 'instance needs queryed'
+            WHEN 255 THEN 'the instance disk does not exist'
+            ELSE 'Unknown Status' END,
+        'vdi_type', listed.vdi_type,
+        'vdi_host', ifnull(n.ip, ''),
+        'vdi_port', listed.vdi_port)) AS json
+    FROM (
+        SELECT id, status, vdi_type, vdi_port, name, summary, node_id FROM instances
+        WHERE user_id = ?1 AND status <> 100 AND id >= (SELECT id FROM start)
+        ORDER BY id LIMIT ?3 OFFSET ?4 - (
+            SELECT ifnull(sum(total), 0) FROM instance_counts
+            WHERE user_id = ?1 AND id_range < (SELECT id >> 12 FROM start))) listed
+    LEFT JOIN nodes n ON n.id = listed.node_id) page
+WHERE u.id = ?1 AND u.session_epoch = ?2 AND u.is_locked = 0";
 
 fn text(value: Value) -> Option<String> {
     match value {
@@ -203,23 +192,5 @@ fn integer(value: &Value) -> Option<i64> {
     match value {
         Value::Integer(integer) => Some(*integer),
         _ => None,
-    }
-}
-
-/// What a status means, in the original's own words.
-#[must_use]
-pub fn status_string(status: i64) -> &'static str {
-    match status {
-        0 => "unknown",
-        1 => "new instance that hasn't run once",
-        2 => "instance is stopped",
-        3 => "instance is started by hypervisor",
-        4 => "osm in instance connected",
-        5 => "application is running",
-        9 => "instance is suspend",
-        100 => "instance is deleted",
-        245 => "instance needs queryed",
-        255 => "the instance disk does not exist",
-        _ => "Unknown Status",
     }
 }

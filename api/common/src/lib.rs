@@ -17,7 +17,7 @@
 //! `params`, `envelope` and `password` know no store; their unit tests run
 //! natively.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod attempt;
 pub mod client;
@@ -27,10 +27,14 @@ pub mod instance;
 pub mod page;
 pub mod params;
 pub mod password;
+mod random;
 pub mod session;
 pub mod settings;
 pub mod user;
 mod wire;
+
+#[cfg(target_family = "wasm")]
+mod allocator;
 
 pub use envelope::{Error, Reply};
 pub use params::Params;
@@ -56,7 +60,7 @@ pub fn serve<T: Serialize>(
         Ok(body) => wire::respond_json(response_out, StatusCode::OK, None, &body),
         Err(error) => {
             if let Error::Internal(cause) = &error {
-                wire::log(&format!("error=internal cause=\"{cause:#}\""));
+                wire::log(&format!("error=internal cause=\"{cause}\""));
             }
             wire::refuse(response_out, &error);
         }

@@ -1,6 +1,6 @@
 //! A static page: served to `GET` and `HEAD`, and not sent again to who has it.
 
-use http::{StatusCode, header};
+use http::StatusCode;
 use spin_sdk::http::{IncomingRequest, Method, ResponseOutparam};
 
 use crate::{Error, wire};
@@ -21,27 +21,26 @@ pub fn serve_page(request: &IncomingRequest, response_out: ResponseOutparam, pag
     if !matches!(request.method(), Method::Get | Method::Head) {
         return wire::refuse(response_out, &Error::MethodNotAllowed { allow: "GET, HEAD" });
     }
-    let known = request.headers().get(header::IF_NONE_MATCH.as_str());
+    let known = request.headers().get("if-none-match");
     let is_known = known.iter().flat_map(|value| value.split(|&byte| byte == b',')).any(|tag| {
         let tag = tag.trim_ascii();
         tag == b"*" || tag.strip_prefix(b"W/").unwrap_or(tag) == page.etag.as_bytes()
     });
 
-    let mut fields: Vec<_> = [
+    let mut fields = vec![
         // Kept, and asked for again each time: the answer is mostly that it is the same.
-        (header::CACHE_CONTROL, "no-cache"),
-        (header::ETAG, page.etag),
-        (header::CONTENT_SECURITY_POLICY, page.policy),
-        (header::REFERRER_POLICY, "no-referrer"),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    ]
-    .map(|(name, value)| (name, value.to_owned()))
-    .into();
+        ("cache-control", "no-cache"),
+        ("etag", page.etag),
+        ("content-security-policy", page.policy),
+        ("referrer-policy", "no-referrer"),
+        ("x-content-type-options", "nosniff"),
+    ];
     if is_known {
         return wire::respond(response_out, StatusCode::NOT_MODIFIED, fields, b"");
     }
-    fields.push((header::CONTENT_TYPE, "text/html; charset=utf-8".to_owned()));
-    fields.push((header::CONTENT_LENGTH, page.html.len().to_string()));
+    let length = page.html.len().to_string();
+    fields.push(("content-type", "text/html; charset=utf-8"));
+    fields.push(("content-length", &length));
     // After HEAD, the host leaves the body out.
     wire::respond(response_out, StatusCode::OK, fields, page.html.as_bytes());
 }

@@ -30,10 +30,19 @@ impl<'a> Params<'a> {
     /// characters around it; bytes that are no UTF-8 become U+FFFD. `None`
     /// where the name is absent or nothing is left of its value.
     #[must_use]
-    pub fn text(&self, name: &str) -> Option<String> {
-        let (_, value) = form_urlencoded::parse(self.last(name)?).next()?;
-        let value = value.trim_matches(|c: char| c.is_whitespace() || c.is_control());
-        (!value.is_empty()).then(|| value.to_owned())
+    pub fn text(&self, name: &str) -> Option<Cow<'a, str>> {
+        let pair = self.last(name)?;
+        let (_, encoded) = split(pair);
+        match str::from_utf8(encoded) {
+            Ok(plain) if is_plain(encoded) => {
+                Some(plain.trim_matches(is_margin)).filter(|text| !text.is_empty()).map(Cow::from)
+            }
+            _ => {
+                let (_, value) = form_urlencoded::parse(pair).next()?;
+                let text = value.trim_matches(is_margin);
+                (!text.is_empty()).then(|| Cow::from(text.to_owned()))
+            }
+        }
     }
 
     /// The value of `name`, byte for byte. `None` where the name is absent.
@@ -81,8 +90,22 @@ impl<'a> Params<'a> {
 }
 
 fn is_called(pair: &[u8], name: &str) -> bool {
+    if let Some([] | [b'=', ..]) = pair.strip_prefix(name.as_bytes()) {
+        return true;
+    }
     let (encoded, _) = split(pair);
-    form_urlencoded::parse(encoded).next().is_some_and(|(decoded, _)| decoded == name)
+    !is_plain(encoded)
+        && form_urlencoded::parse(encoded).next().is_some_and(|(decoded, _)| decoded == name)
+}
+
+/// Whether `encoded` stands for itself, as most names and values do.
+fn is_plain(encoded: &[u8]) -> bool {
+    !encoded.iter().any(|byte| matches!(byte, b'%' | b'+'))
+}
+
+/// What a text is trimmed of.
+fn is_margin(c: char) -> bool {
+    c.is_whitespace() || c.is_control()
 }
 
 fn split(pair: &[u8]) -> (&[u8], &[u8]) {
@@ -222,7 +245,7 @@ mod tests {
                 let text = expected.map(|(_, value)| String::from_utf8_lossy(value).into_owned());
                 let edge = |c: char| c.is_whitespace() || c.is_control();
                 let text = text.map(|text| text.trim_matches(edge).to_owned());
-                prop_assert_eq!(params.text(&name), text.filter(|text| !text.is_empty()));
+                prop_assert_eq!(params.text(&name), text.filter(|text| !text.is_empty()).map(Cow::from));
             }
 
             #[test]

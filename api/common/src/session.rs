@@ -7,14 +7,13 @@
 
 use std::array;
 
-use anyhow::{Context, anyhow};
-use serde::{Deserialize, Serialize};
 use sha1::{Digest, Sha1};
 use spin_sdk::key_value::Store;
 use spin_sdk::sqlite::{Connection, Value};
 
+use crate::envelope::Context;
 use crate::user::User;
-use crate::{Error, Params, clock, settings, user, wire};
+use crate::{Error, Params, clock, random, settings, user, wire};
 
 /// Bytes of randomness in a session key: 160 bits, 40 hex digits.
 const KEY_BYTES: usize = 20;
@@ -34,12 +33,37 @@ pub struct Caller {
     digest: String,
 }
 
-#[derive(Deserialize, Serialize)]
+#[derive(Debug, Eq, PartialEq)]
 struct Entry {
     user_id: i64,
     /// Unix time, in seconds.
     expires_at: i64,
     epoch: i64,
+}
+
+impl Entry {
+    fn to_json(&self) -> String {
+        let Self { user_id, expires_at, epoch } = self;
+        format!(r#"{{"user_id":{user_id},"expires_at":{expires_at},"epoch":{epoch}}}"#)
+    }
+
+    /// Reads what [`Self::to_json`] writes, and no other JSON: a parser of all of JSON
+    /// is a fifth of a module.
+    fn parse(json: &[u8]) -> Option<Self> {
+        let mut rest = json;
+        let mut number = |before: &[u8]| {
+            let digits = rest.strip_prefix(before)?;
+            let end = digits.iter().position(|byte| matches!(byte, b',' | b'}'))?;
+            rest = &digits[end..];
+            str::from_utf8(&digits[..end]).ok()?.parse().ok()
+        };
+        let entry = Self {
+            user_id: number(br#"{"user_id":"#)?,
+            expires_at: number(br#","expires_at":"#)?,
+            epoch: number(br#","epoch":"#)?,
+        };
+        (rest == b"}").then_some(entry)
+    }
 }
 
 /// Who sent the request with these `params`: the user of its `session_key`.
@@ -56,11 +80,11 @@ pub fn authenticate(params: &Params) -> Result<Caller, Error> {
         .get(&entry_name(&digest))
         .context("get the session's entry")?
         .ok_or(Error::AuthRequired)?;
-    let entry: Entry = serde_json::from_slice(&value).map_err(|cause| {
-        wire::log(&format!("error=auth_required cause=\"corrupted session entry: {cause}\""));
+    let entry = Entry::parse(&value).ok_or_else(|| {
+        wire::log("error=auth_required cause=\"corrupted session entry\"");
         Error::AuthRequired
     })?;
-    if entry.expires_at <= clock::now()? {
+    if entry.expires_at <= clock::now() {
         return Err(Error::AuthRequired);
     }
     Ok(Caller { user_id: entry.user_id, session_epoch: entry.epoch, store, digest })
@@ -103,15 +127,12 @@ impl Caller {
 /// expires, and no entry that nothing would ever find again.
 ///
 /// # Errors
-/// `Internal` where the variable is no number of seconds, the host has no
-/// randomness, or a store fails.
+/// `Internal` where the variable is no number of seconds, or a store fails.
 pub fn issue(db: &Connection, user: &User) -> Result<(String, Store), Error> {
-    let mut random = [0; KEY_BYTES];
-    getrandom::fill(&mut random).map_err(|cause| anyhow!("get random bytes: {cause}"))?;
-    let key = base16ct::lower::encode_string(&random);
+    let key = random::hex(KEY_BYTES);
     let digest = digest(&key);
     let [ttl] = settings::numbers("session_ttl_seconds")?;
-    let expires_at = clock::now()?.saturating_add(ttl);
+    let expires_at = clock::now().saturating_add(ttl);
 
     db.execute(
         "INSERT INTO sessions (digest, user_id, expires_at) VALUES (?1, ?2, ?3)",
@@ -120,9 +141,10 @@ pub fn issue(db: &Connection, user: &User) -> Result<(String, Store), Error> {
     .context("insert the session's row")?;
 
     let entry = Entry { user_id: user.id, expires_at, epoch: user.session_epoch };
-    let entry = serde_json::to_vec(&entry).context("write the session's entry")?;
     let store = open_store()?;
-    store.set(&entry_name(&digest), &entry).context("set the session's entry")?;
+    store
+        .set(&entry_name(&digest), entry.to_json().as_bytes())
+        .context("set the session's entry")?;
     Ok((key, store))
 }
 
@@ -136,7 +158,7 @@ pub fn issue(db: &Connection, user: &User) -> Result<(String, Store), Error> {
 /// # Errors
 /// `Internal` where a store fails.
 pub fn sweep(db: &Connection, store: &Store) -> Result<(), Error> {
-    let now = clock::now()?;
+    let now = clock::now();
     let claimed = db
         .execute(
             "UPDATE sessions SET expires_at = ?2 WHERE digest IN (
@@ -162,7 +184,7 @@ pub fn sweep(db: &Connection, store: &Store) -> Result<(), Error> {
 }
 
 fn open_store() -> Result<Store, Error> {
-    Ok(Store::open_default().context("open the key-value store")?)
+    Store::open_default().context("open the key-value store")
 }
 
 fn is_well_formed(key: &str) -> bool {
@@ -175,4 +197,28 @@ fn digest(key: &str) -> String {
 
 fn entry_name(digest: &str) -> String {
     ["session:", digest].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_is_read_as_it_was_written_and_nothing_else_is() {
+        let entry = Entry { user_id: 1, expires_at: 1_795_000_000, epoch: i64::MIN };
+        let json = entry.to_json();
+        assert_eq!(Entry::parse(json.as_bytes()), Some(entry));
+        for cut in 0..json.len() {
+            assert_eq!(Entry::parse(&json.as_bytes()[..cut]), None, "{cut}");
+        }
+        for corrupted in [
+            r#"{"user_id":1,"expires_at":2,"epoch":3,"more":4}"#,
+            r#"{"user_id":1,"expires_at":2,"epoch":3x}"#,
+            r#"{"user_id":1,"expires_at":99999999999999999999,"epoch":3}"#,
+            r#"{"expires_at":2,"user_id":1,"epoch":3}"#,
+        ] {
+            assert_eq!(Entry::parse(corrupted.as_bytes()), None, "{corrupted}");
+        }
+        assert_eq!(Entry::parse(b"\xff"), None);
+    }
 }

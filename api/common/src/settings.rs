@@ -1,9 +1,9 @@
 //! What an operator sets: the variables of `spin.toml`.
 
-use anyhow::{Context, anyhow};
 use spin_sdk::variables;
 
 use crate::Error;
+use crate::envelope::Context;
 
 /// The iterations of PBKDF2 in what is stored of a password: the variable
 /// `password_iterations`.
@@ -20,7 +20,7 @@ pub fn password_iterations() -> Result<u32, Error> {
 /// # Errors
 /// `Internal` where the component has no such variable.
 pub fn text(name: &str) -> Result<String, Error> {
-    Ok(variables::get(name).with_context(|| format!("get the variable {name}"))?)
+    variables::get(name).context(name)
 }
 
 /// The numbers, each 1 or more, of a variable that holds `COUNT` of them with
@@ -33,8 +33,8 @@ pub fn numbers<const COUNT: usize>(name: &str) -> Result<[i64; COUNT], Error> {
     let numbers: Option<Vec<i64>> = value.split(' ').map(|word| word.parse().ok()).collect();
     match numbers.map(<[i64; COUNT]>::try_from) {
         Some(Ok(numbers)) if numbers.iter().all(|&number| number >= 1) => Ok(numbers),
-        _ => {
-            Err(anyhow!("the variable {name} is {value:?}: it takes {COUNT} whole numbers").into())
-        }
+        _ => Err(Error::Internal(format!(
+            "the variable {name} is {value:?}: it takes {COUNT} whole numbers"
+        ))),
     }
 }

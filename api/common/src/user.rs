@@ -1,10 +1,10 @@
 //! The users of the cloud.
 
-use anyhow::Context;
 use spin_sdk::sqlite::{Connection, Value};
 
+use crate::envelope::Context;
 use crate::session::Caller;
-use crate::{Error, password};
+use crate::{Error, password, random};
 
 /// A user, as a login needs one.
 pub struct User {
@@ -22,9 +22,10 @@ impl User {
     /// Stores `password`, which is the user's, in the strong form.
     ///
     /// # Errors
-    /// `Internal` where the host has no randomness or the database fails.
+    /// `Internal` where the database fails.
     pub fn upgrade(&self, db: &Connection, password: &[u8], iterations: u32) -> Result<(), Error> {
-        let strong = password::encode(password, iterations)?;
+        let salt = random::hex(password::SALT_BYTES);
+        let strong = password::encode(password, &salt, iterations);
         // The trigger on a change of the password puts back the 1 that is taken off
         // here: the password stays the same, and so do the user's sessions. Where
         // somebody changed it in the meantime, nothing happens.
@@ -43,7 +44,7 @@ impl User {
 /// # Errors
 /// `Internal` where the host refuses it.
 pub fn open_database() -> Result<Connection, Error> {
-    Ok(Connection::open_default().context("open the database")?)
+    Connection::open_default().context("open the database")
 }
 
 /// Refuses a caller who is locked or gone, or whose sessions were ended.

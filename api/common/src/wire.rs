@@ -1,6 +1,6 @@
 //! HTTP in and out: a request read within its limits, a reply sent in one write.
 
-use http::{HeaderName, StatusCode, header};
+use http::StatusCode;
 use spin_sdk::http::{
     Headers, IncomingRequest, Method, OutgoingBody, OutgoingResponse, ResponseOutparam,
 };
@@ -44,11 +44,11 @@ pub(crate) fn read_form(request: &IncomingRequest) -> Result<Form, Error> {
     let path_with_query = request.path_with_query().unwrap_or_default();
 
     let headers = request.headers();
-    let is_form = match first(&headers, header::CONTENT_TYPE.as_str()) {
+    let is_form = match first(&headers, "content-type") {
         Some(value) => is_form(&value),
         None => true,
     };
-    let declared = first(&headers, header::CONTENT_LENGTH.as_str())
+    let declared = first(&headers, "content-length")
         .and_then(|value| str::from_utf8(&value).ok()?.parse().ok());
     drop(headers);
 
@@ -112,17 +112,18 @@ fn read_body(
 pub(crate) fn respond_json(
     response_out: ResponseOutparam,
     status: StatusCode,
-    extra: Option<(HeaderName, String)>,
+    extra: Option<(&str, String)>,
     body: &[u8],
 ) {
-    let mut fields = vec![
-        (header::CONTENT_TYPE, "application/json".to_owned()),
-        (header::CONTENT_LENGTH, body.len().to_string()),
-        (header::CACHE_CONTROL, "no-store".to_owned()),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff".to_owned()),
+    let length = body.len().to_string();
+    let fields = [
+        ("content-type", "application/json"),
+        ("content-length", &length),
+        ("cache-control", "no-store"),
+        ("x-content-type-options", "nosniff"),
     ];
-    fields.extend(extra);
-    respond(response_out, status, fields, body);
+    let extra = extra.as_ref().map(|(name, value)| (*name, value.as_str()));
+    respond(response_out, status, fields.into_iter().chain(extra), body);
 }
 
 /// Sends a refusal.
@@ -135,21 +136,24 @@ pub(crate) fn refuse(response_out: ResponseOutparam, error: &Error) {
 /// The body is written before the response is set, so that head and body leave
 /// in one TCP segment: sent apart, they meet Nagle's algorithm and the client's
 /// delayed ACK, and every reply on a kept-alive connection waits for up to 40 ms.
-pub(crate) fn respond(
+pub(crate) fn respond<'a>(
     response_out: ResponseOutparam,
     status: StatusCode,
-    fields: Vec<(HeaderName, String)>,
+    fields: impl IntoIterator<Item = (&'a str, &'a str)>,
     body: &[u8],
 ) {
     let fields: Vec<_> = fields
         .into_iter()
-        .map(|(name, value)| (name.as_str().to_owned(), value.into_bytes()))
+        .map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()))
         .collect();
     // The fields are well-formed and the status is in range, so neither is
-    // refused; a host that did refuse gets an empty response to send.
+    // refused; a host that did refuse gets an empty response to send. A new
+    // response has status 200.
     let headers = Headers::from_list(&fields).unwrap_or_else(|_| Headers::new());
     let response = OutgoingResponse::new(headers);
-    let _ = response.set_status_code(status.as_u16());
+    if status != StatusCode::OK {
+        let _ = response.set_status_code(status.as_u16());
+    }
 
     // Where it cannot be sent, the client went away: there is nobody left to tell.
     let _ = send(response_out, response, body);

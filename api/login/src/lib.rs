@@ -22,7 +22,7 @@ fn login(params: &Params, client: &Client) -> Result<Reply<Login>, Error> {
         .ok_or(Error::InvalidParameter { name: "password", takes: "the user's password" })?;
 
     let db = user::open_database()?;
-    let mut attempt = Attempt::begin(&db, username, &client.address()?)?;
+    let mut attempt = Attempt::begin(&db, username.into_owned(), &client.address()?)?;
     let iterations = settings::password_iterations()?;
     let stored = attempt.user.as_ref().map(|user| user.password.as_str());
     let verdict = password::verify(stored, &password, iterations);

@@ -59,27 +59,33 @@ pub fn built(program: &str) -> PathBuf {
     path
 }
 
-/// The SQL of the API's tables.
+/// The files in `migrations`, in their order: 0001_….sql, 0002_….sql, … sort before
+/// demo.sql.
+///
+/// # Panics
+/// Where they cannot be listed.
+#[must_use]
+pub fn migrations() -> Vec<PathBuf> {
+    let files = fs::read_dir(root().join("migrations")).unwrap();
+    let mut files: Vec<_> = files.map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    files
+}
+
+/// The SQL of the API's tables, without the demo data.
 ///
 /// # Panics
 /// Where it cannot be read.
 #[must_use]
-pub fn migrations() -> String {
-    let files = fs::read_dir(root().join("migrations")).unwrap();
-    let mut files: Vec<_> = files.map(|entry| entry.unwrap().path()).collect();
-    files.retain(|path| !path.ends_with("demo.sql"));
-    files.sort();
-    files.iter().map(|path| fs::read_to_string(path).unwrap()).collect()
+pub fn tables() -> String {
+    let files = migrations().into_iter().filter(|path| !path.ends_with("demo.sql"));
+    files.map(|path| fs::read_to_string(path).unwrap()).collect()
 }
 
 impl Setup<'_> {
     /// How devhost runs the API on the state folder `state`, on a free port.
     fn options(&self, state: &Path) -> Options {
-        let migrations = fs::read_dir(root().join("migrations")).unwrap();
-        let migrations = migrations.map(|entry| entry.unwrap().path());
-        let mut files: Vec<_> = migrations.filter(|_| !self.bare).collect();
-        // 0001_….sql, 0002_….sql, … sort before demo.sql.
-        files.sort();
+        let mut files = if self.bare { Vec::new() } else { migrations() };
         let sql = state.join("setup.sql");
         fs::write(&sql, self.sql).unwrap();
         files.push(sql);

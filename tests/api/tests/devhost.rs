@@ -1,5 +1,5 @@
-//! What devhost measures and Spin does not show: storage calls, the size of the
-//! modules, and latency beside a component that does nothing.
+//! What devhost measures and Spin does not show: storage calls, and latency beside a
+//! component that does nothing.
 
 // A test that cannot go on panics.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -146,16 +146,6 @@ fn a_store_that_the_manifest_does_not_grant_is_denied() {
     let reply = server.connect().post("/no-database", &form);
     assert_eq!((reply.status, &reply.json()["error"]), (500, &"internal".into()));
     assert_eq!(server.measured().calls["connection.open"], 1);
-}
-
-#[test]
-fn no_module_is_larger_than_300_kilobytes() {
-    for module in ["console", "login", "logout", "instance_baseinfo", "myun_instance"] {
-        let path = root().join(format!("target/wasm32-wasip1/release/{module}.wasm"));
-        let size = fs::metadata(path).unwrap().len();
-        println!("{module}: {size} bytes");
-        assert!(size <= 300_000, "{module}: {size} bytes");
-    }
 }
 
 /// Head and body in two segments would stall each reply by up to 40 ms, on a

@@ -6,7 +6,7 @@
 
 use std::fs;
 
-use api_tests::server::root;
+use api_tests::server::migrations;
 use api_tests::{Server, Setup};
 use rusqlite::params;
 use serde_json::{Value, json};
@@ -52,9 +52,8 @@ fn a_database_without_tables_is_internal_until_it_has_them() {
     assert_eq!(log_in(&server), internal());
     assert_logged_once(&server, &mut lines, "no such table");
 
-    for file in ["0001_initial.sql", "0002_login_attempts.sql", "demo.sql"] {
-        let sql = fs::read_to_string(root().join("migrations").join(file)).unwrap();
-        server.database().execute_batch(&sql).unwrap();
+    for file in migrations() {
+        server.database().execute_batch(&fs::read_to_string(file).unwrap()).unwrap();
     }
     let key = log_in(&server)["session_key"].clone();
     assert_eq!(list(&server, key.as_str().unwrap())["total"], 3);

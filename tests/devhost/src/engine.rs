@@ -12,7 +12,9 @@ use wasi_preview1_component_adapter_provider::{
     WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
 };
 use wasmtime::component::{Linker, ResourceTable};
-use wasmtime::{Cache, CacheConfig, Config, Engine, PoolingAllocationConfig, Store};
+use wasmtime::{
+    Cache, CacheConfig, Config, Engine, PoolingAllocationConfig, ResourceLimiter, Store,
+};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::p2::bindings::ProxyPre;
 use wasmtime_wasi_http::p2::bindings::http::types::Scheme;
@@ -33,6 +35,27 @@ pub(crate) struct Guest {
     wasi: WasiCtx,
     http: WasiHttpCtx,
     outbound: NoOutbound,
+    memory: Memory,
+}
+
+/// The guest's linear memory, in bytes. It never shrinks, so this is its peak.
+#[derive(Default)]
+struct Memory(usize);
+
+impl ResourceLimiter for Memory {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        self.0 += desired - current;
+        Ok(true)
+    }
+
+    fn table_growing(&mut self, _: usize, _: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        Ok(true)
+    }
 }
 
 /// Lets no request out: no component of ours may send one.
@@ -122,6 +145,7 @@ impl Handler {
     ) -> Result<Response<HyperOutgoingBody>> {
         let mut store = Store::new(self.pre.engine(), self.guest(stores));
         store.set_fuel(u64::MAX)?;
+        store.limiter(|guest| &mut guest.memory);
 
         let (send, receive) = oneshot::channel();
         let request = store.data_mut().http().new_incoming_request(Scheme::Http, request)?;
@@ -135,7 +159,9 @@ impl Handler {
             finished(Measured {
                 component: name,
                 fuel: u64::MAX - store.get_fuel()?,
+                memory: store.data().memory.0,
                 calls: std::mem::take(&mut store.data_mut().grants.calls),
+                sql: std::mem::take(&mut store.data_mut().grants.sql),
             });
             outcome
         });
@@ -158,10 +184,12 @@ impl Handler {
                 variables: self.variables.clone(),
                 stores: stores.clone(),
                 calls: BTreeMap::new(),
+                sql: Vec::new(),
             },
             wasi: wasi.build(),
             http: WasiHttpCtx::new(),
             outbound: NoOutbound,
+            memory: Memory::default(),
         }
     }
 }

@@ -84,9 +84,13 @@ pub struct Measured {
     pub component: String,
     /// The fuel that the guest burnt: about one unit an instruction.
     pub fuel: u64,
+    /// The guest's linear memory at its peak, in bytes.
+    pub memory: usize,
     /// Calls of the host's stores, by name: `store.open`, `store.get`,
     /// `store.set`, `store.delete`, `connection.open`, `connection.execute`, `variables.get`.
     pub calls: BTreeMap<&'static str, u32>,
+    /// The SQL that it ran.
+    pub sql: Vec<String>,
 }
 
 /// Requests whose measurements are kept for [`DevHost::measured`].

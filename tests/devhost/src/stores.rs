@@ -102,6 +102,7 @@ pub(crate) struct Grants {
     pub(crate) variables: Arc<BTreeMap<String, String>>,
     pub(crate) stores: Arc<Stores>,
     pub(crate) calls: BTreeMap<&'static str, u32>,
+    pub(crate) sql: Vec<String>,
 }
 
 impl Grants {
@@ -289,6 +290,7 @@ fn add_sqlite(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
             Box::new(async move {
                 let Guest { grants, table, .. } = guest.data_mut();
                 grants.count("connection.execute");
+                grants.sql.push(sql.clone());
                 let connection = table.get(&handle)?.clone();
                 let path = grants.stores.database.clone();
                 let work = move || execute(&connection, &path, &sql, &values);
