@@ -5,7 +5,7 @@ TEST_COMPONENTS := -p empty -p bare -p ordinary
 WASM := --locked --target wasm32-wasip1
 # Built together always: apart, their dependencies would differ in features, and
 # be built twice.
-NATIVE := --locked -p devhost -p api-tests -p bench
+NATIVE := --locked -p devhost -p api-tests -p bench -p luoyun-admin
 BROWSER := EXTRA_SQL=tests/browser/fixtures.sql tests/with-devhost.sh tests/browser/run.sh
 
 .DEFAULT_GOAL := help
@@ -17,13 +17,16 @@ up: build ## serve the API; LISTEN=127.0.0.1:3000 STATE_DIR=.spin DEMO=1
 	@{ command -v spin >/dev/null && [ "$$LUOYUN_HOST" != devhost ]; } || cargo build $(NATIVE)
 	@scripts/serve.sh
 
+admin: ## build target/debug/luoyun-admin
+	cargo build --locked -p luoyun-admin
+
 build: wasm-target ## build the components
 	cargo build --release $(WASM) $(COMPONENTS)
 
 test: lint unit api ## everything that needs no more than Rust and python3
 	@if command -v spin >/dev/null; then $(MAKE) --no-print-directory api-on-spin; fi
 
-test-all: test test-openapi test-browser ## that, and what needs packages from PyPI and npm
+test-all: test test-import test-openapi test-browser ## that, and what needs PostgreSQL, PyPI or npm
 
 unit: ## the unit tests
 	cargo test --locked -p luoyun-common
@@ -34,7 +37,11 @@ api: test-components python ## the tests over HTTP, on devhost; with BASE_URL, o
 api-on-spin: test-components python ## the tests over HTTP, on Spin
 	LUOYUN_HOST=spin cargo test $(NATIVE) \
 		--test documented --test contract --test framing --test sessions --test passwords \
-		--test faults --test openapi --test console
+		--test faults --test openapi --test console --test commands
+
+# One at a time: one measures.
+test-import: devhost ## luoyun-admin import, from a PostgreSQL of its own
+	@tests/with-postgres.sh cargo test $(NATIVE) --test import -- --test-threads 1 --nocapture
 
 test-openapi: devhost python ## devhost against api/openapi.yaml, with schemathesis
 	@scripts/need.sh python3-venv python3 -c 'import ensurepip'
@@ -62,6 +69,7 @@ lint: wasm-target ## formatting and clippy, on the native side and for wasm
 	cargo clippy $(WASM) -p luoyun-common $(COMPONENTS) $(TEST_COMPONENTS) -- -D warnings
 	cargo clippy --locked --all-targets -p luoyun-common -- -D warnings
 	cargo clippy $(NATIVE) --all-targets -- -D warnings
+	cargo clippy $(NATIVE) --test import -- -D warnings
 
 clean: ## delete what was built; the state folders stay
 	cargo clean
@@ -81,7 +89,8 @@ devhost: build
 	cargo build $(NATIVE)
 
 python:
-	@scripts/need.sh python3-minimal python3 -c ''
+	@scripts/need.sh python3 python3 -c 'import pty, termios'
 
-.PHONY: help up build test test-all unit api api-on-spin test-openapi test-browser screenshots \
-	fuzz bench smoke lint clean wasm-target test-components browser devhost python
+.PHONY: help up admin build test test-all unit api api-on-spin test-import test-openapi \
+	test-browser screenshots fuzz bench smoke lint clean wasm-target test-components browser \
+	devhost python

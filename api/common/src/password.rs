@@ -23,7 +23,7 @@ pub const SALT_BYTES: usize = 16;
 
 /// The most iterations that a stored value is believed, so that a wrong one cannot
 /// keep a request busy for minutes.
-const MOST_ITERATIONS: u32 = 10_000_000;
+pub const MOST_ITERATIONS: u32 = 10_000_000;
 
 /// What a password is to a stored value.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -169,7 +169,13 @@ impl Client {
 
     fn read_more(&mut self, received: &mut Vec<u8>) -> io::Result<()> {
         let mut buffer = [0; 16 * 1024];
-        let count = self.stream.read(&mut buffer)?;
+        let count = loop {
+            match self.stream.read(&mut buffer) {
+                // With a time-out, a machine that was paused interrupts it (signal(7)).
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                read => break read?,
+            }
+        };
         if count == 0 {
             let message = format!("the server closed the connection after {received:?}");
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, message));

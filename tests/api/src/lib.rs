@@ -8,9 +8,11 @@
 // A test that cannot go on panics.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+pub mod admin;
 pub mod cases;
 pub mod client;
 pub mod server;
 
+pub use admin::Admin;
 pub use client::{Client, Response};
 pub use server::{Server, Setup};

@@ -51,6 +51,18 @@ pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
+/// A program that was built together with the one that runs: a test, or tests/bench.
+///
+/// # Panics
+/// Where it was not.
+#[must_use]
+pub fn built(program: &str) -> PathBuf {
+    let this = env::current_exe().unwrap();
+    let folders = this.ancestors().skip(1).take(2);
+    let path = folders.map(|folder| folder.join(program)).find(|path| path.is_file());
+    path.unwrap_or_else(|| panic!("{program} is not built: make test builds it"))
+}
+
 /// The files in `migrations`, in their order: 0001_….sql, 0002_….sql, … sort before
 /// demo.sql.
 ///
@@ -62,6 +74,16 @@ pub fn migrations() -> Vec<PathBuf> {
     let mut files: Vec<_> = files.map(|entry| entry.unwrap().path()).collect();
     files.sort();
     files
+}
+
+/// The SQL of the API's tables, without the demo data.
+///
+/// # Panics
+/// Where it cannot be read.
+#[must_use]
+pub fn tables() -> String {
+    let files = migrations().into_iter().filter(|path| !path.ends_with("demo.sql"));
+    files.map(|path| fs::read_to_string(path).unwrap()).collect()
 }
 
 impl Setup<'_> {
@@ -94,11 +116,7 @@ impl Setup<'_> {
 fn host() -> Vec<String> {
     match env::var("LUOYUN_HOST").as_deref() {
         Err(_) | Ok("devhost") => {
-            let this = env::current_exe().unwrap();
-            let devhost = this.ancestors().skip(1).map(|folder| folder.join("devhost"));
-            let devhost = devhost.take(2).find(|file| file.is_file());
-            let devhost = devhost.expect("devhost is not built: make devhost");
-            vec![devhost.display().to_string()]
+            vec![built("devhost").display().to_string()]
         }
         Ok("spin") => vec!["spin".to_owned(), "up".to_owned()],
         Ok(other) => panic!("LUOYUN_HOST is {other}: it takes spin or devhost"),

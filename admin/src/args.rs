@@ -1,0 +1,448 @@
+//! The command line. What stands here is also the manual: `--help` prints it.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::{Args as ArgGroup, Parser, Subcommand};
+use clap_complete::Shell;
+use luoyun_common::password::MOST_ITERATIONS;
+
+use crate::instance::status_number;
+
+/// Users, nodes and instances of the LuoYunCloud API
+///
+/// Users log in, instances are their virtual machines, and a node is a machine that
+/// instances run on: its IP address is where their remote desktops are.
+///
+/// A command changes a database file, and may do so while a server uses it: the next
+/// request sees the change. With --sql it changes nothing and prints the SQL that does,
+/// for a database that is no file here.
+#[derive(Parser)]
+#[command(name = "luoyun-admin", version, after_long_help = EXAMPLES, max_term_width = 88)]
+pub(crate) struct Args {
+    /// The database file, which has to be there
+    ///
+    /// Spin keeps it in the state folder of the server. A server makes it when it first
+    /// starts (make up DEMO=0).
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        default_value = ".spin/sqlite_db.db",
+        help_heading = WHERE
+    )]
+    pub(crate) db: PathBuf,
+
+    /// Print SQL, one statement a line, and change nothing
+    ///
+    /// For `turso db shell NAME`, `sqlite3 FILE` or `spin up --sqlite @FILE`. Run what is
+    /// printed once. It names users and nodes by their names, so that it fits any
+    /// database; where a name is not there, the statement changes nothing, and nobody
+    /// says so: look with the command's list afterwards.
+    #[arg(long, global = true, conflicts_with = "db", help_heading = WHERE)]
+    pub(crate) sql: bool,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const WHERE: &str = "What is changed";
+
+const EXAMPLES: &str = "\
+Examples:
+  A first user, with a virtual machine:
+    luoyun-admin user add ada
+    luoyun-admin node add node1 --ip 10.0.0.2
+    luoyun-admin instance add --owner ada --node node1 --name gallery --vdi-port 5900
+
+  The same on a database that is no file here:
+    luoyun-admin --sql node add node1 --ip 10.0.0.2 | turso db shell luoyun
+
+  Everything that a LuoYunCloud has:
+    luoyun-admin import postgres://luoyun@db.example/luoyun
+
+Exit codes:
+  0  done
+  1  refused, or failed; standard error says why, and what to do
+  2  the command line is wrong";
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Who may log in: add, passwd, lock, unlock, list
+    User {
+        #[command(subcommand)]
+        command: User,
+    },
+    /// The machines that instances run on: add, set, list
+    Node {
+        #[command(subcommand)]
+        command: Node,
+    },
+    /// The virtual machines: add, set, remove, list
+    Instance {
+        #[command(subcommand)]
+        command: Instance,
+    },
+    /// Make the database equal to that of a LuoYunCloud
+    ///
+    /// Reads the tables `auth_user`, `node` and `instance` of a PostgreSQL database, and makes
+    /// users, nodes and instances here equal to them, ids included. ROWS THAT ARE NOT IN
+    /// THE SOURCE ARE DELETED HERE, those that were made with luoyun-admin too. Try it
+    /// with --dry-run first.
+    ///
+    /// It may run beside a server, every minute if you like. Equal rows are not touched,
+    /// and where all are equal nothing is written. All changes are one transaction:
+    /// however the import ends, the database is as before, or as the source.
+    #[command(after_long_help = IMPORT)]
+    Import(Import),
+    /// Print a script that completes this command line in a shell
+    #[command(after_long_help = "\
+Example:
+  luoyun-admin completions bash > ~/.local/share/bash-completion/completions/luoyun-admin")]
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+}
+
+const IMPORT: &str = "\
+What is not simply copied:
+  password    Stays as it is here while the source's has not changed since the last
+              import: a login may have stored it better, or `user passwd` another one.
+              Where it has changed there, it is taken over, and the user's sessions end.
+              What is remembered for this is of use only with the key file; see --key
+  is_locked   As in the source: `user lock` here lasts until the next import. NULL is
+              not locked, as LuoYunCloud has it
+  last_login  The later of the two. A time without a time zone is read as UTC
+  vdi_type    Is not in the source: 1 (SPICE) for a new instance, else as it is here
+  vdi_port    0 is none, as LuoYunCloud has it
+  NULLs       A user without a name, or with one that an earlier user has, is left out;
+              one without a password cannot log in. An instance without a name gets an
+              empty one, without a status the status 0. Owners and nodes may be missing.
+              Each kind is counted at the end, with the first ids
+
+Passwords for the source:
+  Not in the URL of the command line, which every user of the machine can read. Put the
+  password into PGPASSWORD or ~/.pgpass (PGPASSFILE), or the whole URL into
+  LUOYUN_SOURCE.
+
+Encryption:
+  A source that is neither a Unix socket nor on this machine is read over TLS, and its
+  certificate is checked. sslmode=disable in the URL does without, sslmode=require asks
+  for TLS on this machine too.
+
+Examples:
+  What would happen:
+    luoyun-admin import --dry-run postgres://luoyun@db.example/luoyun
+
+  Through the Unix socket of this machine, as the operating system's user:
+    luoyun-admin import postgres:///luoyun
+
+  Every minute, by cron; errors are mailed:
+    * * * * * cd /srv/luoyun-api && luoyun-admin import --quiet postgres://luoyun@db.example/luoyun";
+
+#[derive(Subcommand)]
+pub(crate) enum User {
+    /// Add a user; prints the new id
+    ///
+    /// The password is read from the terminal, twice and without echo, or else from
+    /// standard input, one line. What is stored of it is what a login stores.
+    #[command(after_long_help = "\
+Examples:
+  luoyun-admin user add ada
+  pass show luoyun/ada | luoyun-admin user add ada")]
+    Add {
+        #[arg(value_name = "NAME", help = USERNAME, value_parser = username)]
+        username: String,
+        #[command(flatten)]
+        strength: Strength,
+    },
+    /// Give a user another password, and end the user's sessions
+    ///
+    /// The password is read as `user add` reads it.
+    #[command(after_long_help = "Example:\n  luoyun-admin user passwd ada")]
+    Passwd {
+        #[arg(value_name = "NAME", help = USERNAME, value_parser = username)]
+        username: String,
+        #[command(flatten)]
+        strength: Strength,
+    },
+    /// Keep a user out, and end the user's sessions
+    ///
+    /// Where users are imported, lock them at the source: an import undoes this.
+    #[command(after_long_help = "Example:\n  luoyun-admin user lock ada")]
+    Lock {
+        #[arg(value_name = "NAME", help = USERNAME, value_parser = username)]
+        username: String,
+    },
+    /// Let a locked user log in again
+    #[command(after_long_help = "Example:\n  luoyun-admin user unlock ada")]
+    Unlock {
+        #[arg(value_name = "NAME", help = USERNAME, value_parser = username)]
+        username: String,
+    },
+    /// List all users, by id
+    ///
+    /// With the time of the last login, in UTC.
+    #[command(after_long_help = "\
+Examples:
+  luoyun-admin user list
+  luoyun-admin user list --json | jq -r '.[] | select(.is_locked) | .username'")]
+    List {
+        #[command(flatten)]
+        format: Format,
+    },
+}
+
+const USERNAME: &str = "The user's name";
+
+#[derive(Subcommand)]
+pub(crate) enum Node {
+    /// Add a node; prints the new id
+    #[command(after_long_help = "Example:\n  luoyun-admin node add node1 --ip 10.0.0.2")]
+    Add {
+        /// The node's name, which no other node here has
+        #[arg(value_name = "HOSTNAME", value_parser = word)]
+        hostname: String,
+        /// Where the remote desktops of its instances are
+        #[arg(long)]
+        ip: Option<IpAddr>,
+    },
+    /// Give a node another IP address
+    #[command(after_long_help = "Example:\n  luoyun-admin node set node1 --ip 10.0.0.3")]
+    Set {
+        /// The node's name
+        #[arg(value_name = "HOSTNAME", value_parser = word)]
+        hostname: String,
+        /// Where the remote desktops of its instances are
+        #[arg(long)]
+        ip: IpAddr,
+    },
+    /// List all nodes, by id
+    #[command(after_long_help = "Example:\n  luoyun-admin node list")]
+    List {
+        #[command(flatten)]
+        format: Format,
+    },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Instance {
+    /// Add an instance; prints the new id
+    #[command(after_long_help = "\
+Example:
+  luoyun-admin instance add --owner ada --node node1 --name gallery --vdi-port 5900")]
+    Add(NewInstance),
+    /// Change what is given of an instance
+    #[command(
+        override_usage = "luoyun-admin instance set [OPTIONS] <ID>",
+        after_long_help = "\
+Examples:
+  luoyun-admin instance set 2252 --status started --vdi-port 5901
+  luoyun-admin instance set 2252 --owner grace --no-summary"
+    )]
+    Set {
+        /// The instance's id
+        #[arg(value_parser = clap::value_parser!(i64).range(1..))]
+        id: i64,
+        #[command(flatten)]
+        change: InstanceChange,
+    },
+    /// Mark an instance as deleted
+    ///
+    /// As LuoYunCloud does, this keeps the row, with status 100: the API leaves it out of
+    /// every reply. `instance set ID --status stopped` brings it back.
+    #[command(after_long_help = "Example:\n  luoyun-admin instance remove 2252")]
+    Remove {
+        /// The instance's id
+        #[arg(value_parser = clap::value_parser!(i64).range(1..))]
+        id: i64,
+    },
+    /// List the instances, by id
+    #[command(after_long_help = "\
+Examples:
+  luoyun-admin instance list --owner ada
+  luoyun-admin instance list --all --json | jq length")]
+    List {
+        /// Only those of this user
+        #[arg(long, value_name = "USER", value_parser = username)]
+        owner: Option<String>,
+        /// The deleted ones too
+        #[arg(long)]
+        all: bool,
+        #[command(flatten)]
+        format: Format,
+    },
+}
+
+#[derive(ArgGroup)]
+pub(crate) struct NewInstance {
+    /// The user who sees it
+    #[arg(long, value_name = "USER", value_parser = username)]
+    pub(crate) owner: String,
+    /// The node that it runs on
+    #[arg(long, value_name = "HOSTNAME", value_parser = word)]
+    pub(crate) node: Option<String>,
+    /// Its name
+    #[arg(long, value_parser = name)]
+    pub(crate) name: String,
+    /// Its id, 1 or more; without this, the next one
+    #[arg(long, value_parser = clap::value_parser!(i64).range(1..))]
+    pub(crate) id: Option<i64>,
+    /// What it is for
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) summary: Option<String>,
+    #[arg(long, value_parser = status_number, default_value = "new", help = STATUS)]
+    pub(crate) status: i64,
+    #[arg(long, value_name = "NUMBER", default_value = "1", value_parser = vdi_type(), help = VDI_TYPE)]
+    pub(crate) vdi_type: i64,
+    #[arg(long, value_name = "PORT", value_parser = vdi_port(), help = VDI_PORT)]
+    pub(crate) vdi_port: Option<u16>,
+}
+
+#[derive(ArgGroup)]
+#[group(required = true, multiple = true)]
+#[allow(clippy::struct_excessive_bools, reason = "each is an option of its own")]
+pub(crate) struct InstanceChange {
+    /// The user who sees it
+    #[arg(long, value_name = "USER", value_parser = username)]
+    pub(crate) owner: Option<String>,
+    /// Let nobody see it
+    #[arg(long, conflicts_with = "owner")]
+    pub(crate) no_owner: bool,
+    /// The node that it runs on
+    #[arg(long, value_name = "HOSTNAME", value_parser = word)]
+    pub(crate) node: Option<String>,
+    /// It runs on no node
+    #[arg(long, conflicts_with = "node")]
+    pub(crate) no_node: bool,
+    /// Its name
+    #[arg(long, value_parser = name)]
+    pub(crate) name: Option<String>,
+    /// What it is for
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) summary: Option<String>,
+    /// It has no summary
+    #[arg(long, conflicts_with = "summary")]
+    pub(crate) no_summary: bool,
+    #[arg(long, value_parser = status_number, help = STATUS)]
+    pub(crate) status: Option<i64>,
+    #[arg(long, value_name = "NUMBER", value_parser = vdi_type(), help = VDI_TYPE)]
+    pub(crate) vdi_type: Option<i64>,
+    #[arg(long, value_name = "PORT", value_parser = vdi_port(), help = VDI_PORT)]
+    pub(crate) vdi_port: Option<u16>,
+    /// It has no remote desktop
+    #[arg(long, conflicts_with = "vdi_port")]
+    pub(crate) no_vdi_port: bool,
+}
+
+const STATUS: &str = "A number, or one of: unknown (0), new (1), stopped (2), started (3), \
+                      connected (4), running (5), suspended (9), deleted (100), query (245), \
+                      no-disk (255)";
+const VDI_TYPE: &str = "The protocol of its remote desktop; 1 is SPICE";
+const VDI_PORT: &str = "The TCP port of its remote desktop on the node";
+
+#[derive(ArgGroup)]
+pub(crate) struct Import {
+    /// The source: postgres://USER@HOST:PORT/DATABASE
+    #[arg(env = "LUOYUN_SOURCE", hide_env_values = true)]
+    pub(crate) url: String,
+    /// Print the counts, and change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Print nothing but errors
+    #[arg(long)]
+    pub(crate) quiet: bool,
+    /// Go on where the source has no rows for a table that has some here
+    #[arg(long)]
+    pub(crate) allow_empty: bool,
+    /// Trust the certificates in this PEM file, and whom they certify, and no others
+    #[arg(long, value_name = "FILE", env = "PGSSLROOTCERT")]
+    pub(crate) ca: Option<PathBuf>,
+    /// The key for what is remembered of the source's passwords
+    ///
+    /// Made by the first import, for its owner alone. Keep it out of copies of the
+    /// database. Where it is lost, the next import takes all passwords from the source
+    /// again [default: the database file with the ending .import-key]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: Option<PathBuf>,
+}
+
+#[derive(ArgGroup)]
+pub(crate) struct Strength {
+    /// How often the password is hashed: the server's variable `password_iterations`
+    ///
+    /// With less than the server's, the first login stores it again.
+    #[arg(long, value_name = "NUMBER", default_value = "1400000",
+          value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_ITERATIONS)))]
+    pub(crate) iterations: u32,
+}
+
+#[derive(ArgGroup)]
+pub(crate) struct Format {
+    /// Print an array of JSON objects
+    #[arg(long, conflicts_with = "sql")]
+    pub(crate) json: bool,
+}
+
+fn vdi_type() -> clap::builder::RangedI64ValueParser<i64> {
+    clap::value_parser!(i64).range(0..)
+}
+
+fn vdi_port() -> clap::builder::RangedI64ValueParser<u16> {
+    clap::value_parser!(u16).range(1..)
+}
+
+/// A user name with which somebody can log in: a login drops white space and control
+/// characters around it (CONTRACT.md, "Requests").
+fn username(text: &str) -> Result<String, String> {
+    let trimmed = text.trim_matches(|c: char| c.is_whitespace() || c.is_control());
+    if trimmed.is_empty() || trimmed != text || text.contains(char::is_control) {
+        return Err("a user name has text, with no white space before or after it, and no \
+                    control characters"
+            .to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+fn name(text: &str) -> Result<String, String> {
+    if text.trim().is_empty() || text.contains(char::is_control) {
+        return Err("a name has text, and no control characters".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+fn word(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        return Err("a hostname is one word".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_an_example() {
+        fn check(command: &clap::Command) {
+            for command in command.get_subcommands() {
+                check(command);
+                let help = command.get_after_long_help().map(ToString::to_string);
+                let is_group = command.has_subcommands();
+                assert!(
+                    is_group || help.is_some_and(|help| help.contains("luoyun-admin")),
+                    "{}",
+                    command.get_name()
+                );
+            }
+        }
+        check(&Args::command());
+    }
+}

@@ -1,0 +1,89 @@
+//! The file of passwords that PostgreSQL's own clients read (PostgreSQL, "The Password
+//! File"): lines of `host:port:database:user:password`, where `*` fits anything and `\`
+//! takes the meaning from a `:` or a `\`.
+
+use std::env;
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+
+/// The password for a connection, by the first line that fits.
+pub(crate) fn find(host: &str, port: u16, database: &str, user: &str) -> Option<String> {
+    let path = env::var_os("PGPASSFILE")
+        .map(PathBuf::from)
+        .or_else(|| env::home_dir().map(|home| home.join(".pgpass")))?;
+    let metadata = fs::metadata(&path).ok()?;
+    if metadata.mode() & 0o077 != 0 {
+        let shown = path.display();
+        let _ = writeln!(
+            std::io::stderr(),
+            "luoyun-admin: {shown} is not used, as others can read it: chmod 600 {shown}"
+        );
+        return None;
+    }
+    let text = fs::read_to_string(&path).ok()?;
+    find_in(&text, [host, &port.to_string(), database, user])
+}
+
+fn find_in(text: &str, wanted: [&str; 4]) -> Option<String> {
+    text.lines().filter(|line| !line.starts_with('#')).find_map(|line| {
+        let mut fields = split(line);
+        if fields.len() < 5 {
+            return None;
+        }
+        let fits =
+            fields.iter().zip(wanted).all(|((field, is_any), wanted)| *is_any || field == wanted);
+        fits.then(|| fields.swap_remove(4).0)
+    })
+}
+
+/// The first five fields of a line, unescaped, each with whether it is a bare `*`.
+fn split(line: &str) -> Vec<(String, bool)> {
+    let mut fields = vec![(String::new(), false)];
+    let mut is_bare = true;
+    let mut characters = line.chars();
+    while let Some(mut character) = characters.next() {
+        if character == ':' && fields.len() < 5 {
+            fields.push((String::new(), false));
+            is_bare = true;
+            continue;
+        }
+        if character == '\\' {
+            character = characters.next().unwrap_or('\\');
+            is_bare = false;
+        }
+        if let Some((field, is_any)) = fields.last_mut() {
+            field.push(character);
+            *is_any = is_bare && field == "*";
+        }
+    }
+    fields
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILE: &str = "\
+# db.example:5432:luoyun:ada:commented out
+db.example:5432:luoyun:ada:first
+db.example:*:*:ada:any \\: and \\\\ here: too
+\\*:5432:luoyun:grace:a star
+too:short
+*:*:*:grace:anywhere";
+
+    #[test]
+    fn the_first_line_that_fits_counts() {
+        for (wanted, password) in [
+            (["db.example", "5432", "luoyun", "ada"], Some("first")),
+            (["db.example", "5433", "luoyun", "ada"], Some("any : and \\ here: too")),
+            (["other.example", "5432", "luoyun", "ada"], None),
+            (["*", "5432", "luoyun", "grace"], Some("a star")),
+            (["other.example", "5432", "luoyun", "grace"], Some("anywhere")),
+            (["too", "short", "", ""], None),
+        ] {
+            assert_eq!(find_in(FILE, wanted).as_deref(), password, "{wanted:?}");
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! The source of an import: a LuoYunCloud's PostgreSQL database.
+
+use std::iter;
+use std::net::IpAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use postgres::config::{Host, SslMode};
+use postgres::fallible_iterator::FallibleIterator;
+use postgres::types::ToSql;
+use postgres::{Client, Config, Row};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use crate::import::{pgpass, tls};
+
+/// Where PostgreSQL listens on Debian and Ubuntu.
+const SOCKET_FOLDER: &str = "/var/run/postgresql";
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The columns that are read.
+const TABLES: [(&str, &[&str]); 3] = [
+    ("auth_user", &["id", "username", "password", "is_locked", "last_login"]),
+    ("node", &["id", "hostname", "ip"]),
+    ("instance", &["id", "user_id", "node_id", "name", "summary", "status", "vdi_port"]),
+];
+
+/// A user, as the source has one.
+pub(crate) struct User<'a> {
+    pub(crate) id: i64,
+    pub(crate) username: Option<&'a str>,
+    pub(crate) password: Option<&'a str>,
+    pub(crate) is_locked: Option<&'a str>,
+    /// Unix time, in seconds.
+    pub(crate) last_login: Option<i64>,
+}
+
+/// A node, as the source has one.
+pub(crate) struct Node<'a> {
+    pub(crate) id: i64,
+    pub(crate) hostname: Option<&'a str>,
+    pub(crate) ip: Option<&'a str>,
+}
+
+/// An instance, as the source has one.
+pub(crate) struct Instance<'a> {
+    pub(crate) id: i64,
+    pub(crate) user_id: Option<i64>,
+    pub(crate) node_id: Option<i64>,
+    pub(crate) name: Option<&'a str>,
+    pub(crate) summary: Option<&'a str>,
+    pub(crate) status: Option<&'a str>,
+    pub(crate) vdi_port: Option<&'a str>,
+}
+
+/// A snapshot of the source.
+pub(crate) struct Source {
+    client: Client,
+    last_login_type: String,
+}
+
+/// The connection that `url` describes.
+///
+/// # Errors
+/// Where it is no URL of PostgreSQL. What is wrong with it is not said: it may hold a
+/// password, in the wrong place.
+pub(crate) fn parse(url: &str) -> Result<Config> {
+    let is_url = url.starts_with("postgres://") || url.starts_with("postgresql://");
+    url.parse().ok().filter(|_| is_url).context(
+        "The source is no URL of PostgreSQL: it takes postgres://USER@HOST:PORT/DATABASE, with \
+         ?sslmode=disable or ?sslmode=require where needed, and other signs as %XX.",
+    )
+}
+
+impl Source {
+    /// Connects to the source and takes a snapshot: what is read later is of one moment.
+    ///
+    /// # Errors
+    /// Where it cannot be reached, or is no LuoYunCloud's.
+    pub(crate) fn connect(mut config: Config, ca: Option<&Path>) -> Result<Self> {
+        complete(&mut config);
+        let connect = MakeRustlsConnect::new(match config.get_ssl_mode() {
+            SslMode::Disable => tls::without_trust(),
+            _ => tls::with_trust(ca)?,
+        });
+        let mut client = config.connect(connect).with_context(|| match config.get_ssl_mode() {
+            SslMode::Disable => "cannot connect to the source".to_owned(),
+            _ => "cannot connect to the source over TLS (--ca FILE trusts its certificate, \
+                  ?sslmode=disable does without)"
+                .to_owned(),
+        })?;
+        client
+            .batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            .context("cannot take a snapshot of the source")?;
+        let mut last_login_type = String::new();
+        for (table, expected) in TABLES {
+            let columns = columns(&mut client, table)?;
+            for &name in expected {
+                match columns.iter().find(|(known, _)| known == name) {
+                    Some((_, kind)) if name == "last_login" => last_login_type.clone_from(kind),
+                    Some(_) => {}
+                    None => bail!(
+                        "The source has no column {name} in a table {table} that this user may \
+                         see: is it LuoYunCloud's database?"
+                    ),
+                }
+            }
+        }
+        Ok(Self { client, last_login_type })
+    }
+
+    /// How many rows there are to read.
+    ///
+    /// # Errors
+    /// Where the source fails.
+    pub(crate) fn count(&mut self) -> Result<u64> {
+        let sql = "SELECT (SELECT count(*) FROM auth_user) + (SELECT count(*) FROM node)
+                        + (SELECT count(*) FROM instance)";
+        let row = self.client.query_one(sql, &[]).context("cannot count the source's rows")?;
+        Ok(row.try_get::<_, i64>(0)?.try_into()?)
+    }
+
+    // A LuoYunCloud's columns have changed their types over the years: what is not read
+    // as text is cast.
+
+    /// Hands every user to `take`, by id.
+    ///
+    /// # Errors
+    /// Where the source or `take` fails.
+    pub(crate) fn users(&mut self, mut take: impl FnMut(User) -> Result<()>) -> Result<()> {
+        let last_login = match self.last_login_type.as_str() {
+            "timestamp" | "timestamptz" | "date" => {
+                "CASE WHEN isfinite(last_login) \
+                 THEN floor(extract(epoch FROM last_login))::bigint END"
+            }
+            "int2" | "int4" | "int8" | "float4" | "float8" | "numeric" => {
+                "floor(last_login)::bigint"
+            }
+            other => bail!("The source's auth_user.last_login is of the type {other}, not a time."),
+        };
+        let sql = format!(
+            "SELECT id::bigint, username::text, password::text, is_locked::text, {last_login}
+             FROM auth_user ORDER BY id"
+        );
+        self.each(&sql, |row| {
+            take(User {
+                id: row.try_get(0)?,
+                username: row.try_get(1)?,
+                password: row.try_get(2)?,
+                is_locked: row.try_get(3)?,
+                last_login: row.try_get(4)?,
+            })
+        })
+        .context("cannot read the source's auth_user")
+    }
+
+    /// Hands every node to `take`, by id.
+    ///
+    /// # Errors
+    /// Where the source or `take` fails.
+    pub(crate) fn nodes(&mut self, mut take: impl FnMut(Node) -> Result<()>) -> Result<()> {
+        let sql = "SELECT id::bigint, hostname::text, ip::text FROM node ORDER BY id";
+        self.each(sql, |row| {
+            take(Node { id: row.try_get(0)?, hostname: row.try_get(1)?, ip: row.try_get(2)? })
+        })
+        .context("cannot read the source's node")
+    }
+
+    /// Hands every instance to `take`, by id.
+    ///
+    /// # Errors
+    /// Where the source or `take` fails.
+    pub(crate) fn instances(&mut self, mut take: impl FnMut(Instance) -> Result<()>) -> Result<()> {
+        let sql = "SELECT id::bigint, user_id::bigint, node_id::bigint, name::text,
+                          summary::text, status::text, vdi_port::text
+                   FROM instance ORDER BY id";
+        self.each(sql, |row| {
+            take(Instance {
+                id: row.try_get(0)?,
+                user_id: row.try_get(1)?,
+                node_id: row.try_get(2)?,
+                name: row.try_get(3)?,
+                summary: row.try_get(4)?,
+                status: row.try_get(5)?,
+                vdi_port: row.try_get(6)?,
+            })
+        })
+        .context("cannot read the source's instance")
+    }
+
+    /// Row by row, as they arrive: the source may have more than fits into memory.
+    fn each(&mut self, sql: &str, mut take: impl FnMut(&Row) -> Result<()>) -> Result<()> {
+        let mut rows = self.client.query_raw(sql, iter::empty::<&(dyn ToSql + Sync)>())?;
+        while let Some(row) = rows.next()? {
+            take(&row)?;
+        }
+        Ok(())
+    }
+}
+
+/// The names and types of a table's columns; none where there is no such table.
+fn columns(client: &mut Client, table: &str) -> Result<Vec<(String, String)>> {
+    let rows = client
+        .query(
+            "SELECT a.attname::text, t.typname::text
+             FROM pg_attribute a
+             JOIN pg_class c ON c.oid = a.attrelid
+             JOIN pg_type t ON t.oid = a.atttypid
+             WHERE c.relname = $1 AND pg_table_is_visible(c.oid)
+               AND a.attnum > 0 AND NOT a.attisdropped",
+            &[&table],
+        )
+        .context("cannot read the source's catalogue")?;
+    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+}
+
+/// Fills in what the URL leaves open, as PostgreSQL's own clients do, except that TLS
+/// is required where the connection leaves this machine.
+fn complete(config: &mut Config) {
+    if config.get_hosts().is_empty() {
+        if Path::new(SOCKET_FOLDER).exists() {
+            config.host_path(SOCKET_FOLDER);
+        } else {
+            config.host("localhost");
+        }
+    }
+    if config.get_connect_timeout().is_none() {
+        config.connect_timeout(CONNECT_TIMEOUT);
+    }
+    if config.get_application_name().is_none() {
+        config.application_name("luoyun-admin");
+    }
+    if config.get_ssl_mode() == SslMode::Prefer {
+        let is_here = config.get_hosts().iter().all(is_on_this_machine);
+        config.ssl_mode(if is_here { SslMode::Disable } else { SslMode::Require });
+    }
+    if config.get_password().is_none()
+        && let Some(password) = password_from_outside(config)
+    {
+        config.password(password);
+    }
+}
+
+fn is_on_this_machine(host: &Host) -> bool {
+    match host {
+        Host::Unix(_) => true,
+        Host::Tcp(name) => {
+            name == "localhost" || name.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
+        }
+    }
+}
+
+fn password_from_outside(config: &Config) -> Option<String> {
+    let from_environment = std::env::var("PGPASSWORD").ok();
+    from_environment.filter(|password| !password.is_empty()).or_else(|| {
+        let user = config.get_user().unwrap_or_default();
+        let port = config.get_ports().first().copied().unwrap_or(5432);
+        config.get_hosts().iter().find_map(|host| {
+            let host = match host {
+                Host::Tcp(name) => name.clone(),
+                Host::Unix(folder) if folder == Path::new(SOCKET_FOLDER) => "localhost".to_owned(),
+                Host::Unix(folder) => folder.display().to_string(),
+            };
+            pgpass::find(&host, port, config.get_dbname().unwrap_or(user), user)
+        })
+    })
+}

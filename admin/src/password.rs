@@ -1,0 +1,63 @@
+//! A password from a person or a pipe, never from an argument.
+
+use std::io::{self, IsTerminal, Read};
+
+use anyhow::{Context, Result, anyhow, bail};
+use luoyun_common::password;
+
+/// Bytes that a request can have (CONTRACT.md, "body size"): no longer password is of
+/// use.
+const LONGEST: u64 = 64 * 1024;
+
+/// Reads a new password of `username`, from the terminal or else from standard input;
+/// returns what to store of it, derived with `iterations`.
+///
+/// # Errors
+/// Where it is empty or too long, is not repeated, or ends with a NUL; where this
+/// machine has no randomness.
+pub(crate) fn read_encoded(username: &str, iterations: u32) -> Result<String> {
+    let password =
+        if io::stdin().is_terminal() { read_from_terminal(username)? } else { read_line()? };
+    if password.is_empty() {
+        bail!("The password is empty.");
+    }
+    if password.last() == Some(&0) {
+        bail!("The password ends with a NUL, which no login accepts.");
+    }
+    let mut salt = [0; password::SALT_BYTES];
+    getrandom::fill(&mut salt).map_err(|cause| anyhow!("get random bytes: {cause}"))?;
+    let salt = base16ct::lower::encode_string(&salt);
+    Ok(password::encode(&password, &salt, iterations))
+}
+
+fn read_from_terminal(username: &str) -> Result<Vec<u8>> {
+    const FAILED: &str = "cannot read the password from the terminal";
+    let prompt = format!("Password of {username}: ");
+    let first = rpassword::prompt_password(prompt).context(FAILED)?;
+    let second = rpassword::prompt_password("The same again: ").context(FAILED)?;
+    if first != second {
+        bail!("The two passwords differ.");
+    }
+    Ok(first.into_bytes())
+}
+
+fn read_line() -> Result<Vec<u8>> {
+    let mut line = Vec::new();
+    io::stdin()
+        .take(LONGEST + 1)
+        .read_to_end(&mut line)
+        .context("cannot read the password from standard input")?;
+    if line.len() as u64 > LONGEST {
+        bail!("The password on standard input is longer than {LONGEST} bytes.");
+    }
+    if line.last() == Some(&b'\n') {
+        line.pop();
+        if line.last() == Some(&b'\r') {
+            line.pop();
+        }
+    }
+    if line.contains(&b'\n') {
+        bail!("Standard input has more than one line: it takes the password, and nothing else.");
+    }
+    Ok(line)
+}

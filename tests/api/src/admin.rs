@@ -1,0 +1,111 @@
+//! `luoyun-admin`, as a test runs it.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+use crate::server::built;
+
+/// `luoyun-admin` on a database file.
+pub struct Admin {
+    db: PathBuf,
+}
+
+/// What a run of it came to.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The exit code, `None` where a signal ended it.
+    pub code: Option<i32>,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+}
+
+impl From<Output> for Outcome {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+}
+
+impl Admin {
+    /// On the database file `db`.
+    #[must_use]
+    pub fn on(db: &Path) -> Self {
+        Self { db: db.to_owned() }
+    }
+
+    /// The command line with `args`, to be run otherwise than below.
+    #[must_use]
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(built("luoyun-admin"));
+        command.args(args).arg("--db").arg(&self.db);
+        command
+    }
+
+    /// Runs it with `args`, and `input` on its standard input.
+    ///
+    /// # Panics
+    /// Where it cannot be run.
+    #[must_use]
+    pub fn run_with(&self, args: &[&str], input: &[u8]) -> Outcome {
+        run(self.command(args), input)
+    }
+
+    /// Runs it with `args`.
+    ///
+    /// # Panics
+    /// Where it cannot be run.
+    #[must_use]
+    pub fn run(&self, args: &[&str]) -> Outcome {
+        self.run_with(args, b"")
+    }
+
+    /// What it prints with `args`, and `input` on its standard input.
+    ///
+    /// # Panics
+    /// Where it fails, or says anything on standard error.
+    #[allow(clippy::must_use_candidate, reason = "most commands print nothing")]
+    pub fn done_with(&self, args: &[&str], input: &[u8]) -> String {
+        let outcome = self.run_with(args, input);
+        assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(0), ""), "{args:?}");
+        outcome.stdout
+    }
+
+    /// What it prints with `args`.
+    ///
+    /// # Panics
+    /// Where it fails, or says anything on standard error.
+    #[allow(clippy::must_use_candidate, reason = "most commands print nothing")]
+    pub fn done(&self, args: &[&str]) -> String {
+        self.done_with(args, b"")
+    }
+
+    /// The list that it prints with `args` and `--json`.
+    ///
+    /// # Panics
+    /// Where it fails, or prints no JSON.
+    #[must_use]
+    pub fn list(&self, args: &[&str]) -> Value {
+        serde_json::from_str(&self.done(&[args, &["--json"]].concat())).unwrap()
+    }
+}
+
+/// Runs `command`, with `input` on its standard input.
+///
+/// # Panics
+/// Where it cannot be run.
+#[must_use]
+pub fn run(mut command: Command, input: &[u8]) -> Outcome {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    // Who refuses the command line does not read its input.
+    let _ = child.stdin.take().unwrap().write_all(input);
+    child.wait_with_output().unwrap().into()
+}
