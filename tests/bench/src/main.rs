@@ -1,5 +1,5 @@
-//! `make bench`: the API under load, beside components that do less in the same run, and
-//! what a request costs as the data grow.
+//! `make bench`: the API under load, beside components that do less in the same run; what
+//! a request costs as the data grow; and with which journal.
 //!
 //! The server is Spin where `LUOYUN_HOST` is `spin`, else devhost, in a process of its own.
 
@@ -50,5 +50,6 @@ fn main() -> Result<()> {
     println!("The server is {host}, on the loopback address; the data are on the disk of");
     println!("{}.\n", std::env::temp_dir().display());
     load::run(effort)?;
-    growth::run(effort, sizes, &options.svg)
+    growth::run(effort, sizes, &options.svg)?;
+    growth::journals(effort)
 }

@@ -84,11 +84,10 @@ pub(crate) struct Line {
     pub(crate) medians: Vec<Duration>,
 }
 
-/// Prints the medians, and those of the largest data set against the smallest.
-pub(crate) fn growth(sizes: &[u32], lines: &[Line]) {
-    let heads: Vec<String> = sizes.iter().map(|size| format!("{size} instances")).collect();
-    println!("| p50 at 1 connection | {} | largest to smallest |", heads.join(" | "));
-    println!("| --- |{} ---: |", " ---: |".repeat(sizes.len()));
+/// Prints the medians, and the last of a line against its first.
+pub(crate) fn growth(heads: &[String], last_to_first: &str, lines: &[Line]) {
+    println!("| p50 at 1 connection | {} | {last_to_first} |", heads.join(" | "));
+    println!("| --- |{} ---: |", " ---: |".repeat(heads.len()));
     for line in lines {
         let cells: Vec<String> = line.medians.iter().map(|median| milliseconds(*median)).collect();
         let (first, last) = (line.medians[0], line.medians[line.medians.len() - 1]);
