@@ -36,8 +36,8 @@ pub(crate) fn run(effort: Effort, sizes: &[u32], svg: &Path) -> Result<()> {
     // The last page of ten of a user who has a tenth of the instances.
     let last = |size: u32| format!("{session}&p={}", (size / 100).max(1));
     let targets = |path: &'static str, form: &dyn Fn(u32) -> String| -> Vec<Target> {
-        let sized = servers.iter().zip(sizes);
-        sized.map(|((server, _), &size)| target(server, path, form(size))).collect()
+        let served = servers.iter().zip(sizes);
+        served.map(|((server, _), &size)| target(server, path, form(size))).collect()
     };
     let requests = [
         ("baseinfo", targets("/api/instance/baseinfo", &|_| desktop.clone())),
