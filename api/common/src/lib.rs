@@ -13,6 +13,7 @@
 //! - [`user`], [`instance`]: the domain, its types and its SQL
 //! - [`page`]: a static page, for the console
 //! - [`client`], [`clock`], [`settings`]: who asks, when, and what the operator set
+//! - `wire`, `random`, `allocator`: HTTP, randomness and memory of the host
 //!
 //! `params`, `envelope` and `password` know no store; their unit tests run
 //! natively.
@@ -27,14 +28,14 @@ pub mod instance;
 pub mod page;
 pub mod params;
 pub mod password;
-mod random;
 pub mod session;
 pub mod settings;
 pub mod user;
-mod wire;
 
 #[cfg(target_family = "wasm")]
 mod allocator;
+mod random;
+mod wire;
 
 pub use envelope::{Error, Reply};
 pub use params::Params;
