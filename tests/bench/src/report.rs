@@ -121,6 +121,7 @@ fn draw(sizes: &[u32], lines: &[Line], svg: &Path) -> Result<(), Box<dyn std::er
     area.fill(&WHITE)?;
     let mut chart = ChartBuilder::on(&area)
         .margin(12)
+        .margin_right(36)
         .x_label_area_size(40)
         .y_label_area_size(56)
         .build_cartesian_2d(
@@ -132,6 +133,7 @@ fn draw(sizes: &[u32], lines: &[Line], svg: &Path) -> Result<(), Box<dyn std::er
         .x_desc("instances (a tenth of them the caller's), and as many users and sessions")
         .y_desc("median latency on one connection, ms")
         .x_label_formatter(&|size| format!("{size:.0}"))
+        .light_line_style(TRANSPARENT)
         .draw()?;
     for (line, color) in lines.iter().zip(colors) {
         let points: Vec<_> = sizes
@@ -148,7 +150,7 @@ fn draw(sizes: &[u32], lines: &[Line], svg: &Path) -> Result<(), Box<dyn std::er
     }
     chart
         .configure_series_labels()
-        .position(SeriesLabelPosition::UpperLeft)
+        .position(SeriesLabelPosition::MiddleLeft)
         .background_style(WHITE)
         .border_style(BLACK)
         .draw()?;
