@@ -192,7 +192,7 @@ impl fmt::Display for Error {
 }
 
 /// Says what was tried when something of the host's failed. (anyhow does this too, and
-/// brings 45 KB of backtrace printing into every module.)
+/// brings up to 65 KB into a module, for printing backtraces.)
 pub(crate) trait Context<T> {
     /// The value, or `Internal` with what was `tried` and the cause.
     fn context(self, tried: &str) -> Result<T, Error>;
