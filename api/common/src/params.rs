@@ -33,16 +33,14 @@ impl<'a> Params<'a> {
     pub fn text(&self, name: &str) -> Option<Cow<'a, str>> {
         let pair = self.last(name)?;
         let (_, encoded) = split(pair);
-        match str::from_utf8(encoded) {
-            Ok(plain) if is_plain(encoded) => {
-                Some(plain.trim_matches(is_margin)).filter(|text| !text.is_empty()).map(Cow::from)
-            }
+        let text = match str::from_utf8(encoded) {
+            Ok(plain) if is_plain(encoded) => Cow::from(plain.trim_matches(is_margin)),
             _ => {
                 let (_, value) = form_urlencoded::parse(pair).next()?;
-                let text = value.trim_matches(is_margin);
-                (!text.is_empty()).then(|| Cow::from(text.to_owned()))
+                Cow::from(value.trim_matches(is_margin).to_owned())
             }
-        }
+        };
+        (!text.is_empty()).then_some(text)
     }
 
     /// The value of `name`, byte for byte. `None` where the name is absent.
