@@ -11,6 +11,7 @@
 pub mod admin;
 pub mod cases;
 pub mod client;
+pub mod dataset;
 pub mod server;
 
 pub use admin::Admin;

@@ -8,7 +8,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use api_tests::server::{migrations, root};
+use api_tests::dataset::{self, Size};
+use api_tests::server::{root, tables};
 use api_tests::{Server, Setup};
 use serde_json::{Value, json};
 
@@ -137,28 +138,17 @@ fn pages_and_totals_stay_right_whatever_happens_to_the_instances() {
     db.execute("INSERT OR REPLACE INTO instances (id, user_id, name) VALUES (8, 1, 'x')", [])
         .unwrap();
     db.execute("UPDATE instance_counts SET total = total + 5 WHERE id_range = 3", []).unwrap();
-    for file in migrations() {
-        db.execute_batch(&fs::read_to_string(file).unwrap()).unwrap();
-    }
+    db.execute_batch(&tables()).unwrap();
     assert_right(&server, &key);
 }
 
 /// What the database does, in steps of SQLite's virtual machine, for each kind of request
 /// on a data set of `size` instances, users and sessions.
-fn steps(size: i64) -> [(&'static str, f64); 4] {
+fn steps(size: u32) -> [(&'static str, f64); 4] {
     let server = Server::start(Setup { bare: true, ..Setup::default() });
-    let db = server.database();
-    for file in migrations().iter().filter(|file| !file.ends_with("demo.sql")) {
-        db.execute_batch(&fs::read_to_string(file).unwrap()).unwrap();
-    }
     let key_value = server.state().join("sqlite_key_value.db");
-    db.execute("ATTACH ?1 AS kv", [key_value.to_str()]).unwrap();
-    let select = "CREATE TEMP TABLE size AS SELECT ?1 AS instances, ?1 AS users, ?1 AS sessions";
-    db.execute(select, [size]).unwrap();
-    let dataset = fs::read_to_string(root().join("tests/bench/dataset.sql")).unwrap();
-    db.execute_batch(&format!("BEGIN; {dataset} COMMIT;")).unwrap();
-    let counts = fs::read_to_string(root().join("migrations/0003_instance_counts.sql")).unwrap();
-    db.execute_batch(&counts).unwrap();
+    let size_of_each = Size { instances: size, users: size, sessions: size };
+    dataset::fill(&server.database(), &key_value, size_of_each);
 
     let login = [("username", "bench"), ("password", "password")];
     let key = server.connect().post("/api/login", &login).json();

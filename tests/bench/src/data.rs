@@ -1,22 +1,13 @@
 //! Data sets, and servers on them.
 
-use std::fs;
 use std::path::Path;
 
 use anyhow::Result;
-use api_tests::server::{migrations, root};
+use api_tests::dataset::{self, Size};
 use api_tests::{Server, Setup};
 use rusqlite::{Connection, params};
 use sha1::{Digest, Sha1};
 use tempfile::TempDir;
-
-/// How many rows a data set has.
-#[derive(Clone, Copy)]
-pub(crate) struct Size {
-    pub(crate) instances: u32,
-    pub(crate) users: u32,
-    pub(crate) sessions: u32,
-}
 
 /// The key of a session of the user bench: number 0 is there for reading, the others for
 /// logging out.
@@ -28,17 +19,8 @@ pub(crate) fn session_key(number: usize) -> String {
 pub(crate) fn make(size: Size, keys: usize) -> Result<TempDir> {
     let state = TempDir::new()?;
     let mut db = Connection::open(state.path().join("sqlite_db.db"))?;
-    db.execute("ATTACH ?1 AS kv", [state.path().join("sqlite_key_value.db").to_str()])?;
-    // A data set that a crash leaves half made is not used again.
-    db.execute_batch("PRAGMA synchronous = OFF; PRAGMA kv.synchronous = OFF;")?;
-    migrate(&db)?;
+    dataset::fill(&db, &state.path().join("sqlite_key_value.db"), size);
     let transaction = db.transaction()?;
-    transaction.execute(
-        "CREATE TEMP TABLE size AS SELECT ?1 AS instances, ?2 AS users, ?3 AS sessions",
-        [size.instances, size.users, size.sessions],
-    )?;
-    let dataset = root().join("tests/bench/dataset.sql");
-    transaction.execute_batch(&fs::read_to_string(dataset)?)?;
     for number in 0..keys {
         let digest = base16ct::lower::encode_string(&Sha1::digest(session_key(number)));
         transaction.execute(
@@ -52,15 +34,7 @@ pub(crate) fn make(size: Size, keys: usize) -> Result<TempDir> {
         )?;
     }
     transaction.commit()?;
-    migrate(&db)?;
     Ok(state)
-}
-
-fn migrate(db: &Connection) -> Result<()> {
-    for file in migrations().iter().filter(|file| !file.ends_with("demo.sql")) {
-        db.execute_batch(&fs::read_to_string(file)?)?;
-    }
-    Ok(())
 }
 
 /// The API on the data in `state`.

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use api_tests::Server;
+use api_tests::dataset::Size;
 use indicatif::ProgressBar;
 use rusqlite::Connection as Database;
 
 use crate::Effort;
-use crate::data::{self, Size, session_key};
+use crate::data::{self, session_key};
 use crate::load::{Connection, Form, Outcome, Target, new_runtime, progress};
 use crate::report::{self, Line};
 

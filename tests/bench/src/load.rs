@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use api_tests::dataset::Size;
 use http::Request;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
@@ -17,7 +18,7 @@ use tokio::runtime;
 use tokio::task::JoinSet;
 
 use crate::Effort;
-use crate::data::{self, Size, session_key};
+use crate::data::{self, session_key};
 use crate::report::{self, Row};
 
 /// A request, over and over.
