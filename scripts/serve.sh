@@ -14,7 +14,7 @@ if answers; then
 fi
 
 set -- --from spin.toml --listen "$LISTEN" --state-dir "$STATE_DIR"
-for file in migrations/[0-9]*.sql; do set -- "$@" --sqlite "@$file"; done
+for file in migrations/local.sql migrations/[0-9]*.sql; do set -- "$@" --sqlite "@$file"; done
 user=NAME password=PASSWORD
 if [ "$DEMO" != 0 ]; then
     set -- "$@" --sqlite @migrations/demo.sql

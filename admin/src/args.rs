@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args as ArgGroup, Parser, Subcommand};
 use clap_complete::Shell;
-use luoyun_common::password::MOST_ITERATIONS;
+
+use luoyun_password::{MEMORY_KIB, PASSES};
 
 use crate::instance::status_number;
 
@@ -370,12 +371,24 @@ pub(crate) struct Import {
 
 #[derive(ArgGroup)]
 pub(crate) struct Strength {
-    /// How often the password is hashed: the server's variable `password_iterations`
-    ///
-    /// With less than the server's, the first login stores it again.
-    #[arg(long, value_name = "NUMBER", default_value = "1400000",
-          value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_ITERATIONS)))]
-    pub(crate) iterations: u32,
+    /// Memory of one derivation, in KiB: the server's variable `password_memory_kib`
+    #[arg(long, value_name = "KIB", default_value_t = luoyun_password::Strength::DEFAULT.memory_kib,
+          value_parser = clap::value_parser!(u32).range(range(MEMORY_KIB)))]
+    memory_kib: u32,
+    /// Passes over the memory: the server's variable `password_passes`
+    #[arg(long, value_name = "NUMBER", default_value_t = luoyun_password::Strength::DEFAULT.passes,
+          value_parser = clap::value_parser!(u32).range(range(PASSES)))]
+    passes: u32,
+}
+
+impl From<Strength> for luoyun_password::Strength {
+    fn from(Strength { memory_kib, passes }: Strength) -> Self {
+        Self { memory_kib, passes }
+    }
+}
+
+fn range(range: std::ops::RangeInclusive<u32>) -> std::ops::RangeInclusive<i64> {
+    i64::from(*range.start())..=i64::from(*range.end())
 }
 
 #[derive(ArgGroup)]

@@ -1,6 +1,7 @@
 //! The commands on instances.
 
 use anyhow::Result;
+use luoyun_status::{DELETED, STATUSES, status_string};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension};
 use serde::Serialize;
@@ -10,24 +11,6 @@ use crate::output::{self, Row, or_dash};
 use crate::statement::{Statement, optional_integer, optional_text};
 use crate::target::Target;
 use crate::{node, user};
-
-/// The status of a deleted instance.
-const DELETED: i64 = 100;
-
-/// The statuses of the contract: a word for the command line, the number, and what a
-/// reply of the API calls it.
-const STATUSES: [(&str, i64, &str); 10] = [
-    ("unknown", 0, "unknown"),
-    ("new", 1, "new instance that hasn't run once"),
-    ("stopped", 2, "instance is stopped"),
-    ("started", 3, "instance is started by hypervisor"),
-    ("connected", 4, "osm in instance connected"),
-    ("running", 5, "application is running"),
-    ("suspended", 9, "instance is suspend"),
-    ("deleted", DELETED, "instance is deleted"),
-    ("query", 245, "instance needs queryed"),
-    ("no-disk", 255, "the instance disk does not exist"),
-];
 
 #[derive(Serialize)]
 struct Instance {
@@ -115,20 +98,15 @@ pub(crate) fn run(target: &Target, command: args::Instance) -> Result<()> {
     }
 }
 
-fn status_string(status: i64) -> &'static str {
-    let known = STATUSES.iter().find(|(_, number, _)| *number == status);
-    known.map_or("Unknown Status", |(.., string)| string)
-}
-
 /// The status that a number or a word stands for.
 ///
 /// # Errors
 /// Where it is neither.
 pub(crate) fn status_number(text: &str) -> Result<i64, String> {
-    let known = STATUSES.iter().find(|(word, ..)| *word == text).map(|(_, number, _)| *number);
+    let known = STATUSES.iter().find(|status| status.word == text).map(|status| status.number);
     let number = text.parse().ok().filter(|number| *number >= 0);
     known.or(number).ok_or_else(|| {
-        let words: Vec<_> = STATUSES.iter().map(|(word, ..)| *word).collect();
+        let words: Vec<_> = STATUSES.iter().map(|status| status.word).collect();
         format!("a status is a number, or one of {}", words.join(", "))
     })
 }

@@ -3,31 +3,26 @@
 use std::io::{self, IsTerminal, Read};
 
 use anyhow::{Context, Result, anyhow, bail};
-use luoyun_common::password;
+use luoyun_password::{SALT_BYTES, Strength};
 
 /// Bytes that a request can have (CONTRACT.md, "body size"): no longer password is of
 /// use.
 const LONGEST: u64 = 64 * 1024;
 
 /// Reads a new password of `username`, from the terminal or else from standard input;
-/// returns what to store of it, derived with `iterations`.
+/// returns what to store of it, at `strength`.
 ///
 /// # Errors
-/// Where it is empty or too long, is not repeated, or ends with a NUL; where this
-/// machine has no randomness.
-pub(crate) fn read_encoded(username: &str, iterations: u32) -> Result<String> {
+/// Where it is empty or too long or is not repeated; where this machine has no randomness.
+pub(crate) fn read_encoded(username: &str, strength: Strength) -> Result<String> {
     let password =
         if io::stdin().is_terminal() { read_from_terminal(username)? } else { read_line()? };
     if password.is_empty() {
         bail!("The password is empty.");
     }
-    if password.last() == Some(&0) {
-        bail!("The password ends with a NUL, which no login accepts.");
-    }
-    let mut salt = [0; password::SALT_BYTES];
+    let mut salt = [0; SALT_BYTES];
     getrandom::fill(&mut salt).map_err(|cause| anyhow!("get random bytes: {cause}"))?;
-    let salt = base16ct::lower::encode_string(&salt);
-    Ok(password::encode(&password, &salt, iterations))
+    Ok(luoyun_password::encode(&password, &salt, strength)?)
 }
 
 fn read_from_terminal(username: &str) -> Result<Vec<u8>> {

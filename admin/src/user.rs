@@ -9,6 +9,8 @@ use crate::args;
 use crate::output::{self, Row, or_dash};
 use crate::password;
 use crate::statement::Statement;
+use luoyun_password::Strength;
+
 use crate::target::{Target, explain};
 
 #[derive(Serialize)]
@@ -36,9 +38,9 @@ impl Row for User {
 /// Where it is refused, or the database fails.
 pub(crate) fn run(target: &Target, command: args::User) -> Result<()> {
     match command {
-        args::User::Add { username, strength } => add(target, username, strength.iterations),
+        args::User::Add { username, strength } => add(target, username, strength.into()),
         args::User::Passwd { username, strength } => {
-            set_password(target, username, strength.iterations)
+            set_password(target, username, strength.into())
         }
         args::User::Lock { username } => set_locked(target, username, true),
         args::User::Unlock { username } => set_locked(target, username, false),
@@ -82,14 +84,14 @@ fn exists(username: &str) -> String {
     format!("There is a user {username} already. For another password: luoyun-admin user passwd.")
 }
 
-fn add(target: &Target, username: String, iterations: u32) -> Result<()> {
+fn add(target: &Target, username: String, strength: Strength) -> Result<()> {
     // Before anybody types a password for nothing.
     if let Some(db) = target.database()
         && is_missing(db, &username).map_err(explain)?.is_none()
     {
         bail!(exists(&username));
     }
-    let password = password::read_encoded(&username, iterations)?;
+    let password = password::read_encoded(&username, strength)?;
     let taken = exists(&username);
     let statement = Statement::new(
         "INSERT INTO users (username, password) VALUES (?1, ?2)",
@@ -98,13 +100,13 @@ fn add(target: &Target, username: String, iterations: u32) -> Result<()> {
     target.insert(&statement, |_| Ok(taken))
 }
 
-fn set_password(target: &Target, username: String, iterations: u32) -> Result<()> {
+fn set_password(target: &Target, username: String, strength: Strength) -> Result<()> {
     if let Some(db) = target.database()
         && let Some(reason) = is_missing(db, &username).map_err(explain)?
     {
         bail!(reason);
     }
-    let password = password::read_encoded(&username, iterations)?;
+    let password = password::read_encoded(&username, strength)?;
     let statement = Statement::new(
         "UPDATE users SET password = ?2 WHERE username = ?1",
         vec![Value::Text(username.clone()), Value::Text(password)],

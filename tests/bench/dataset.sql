@@ -5,12 +5,10 @@
 -- The user 1, called bench, has the password "password" and a tenth of the instances,
 -- every tenth one; the others belong to whom the multiplications make them.
 
-DROP TRIGGER instance_is_counted; -- the migrations, run again, count them all at once
-
 INSERT INTO users (id, username, password, session_epoch)
 WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < (SELECT users FROM size))
 SELECT i, CASE i WHEN 1 THEN 'bench' ELSE 'user' || i END,
-       'pbkdf2_sha1$1$salt$DGDID5YfDnHzqbUkr2ASBi/gN6Y=', 7
+       '$argon2id$v=19$m=8,t=1,p=1$c29tZXNhbHQ$8Tf44YakA6Z5zNBgblq13Nr+Q8FkCFWsjG4z6b1j7rM', 7
 FROM n;
 
 INSERT INTO nodes (id, hostname, ip)
@@ -46,5 +44,5 @@ CREATE TABLE IF NOT EXISTS kv.spin_key_value (
 );
 INSERT INTO kv.spin_key_value (store, key, value)
 SELECT 'default', 'session:' || digest,
-       CAST('{"user_id":' || user_id || ',"expires_at":' || expires_at || ',"epoch":7}' AS BLOB)
+       CAST(user_id || ' ' || expires_at || ' 7' AS BLOB)
 FROM sessions;

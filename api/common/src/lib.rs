@@ -1,41 +1,28 @@
 //! What every endpoint of the LuoYunCloud API shares.
 //!
-//! A request goes one way: [`serve`] reads it, the endpoint's handler takes its
-//! [`Params`], finds out who calls ([`session::authenticate`]), asks the store
-//! one question ([`user`], [`instance`]) and returns a [`Reply`] or an
-//! [`Error`], and `serve` writes that out, once.
+//! A request goes one way: [`serve`] reads it and hands its [`Params`] to the endpoint's
+//! handler, which finds the caller ([`session::authenticate`]), runs its query ([`db`]) and
+//! returns a [`Reply`] or an [`Error`]; `serve` writes that, once.
 //!
-//! - [`envelope`]: everything a client can be told
+//! - [`envelope`]: `Reply` and `Error`, everything a client can be told
 //! - [`params`]: key-value parameters out of body and query string
-//! - [`password`]: which password is behind a stored value?
-//! - [`session`]: session keys, in the key-value store
-//! - [`attempt`]: a try to log in, and how many wrong ones came before it
-//! - [`user`], [`instance`]: the domain, its types and its SQL
-//! - [`page`]: a static page, for the console
-//! - [`client`], [`clock`], [`settings`]: who asks, when, and what the operator set
-//! - `wire`, `random`, `allocator`: HTTP, randomness and memory of the host
+//! - [`session`]: session keys and their entries in the key-value store
+//! - [`db`], [`settings`]: the database, the application's variables
+//! - [`clock`], [`random`]: the host's time and randomness
+//! - [`wire`]: HTTP in and out, and the log
 //!
-//! `params`, `envelope` and `password` know no store; their unit tests run
-//! natively.
+//! `params` and `envelope` know no store; their unit tests run natively.
 
-#![deny(unsafe_code)]
+#![forbid(unsafe_code)]
 
-pub mod attempt;
-pub mod client;
 pub mod clock;
+pub mod db;
 pub mod envelope;
-pub mod instance;
-pub mod page;
 pub mod params;
-pub mod password;
+pub mod random;
 pub mod session;
 pub mod settings;
-pub mod user;
-
-#[cfg(target_family = "wasm")]
-mod allocator;
-mod random;
-mod wire;
+pub mod wire;
 
 pub use envelope::{Error, Reply};
 pub use params::Params;
@@ -45,11 +32,13 @@ use serde::Serialize;
 use spin_sdk::http::{IncomingRequest, ResponseOutparam};
 use wasi::clocks::monotonic_clock;
 
-/// Answers one request to `endpoint`: the one door between Spin and a handler.
+use crate::envelope::Context;
+
+/// Answers one request to `endpoint`.
 ///
-/// Refuses what is no readable form request (CONTRACT.md, "Requests": method,
-/// content type, size), hands the parameters of any other to `handler`, and
-/// sends its reply or refusal. What an operator has to know of is logged here, once.
+/// Rejects malformed form requests (docs/contract.md, "Requests": method, content type, size),
+/// hands the parameters of any other to `handler`, and sends its reply or refusal. A failure
+/// that concerns the operator is logged here, once.
 pub fn serve<T: Serialize>(
     endpoint: &str,
     request: IncomingRequest,
@@ -59,13 +48,13 @@ pub fn serve<T: Serialize>(
     let start = monotonic_clock::now();
     let outcome = wire::read_form(&request)
         .and_then(|form| handler(&form.params()))
-        .and_then(|reply| reply.to_json());
+        .and_then(|reply| serde_json::to_vec(&reply).context("write the reply"));
     match outcome {
         Ok(body) => wire::respond_json(response_out, StatusCode::OK, None, &body),
         Err(error) => {
-            if error.is_logged() {
-                let microseconds = (monotonic_clock::now() - start) / 1000;
-                wire::log(&error.log_line(endpoint, microseconds));
+            let microseconds = (monotonic_clock::now() - start) / 1000;
+            if let Some(line) = error.log_line(endpoint, microseconds) {
+                wire::log(&line);
             }
             wire::refuse(response_out, &error);
         }

@@ -1,16 +1,14 @@
 //! Key-value parameters out of a form body and a query string.
 
-use std::borrow::Cow;
 use std::ops::RangeInclusive;
 
 use percent_encoding::percent_decode;
 
 use crate::Error;
 
-/// The parameters of one request, still encoded; each look-up decodes what it
-/// needs and no more.
+/// The parameters of one request, still encoded.
 ///
-/// A name given twice: the last one counts. The body beats the query string.
+/// Where a name is given twice, the last one counts, and the body beats the query string.
 #[derive(Clone, Copy, Debug)]
 pub struct Params<'a> {
     query: &'a [u8],
@@ -19,45 +17,38 @@ pub struct Params<'a> {
 
 impl<'a> Params<'a> {
     /// The parameters in a query string (without its `?`) and in a body, both
-    /// `application/x-www-form-urlencoded`. Any bytes are accepted: what does
-    /// not decode is a name that nobody asks for, or a value that is refused.
+    /// `application/x-www-form-urlencoded`. Any bytes are accepted.
     #[must_use]
     pub fn new(query: &'a [u8], body: &'a [u8]) -> Self {
         Self { query, body }
     }
 
-    /// The value of `name` as text, without the white space and control
-    /// characters around it; bytes that are no UTF-8 become U+FFFD. `None`
-    /// where the name is absent or nothing is left of its value.
+    /// The value of `name` as text, without the white space and control characters around it;
+    /// invalid UTF-8 becomes U+FFFD. `None` where the name is absent or the value empty.
     #[must_use]
-    pub fn text(&self, name: &str) -> Option<Cow<'a, str>> {
-        let pair = self.last(name)?;
-        let (_, encoded) = split(pair);
-        let text = match str::from_utf8(encoded) {
-            Ok(plain) if is_plain(encoded) => Cow::from(plain.trim_matches(is_margin)),
-            _ => {
-                let (_, value) = form_urlencoded::parse(pair).next()?;
-                Cow::from(value.trim_matches(is_margin).to_owned())
-            }
-        };
-        (!text.is_empty()).then_some(text)
+    pub fn text(&self, name: &str) -> Option<String> {
+        let (_, value) = form_urlencoded::parse(self.last(name)?).next()?;
+        let text = value.trim_matches(is_trimmed);
+        (!text.is_empty()).then(|| text.to_owned())
     }
 
     /// The value of `name`, byte for byte. `None` where the name is absent.
     #[must_use]
     pub fn bytes(&self, name: &str) -> Option<Vec<u8>> {
-        let (_, value) = split(self.last(name)?);
+        let mut parts = self.last(name)?.splitn(2, |&byte| byte == b'=').skip(1);
+        // `form_urlencoded` would replace invalid UTF-8.
+        let value = parts.next().unwrap_or_default();
         let spaced: Vec<u8> =
             value.iter().map(|&byte| if byte == b'+' { b' ' } else { byte }).collect();
-        Some(Cow::from(percent_decode(&spaced)).into_owned())
+        Some(percent_decode(&spaced).collect())
     }
 
-    /// The value of `name` as a number: ASCII decimal digits with an optional
-    /// `+` before them. `None` where it is absent or empty.
+    /// The value of `name` as a number: ASCII decimal digits, optionally after a `+`. `None`
+    /// where it is absent or empty.
     ///
     /// # Errors
-    /// `InvalidParameter`, with `takes` for its text, where the value is no
-    /// such number or is outside `range`.
+    /// `InvalidParameter`, with the text `takes`, where the value is anything else or outside
+    /// `range`.
     pub fn number(
         &self,
         name: &'static str,
@@ -81,36 +72,18 @@ impl<'a> Params<'a> {
 
     /// The last pair called `name`, still encoded.
     fn last(&self, name: &str) -> Option<&'a [u8]> {
-        [self.body, self.query].into_iter().find_map(|source| {
-            source.rsplit(|&byte| byte == b'&').find(|pair| is_called(pair, name))
-        })
+        let is_called = |pair: &&[u8]| {
+            form_urlencoded::parse(pair).next().is_some_and(|(decoded, _)| decoded == name)
+        };
+        [self.body, self.query]
+            .into_iter()
+            .find_map(|source| source.rsplit(|&byte| byte == b'&').find(is_called))
     }
 }
 
-fn is_called(pair: &[u8], name: &str) -> bool {
-    if let Some([] | [b'=', ..]) = pair.strip_prefix(name.as_bytes()) {
-        return true;
-    }
-    let (encoded, _) = split(pair);
-    !is_plain(encoded)
-        && form_urlencoded::parse(encoded).next().is_some_and(|(decoded, _)| decoded == name)
-}
-
-/// Whether `encoded` stands for itself, as most names and values do.
-fn is_plain(encoded: &[u8]) -> bool {
-    !encoded.iter().any(|byte| matches!(byte, b'%' | b'+'))
-}
-
-/// What a text is trimmed of.
-fn is_margin(c: char) -> bool {
+/// Whether `c` is trimmed from text parameters.
+fn is_trimmed(c: char) -> bool {
     c.is_whitespace() || c.is_control()
-}
-
-fn split(pair: &[u8]) -> (&[u8], &[u8]) {
-    match pair.iter().position(|&byte| byte == b'=') {
-        Some(at) => (&pair[..at], &pair[at + 1..]),
-        None => (pair, &[]),
-    }
 }
 
 #[cfg(test)]
@@ -243,7 +216,7 @@ mod tests {
                 let text = expected.map(|(_, value)| String::from_utf8_lossy(value).into_owned());
                 let edge = |c: char| c.is_whitespace() || c.is_control();
                 let text = text.map(|text| text.trim_matches(edge).to_owned());
-                prop_assert_eq!(params.text(&name), text.filter(|text| !text.is_empty()).map(Cow::from));
+                prop_assert_eq!(params.text(&name), text.filter(|text| !text.is_empty()));
             }
 
             #[test]

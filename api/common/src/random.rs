@@ -1,10 +1,16 @@
 //! Randomness, from the host's secure source.
 
-use wasi::random::random::get_random_bytes;
+use wasi::random::random::{get_random_bytes, get_random_u64};
 
-/// So many random bytes, in lower-case hex digits.
+/// `length` random bytes.
 #[must_use]
-pub(crate) fn hex(bytes: usize) -> String {
+pub fn bytes(length: usize) -> Vec<u8> {
     // Not `getrandom`: that goes through preview 1 and an adapter, and could fail.
-    base16ct::lower::encode_string(&get_random_bytes(bytes as u64))
+    get_random_bytes(length as u64)
+}
+
+/// A random integer, of either sign.
+#[must_use]
+pub fn integer() -> i64 {
+    get_random_u64().cast_signed()
 }

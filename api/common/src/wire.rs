@@ -127,7 +127,7 @@ pub(crate) fn respond_json(
 }
 
 /// Sends a refusal.
-pub(crate) fn refuse(response_out: ResponseOutparam, error: &Error) {
+pub fn refuse(response_out: ResponseOutparam, error: &Error) {
     respond_json(response_out, error.status(), error.field(), &error.to_json());
 }
 
@@ -136,7 +136,7 @@ pub(crate) fn refuse(response_out: ResponseOutparam, error: &Error) {
 /// The body is written before the response is set, so that head and body leave
 /// in one TCP segment: sent apart, they meet Nagle's algorithm and the client's
 /// delayed ACK, and every reply on a kept-alive connection waits for up to 40 ms.
-pub(crate) fn respond<'a>(
+pub fn respond<'a>(
     response_out: ResponseOutparam,
     status: StatusCode,
     fields: impl IntoIterator<Item = (&'a str, &'a str)>,
@@ -181,7 +181,7 @@ fn send(response_out: ResponseOutparam, response: OutgoingResponse, body: &[u8])
 }
 
 /// Writes one line to the component's log (stderr), in one write.
-pub(crate) fn log(line: &str) {
+pub fn log(line: &str) {
     use std::io::Write;
     let _ = std::io::stderr().write_all(format!("{line}\n").as_bytes());
 }

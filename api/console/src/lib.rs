@@ -1,8 +1,11 @@
 //! `GET /`: the console, one static page.
 
-use luoyun_common::page::{Page, serve_page};
+mod page;
+
 use spin_sdk::http::{IncomingRequest, ResponseOutparam};
 use spin_sdk::http_component;
+
+use crate::page::{Page, serve_page};
 
 const CONSOLE: Page = Page {
     html: include_str!("../index.html"),

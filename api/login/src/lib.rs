@@ -1,12 +1,28 @@
 //! `POST /api/login`: a user name and a password for a session key.
+//!
+//! - [`client`]: the network that a request comes from
+//! - [`settings`]: what an operator may set
+//! - [`throttle`]: failed logins, counted
+//! - [`user`]: the user, and the stored password
+//! - [`session`]: the start of a session, and the end of expired ones
 
-use luoyun_common::attempt::Attempt;
-use luoyun_common::client::Client;
-use luoyun_common::password::{self, Verdict};
-use luoyun_common::{Error, Params, Reply, serve, session, settings, user};
+mod client;
+mod session;
+mod settings;
+mod throttle;
+mod user;
+
+use luoyun_common::envelope::Context;
+use luoyun_common::session::{Entry, Key, Sessions};
+use luoyun_common::{Error, Params, Reply, clock, db, serve};
+use luoyun_password::Verdict;
 use serde::Serialize;
 use spin_sdk::http::{IncomingRequest, ResponseOutparam};
 use spin_sdk::http_component;
+
+use crate::client::Client;
+use crate::settings::Settings;
+use crate::throttle::Throttle;
 
 #[derive(Serialize)]
 struct Login {
@@ -20,31 +36,45 @@ fn login(params: &Params, client: &Client) -> Result<Reply<Login>, Error> {
     let password = params
         .bytes("password")
         .ok_or(Error::InvalidParameter { name: "password", takes: "the user's password" })?;
+    let Settings { session_ttl, strength, throttle: limits } = Settings::read()?;
+    let network = client.network()?;
 
-    let db = user::open_database()?;
-    let mut attempt = Attempt::begin(&db, username.into_owned(), &client.address()?)?;
-    let iterations = settings::password_iterations()?;
-    let stored = attempt.user.as_ref().map(|user| user.password.as_str());
-    let verdict = password::verify(stored, &password, iterations);
-    let user = match attempt.user.take() {
+    let db = db::open()?;
+    let throttle = Throttle::new(&username, &network, clock::now());
+    let found = user::find(&db, username, &throttle)?;
+    let stored = found.user.as_ref().map(|user| user.password.as_str());
+    let verdict =
+        luoyun_password::verify(stored, &password, strength).context("verify the password")?;
+    let user = match found.user {
         Some(user) if verdict != Verdict::Wrong => user,
-        _ => return Err(attempt.refuse()),
+        _ => {
+            throttle.count_failure(&db, &limits)?;
+            return Err(Error::AuthFailed);
+        }
     };
     if user.is_locked {
+        throttle.check_again(&db)?;
         return Err(Error::UserLocked);
     }
 
+    let key = Key::generate();
+    let expires_at = clock::now().saturating_add(session_ttl);
+    let entry = Entry { user_id: user.id, expires_at, epoch: user.epoch };
+    session::insert(&db, &key, &entry, &throttle)?;
     let is_weak = verdict == Verdict::RightButWeak;
     if is_weak {
-        user.upgrade(&db, &password, iterations)?;
+        user.upgrade_password(&db, &password, strength)?;
     }
-    let was_counted = attempt.forgive()?;
-    let (session_key, store) = session::issue(&db, &user)?;
+    if found.has_failures {
+        throttle.forget(&db)?;
+    }
+    let sessions = Sessions::open()?;
+    sessions.set(&key.digest, &entry)?;
     // One kind of housekeeping a login, so that none takes long.
-    if attempt.is_sweep_due && !is_weak && !was_counted {
-        session::sweep(&db, &store)?;
+    if found.has_expired_sessions && !is_weak && !found.has_failures {
+        session::sweep(&db, &sessions, throttle.now)?;
     }
-    Ok(Reply::new("Welcome to LYC.", Login { session_key }))
+    Ok(Reply::new("Welcome to LYC.", Login { session_key: key.text }))
 }
 
 #[http_component]

@@ -1,31 +1,62 @@
 //! `POST /api/instance/baseinfo`: where an instance's remote desktop is.
 
-use luoyun_common::{Error, Params, Reply, instance, serve, session};
+use luoyun_common::envelope::Context;
+use luoyun_common::session::{self, Caller};
+use luoyun_common::{Error, Params, Reply, db, serve};
 use serde::Serialize;
 use spin_sdk::http::{IncomingRequest, ResponseOutparam};
 use spin_sdk::http_component;
+use spin_sdk::sqlite::Value;
+
+/// No row where the caller is locked or gone; NULLs where there is no such instance.
+const FIND_INSTANCE: &str = "
+SELECT i.user_id, i.name, i.vdi_type, i.vdi_port, n.ip
+FROM users u
+LEFT JOIN instances i ON i.id = ?3 AND i.status <> 100
+LEFT JOIN nodes n ON n.id = i.node_id
+WHERE u.id = ?1 AND u.session_epoch = ?2 AND u.is_locked = 0";
 
 #[derive(Serialize)]
 struct BaseInfo {
     instance_id: i64,
+    /// The protocol: 1 is SPICE.
     vdi_type: i64,
+    /// The IP address of the instance's node, `""` where it has none.
     host: String,
+    /// `None` where none is assigned.
     port: Option<i64>,
 }
 
 fn baseinfo(params: &Params) -> Result<Reply<BaseInfo>, Error> {
     let caller = session::authenticate(params)?;
-    let instance_id = caller.require(instance::id_from_params(params))?;
-    let desktop = instance::find(&caller, instance_id)?;
-    Ok(Reply::new(
-        format!("Information about {}", desktop.name),
-        BaseInfo {
-            instance_id,
-            vdi_type: desktop.vdi_type,
-            host: desktop.host,
-            port: desktop.port,
-        },
-    ))
+    let id = caller.require(instance_id(params))?;
+    let (name, info) = find(&caller, id)?;
+    Ok(Reply::new(format!("Information about {name}"), info))
+}
+
+fn instance_id(params: &Params) -> Result<i64, Error> {
+    const NAME: &str = "instance_id";
+    const TAKES: &str = "a whole number from 1 to 9223372036854775807";
+    let id = params.number(NAME, TAKES, 1..=i64::MAX)?;
+    id.ok_or(Error::InvalidParameter { name: NAME, takes: TAKES })
+}
+
+/// The name of the caller's instance `id`, and where its remote desktop is.
+fn find(caller: &Caller, id: i64) -> Result<(String, BaseInfo), Error> {
+    let values = [caller.user_id, caller.epoch, id].map(Value::Integer);
+    let found = db::open()?.execute(FIND_INSTANCE, &values).context("find the instance")?;
+    let row = found.rows.into_iter().next().ok_or(Error::AuthRequired)?;
+    match <[Value; 5]>::try_from(row.values) {
+        Ok([_, Value::Null, ..]) => Err(Error::InstanceNotFound(id)),
+        Ok([owner, Value::Text(name), Value::Integer(vdi_type), port, host]) => {
+            if db::integer(&owner) != Some(caller.user_id) {
+                return Err(Error::InstanceNotOwned(id));
+            }
+            let host = db::text(host).unwrap_or_default();
+            Ok((name, BaseInfo { instance_id: id, vdi_type, host, port: db::integer(&port) }))
+        }
+        _ => Err(Error::Internal("find the instance: unexpected row".to_owned())),
+    }
 }
 
 #[http_component]

@@ -1,27 +1,101 @@
 //! `POST /api/myun/instance`: the caller's own instances, a page at a time.
 
-use luoyun_common::instance::{self, Page};
-use luoyun_common::{Error, Params, Reply, serve, session};
+use luoyun_common::envelope::Context;
+use luoyun_common::session::{self, Caller};
+use luoyun_common::{Error, Params, Reply, db, serve};
+use luoyun_status::status_string;
 use serde::Serialize;
 use spin_sdk::http::{IncomingRequest, ResponseOutparam};
 use spin_sdk::http_component;
+use spin_sdk::sqlite::{RowResult, Value};
+
+/// A row an instance of the page, each with the total; no row where the caller is locked or
+/// gone, and one with NULLs where the page is empty.
+const LIST_INSTANCES: &str = "
+SELECT (SELECT count(*) FROM instances WHERE user_id = ?1 AND status <> 100),
+       i.id, i.name, i.summary, i.status, i.vdi_type, n.ip, i.vdi_port
+FROM users u
+LEFT JOIN (SELECT id, name, summary, status, vdi_type, node_id, vdi_port FROM instances
+           WHERE user_id = ?1 AND status <> 100
+           ORDER BY id LIMIT ?3 OFFSET ?4) i
+LEFT JOIN nodes n ON n.id = i.node_id
+WHERE u.id = ?1 AND u.session_epoch = ?2 AND u.is_locked = 0
+ORDER BY i.id";
+
+/// Items a page, where the request does not say.
+const DEFAULT_PAGE_SIZE: i64 = 10;
 
 #[derive(Serialize)]
 struct List {
+    list: Vec<Item>,
+    /// How many instances the caller has on all pages.
     total: i64,
     sepa: i64,
     p: i64,
 }
 
+#[derive(Serialize)]
+struct Item {
+    id: i64,
+    name: String,
+    summary: Option<String>,
+    status: i64,
+    status_string: &'static str,
+    /// The protocol of the remote desktop: 1 is SPICE.
+    vdi_type: i64,
+    /// The IP address of the instance's node, `""` where it has none.
+    vdi_host: String,
+    /// `None` where none is assigned.
+    vdi_port: Option<i64>,
+}
+
 fn list(params: &Params) -> Result<Reply<List>, Error> {
     let caller = session::authenticate(params)?;
-    let page = caller.require(Page::from_params(params))?;
-    let list = instance::list(&caller, page)?;
-    Ok(Reply::new(
-        format!("List {} instances", list.count),
-        List { total: list.total, sepa: page.sepa, p: page.p },
-    )
-    .with_json("list", list.json))
+    let (sepa, p) = caller.require(page(params))?;
+    let (total, list) = find(&caller, sepa, p)?;
+    Ok(Reply::new(format!("List {} instances", list.len()), List { list, total, sepa, p }))
+}
+
+/// `sepa`, the items a page, and `p`, the page from 1.
+fn page(params: &Params) -> Result<(i64, i64), Error> {
+    let sepa = params.number("sepa", "a whole number from 1 to 1000", 1..=1000)?;
+    let p = params.number("p", "a whole number from 1 to 9223372036854775807", 1..=i64::MAX)?;
+    Ok((sepa.unwrap_or(DEFAULT_PAGE_SIZE), p.unwrap_or(1)))
+}
+
+/// The total of the caller's instances, and those of one page.
+fn find(caller: &Caller, sepa: i64, p: i64) -> Result<(i64, Vec<Item>), Error> {
+    let offset = sepa.saturating_mul(p - 1);
+    let values = [caller.user_id, caller.epoch, sepa, offset].map(Value::Integer);
+    let found = db::open()?.execute(LIST_INSTANCES, &values).context("list the instances")?;
+    let total = match found.rows.first().map(|row| row.values.as_slice()) {
+        None => return Err(Error::AuthRequired),
+        Some([Value::Integer(total), Value::Null, ..]) => return Ok((*total, Vec::new())),
+        Some([Value::Integer(total), ..]) => *total,
+        Some(_) => return Err(unexpected_row()),
+    };
+    let items: Option<Vec<Item>> = found.rows.into_iter().map(item).collect();
+    Ok((total, items.ok_or_else(unexpected_row)?))
+}
+
+fn item(row: RowResult) -> Option<Item> {
+    let [_, id, name, summary, status, vdi_type, vdi_host, vdi_port] =
+        <[Value; 8]>::try_from(row.values).ok()?;
+    let status = db::integer(&status)?;
+    Some(Item {
+        id: db::integer(&id)?,
+        name: db::text(name)?,
+        summary: db::text(summary),
+        status,
+        status_string: status_string(status),
+        vdi_type: db::integer(&vdi_type)?,
+        vdi_host: db::text(vdi_host).unwrap_or_default(),
+        vdi_port: db::integer(&vdi_port),
+    })
+}
+
+fn unexpected_row() -> Error {
+    Error::Internal("list the instances: unexpected row".to_owned())
 }
 
 #[http_component]

@@ -1,0 +1,58 @@
+//! The variables of a login. All are checked at each login, so a wrong one shows at once.
+
+use luoyun_common::{Error, settings};
+use luoyun_password::{MEMORY_KIB, PASSES, Strength};
+
+/// A day, in seconds.
+const DAY: i64 = 24 * 60 * 60;
+
+/// The numbers that an operator may set for logins.
+pub(crate) struct Settings {
+    /// Lifetime of a session, in seconds.
+    pub(crate) session_ttl: i64,
+    /// Cost of the passwords that are stored.
+    pub(crate) strength: Strength,
+    pub(crate) throttle: Limits,
+}
+
+/// When failed logins make a client wait, and for how long.
+pub(crate) struct Limits {
+    /// Failures for one user name from one network after which a wait begins.
+    pub(crate) failures: i64,
+    /// Failures from one network, for any names, after which a wait begins.
+    pub(crate) address_failures: i64,
+    /// Seconds within which they are counted.
+    pub(crate) window: i64,
+    /// The first wait, in seconds; each further failure doubles it.
+    pub(crate) first_wait: i64,
+    /// The longest wait, in seconds.
+    pub(crate) longest_wait: i64,
+}
+
+impl Settings {
+    /// Reads the variables.
+    ///
+    /// # Errors
+    /// `Internal`, with the variable's name and range, where one is out of its range.
+    pub(crate) fn read() -> Result<Self, Error> {
+        let small = |name, range: std::ops::RangeInclusive<u32>| {
+            let (low, high) = (i64::from(*range.start()), i64::from(*range.end()));
+            let number = settings::number(name, low..=high)?;
+            Ok(u32::try_from(number).unwrap_or(*range.end()))
+        };
+        Ok(Self {
+            session_ttl: settings::number("session_ttl_seconds", 1..=3650 * DAY)?,
+            strength: Strength {
+                memory_kib: small("password_memory_kib", MEMORY_KIB)?,
+                passes: small("password_passes", PASSES)?,
+            },
+            throttle: Limits {
+                failures: settings::number("login_failures", 1..=1_000_000)?,
+                address_failures: settings::number("login_address_failures", 1..=1_000_000)?,
+                window: settings::number("login_window_seconds", 1..=DAY)?,
+                first_wait: settings::number("login_first_wait_seconds", 1..=DAY)?,
+                longest_wait: settings::number("login_longest_wait_seconds", 1..=DAY)?,
+            },
+        })
+    }
+}

@@ -1,0 +1,156 @@
+//! Failed logins: counted, and answered with a wait.
+//!
+//! They are counted for the pair of a user name and a client's network, and for the network
+//! alone. A wait is decided where SQLite serializes its writers: a failure counts, and a
+//! session begins, only while there is no wait. So of any number of guesses at the same
+//! moment, no more are answered than the limits say.
+
+use luoyun_common::envelope::Context;
+use luoyun_common::{Error, random, wire};
+use sha1::{Digest, Sha1};
+use spin_sdk::sqlite::{Connection, Value};
+
+use crate::settings::Limits;
+
+/// Rows that are looked at, for whether they can be deleted, when a row may be added.
+const SWEEP_ROWS: i64 = 8;
+
+/// Adds a failure to the pair (?1) and the network (?2), unless one of them waits already;
+/// returns the failures and the end of the wait for each.
+const COUNT_FAILURE: &str = "
+INSERT OR REPLACE INTO login_failures (key, failures, retry_at, forget_at)
+SELECT key, failures, retry_at, CASE WHEN retry_at > 0 THEN retry_at + ?6 ELSE forget_at END
+FROM (SELECT key, failures, forget_at,
+             CASE WHEN failures >= allowed
+                  THEN ?3 + min(?8, ?7 << min(failures - allowed, 30)) ELSE 0 END AS retry_at
+      FROM (SELECT counted.key, counted.allowed, ifnull(known.failures, 0) + 1 AS failures,
+                   ifnull(known.forget_at, ?3 + ?6) AS forget_at
+            FROM (SELECT ?1 AS key, ?4 AS allowed UNION ALL SELECT ?2, ?5) AS counted
+            LEFT JOIN login_failures AS known
+                   ON known.key = counted.key AND known.forget_at > ?3))
+WHERE NOT EXISTS (SELECT 1 FROM login_failures WHERE key IN (?1, ?2) AND retry_at > ?3)
+RETURNING key, failures, retry_at";
+
+const FIND_WAIT: &str = "SELECT max(retry_at) FROM login_failures WHERE key IN (?1, ?2)";
+
+const FORGET_PAIR: &str = "DELETE FROM login_failures WHERE key = ?1";
+
+/// Starts at a random row: with the rows in the order of their keys, which are random, each
+/// row's turn comes without an index by time.
+const SWEEP: &str = "
+DELETE FROM login_failures
+WHERE key IN (SELECT key FROM login_failures WHERE key >= ?1 ORDER BY key LIMIT ?2)
+  AND forget_at <= ?3";
+
+/// What the failures of one login attempt are counted for.
+pub(crate) struct Throttle<'a> {
+    /// The client's network.
+    network: &'a str,
+    /// Key of the pair of user name and network.
+    pub(crate) pair: i64,
+    /// Key of the network alone.
+    pub(crate) address: i64,
+    /// Unix time of the attempt, in seconds.
+    pub(crate) now: i64,
+}
+
+impl<'a> Throttle<'a> {
+    /// For an attempt to log in as `username` from `network` at the unix time `now`.
+    pub(crate) fn new(username: &str, network: &'a str, now: i64) -> Self {
+        let address = Sha1::new_with_prefix(network);
+        let pair = address.clone().chain_update([0]).chain_update(username);
+        Self { network, pair: key(pair), address: key(address), now }
+    }
+
+    /// Rejects the attempt where a wait ends at the unix time `retry_at`, in the future.
+    ///
+    /// # Errors
+    /// `TooManyAttempts` in that case.
+    pub(crate) fn check(&self, retry_at: Option<i64>) -> Result<(), Error> {
+        match retry_at {
+            Some(retry_at) if retry_at > self.now => {
+                Err(Error::TooManyAttempts { retry_after: retry_at - self.now })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Rejects the attempt where a wait has begun since it was looked up.
+    ///
+    /// # Errors
+    /// `TooManyAttempts` in that case; `Internal` where the database fails.
+    pub(crate) fn check_again(&self, db: &Connection) -> Result<(), Error> {
+        let found = db
+            .execute(FIND_WAIT, &[Value::Integer(self.pair), Value::Integer(self.address)])
+            .context("find the wait")?;
+        match found.rows.first().map(|row| row.values.as_slice()) {
+            Some([Value::Integer(retry_at)]) => self.check(Some(*retry_at)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Counts the attempt as failed, and logs a wait that begins or grows with it.
+    ///
+    /// # Errors
+    /// `TooManyAttempts` where a wait has begun since the attempt was looked up; `Internal`
+    /// where the database fails.
+    pub(crate) fn count_failure(&self, db: &Connection, limits: &Limits) -> Result<(), Error> {
+        let values = [
+            self.pair,
+            self.address,
+            self.now,
+            limits.failures,
+            limits.address_failures,
+            limits.window,
+            limits.first_wait,
+            limits.longest_wait,
+        ]
+        .map(Value::Integer);
+        let counted = db.execute(COUNT_FAILURE, &values).context("count a failed login")?;
+        if counted.rows.is_empty() {
+            self.check_again(db)?;
+        }
+        let mut is_new = false;
+        for row in &counted.rows {
+            if let [Value::Integer(key), Value::Integer(failures), Value::Integer(retry_at)] =
+                row.values[..]
+            {
+                is_new |= failures == 1;
+                if retry_at > 0 {
+                    self.log_wait(key == self.pair, failures, retry_at - self.now);
+                }
+            }
+        }
+        // Where no row was added, none need go.
+        if is_new {
+            let values = [random::integer(), SWEEP_ROWS, self.now].map(Value::Integer);
+            db.execute(SWEEP, &values).context("sweep the failed logins")?;
+        }
+        Ok(())
+    }
+
+    fn log_wait(&self, is_pair: bool, failures: i64, seconds: i64) {
+        let limit = if is_pair { "login_failures" } else { "login_address_failures" };
+        let client = self.network;
+        wire::log(&format!(
+            "endpoint=login error=too_many_attempts limit={limit} client={client:?} \
+             failures={failures} wait_seconds={seconds}"
+        ));
+    }
+
+    /// Forgets the failures of the pair; those of the network stay.
+    ///
+    /// # Errors
+    /// `Internal` where the database fails.
+    pub(crate) fn forget(&self, db: &Connection) -> Result<(), Error> {
+        db.execute(FORGET_PAIR, &[Value::Integer(self.pair)]).context("forget the failed logins")?;
+        Ok(())
+    }
+}
+
+/// The first 64 bits of a digest.
+fn key(digest: Sha1) -> i64 {
+    let mut first = [0; 8];
+    first.copy_from_slice(&digest.finalize()[..8]);
+    i64::from_be_bytes(first)
+}

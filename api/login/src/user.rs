@@ -1,0 +1,111 @@
+//! The user who logs in.
+
+use luoyun_common::envelope::Context;
+use luoyun_common::{Error, db, random};
+use luoyun_password::{SALT_BYTES, Strength};
+use spin_sdk::sqlite::{Connection, Value};
+
+use crate::throttle::Throttle;
+
+/// One row: the user, where there is one, when the waits of the pair and of the network end,
+/// and whether a session has expired.
+const FIND_USER: &str = "
+SELECT u.id, u.password, u.is_locked, u.session_epoch, pair.retry_at, address.retry_at,
+       EXISTS (SELECT 1 FROM sessions WHERE expires_at <= ?4)
+FROM (SELECT 1)
+LEFT JOIN users u ON u.username = ?1
+LEFT JOIN login_failures pair ON pair.key = ?2
+LEFT JOIN login_failures address ON address.key = ?3";
+
+/// Subtracts the 1 that the trigger on a change of the password adds: the password stays the
+/// same, and so do the user's sessions. Does nothing where somebody has changed the password
+/// since.
+const UPGRADE_PASSWORD: &str = "
+UPDATE users SET password = ?3, session_epoch = session_epoch - 1
+WHERE id = ?1 AND password = ?2";
+
+/// A user.
+pub(crate) struct User {
+    pub(crate) id: i64,
+    /// The stored form of the password.
+    pub(crate) password: String,
+    pub(crate) is_locked: bool,
+    pub(crate) epoch: i64,
+}
+
+/// What the database knows before a password is verified.
+pub(crate) struct Found {
+    /// `None` where no user has the name.
+    pub(crate) user: Option<User>,
+    /// Whether failures of the pair are counted, which a login forgets.
+    pub(crate) has_failures: bool,
+    /// Whether there are expired sessions to sweep.
+    pub(crate) has_expired_sessions: bool,
+}
+
+/// Looks up a user by name, with one query, whether the name exists or not.
+///
+/// # Errors
+/// `TooManyAttempts` while the attempt has to wait; `Internal` where the database fails.
+pub(crate) fn find(
+    db: &Connection,
+    username: String,
+    throttle: &Throttle,
+) -> Result<Found, Error> {
+    let found = db
+        .execute(
+            FIND_USER,
+            &[
+                Value::Text(username),
+                Value::Integer(throttle.pair),
+                Value::Integer(throttle.address),
+                Value::Integer(throttle.now),
+            ],
+        )
+        .context("find the user")?;
+    let row = found.rows.into_iter().next().map(|row| <[Value; 7]>::try_from(row.values));
+    let Some(Ok([id, password, is_locked, epoch, pair, address, expired])) = row else {
+        return Err(Error::Internal("find the user: unexpected row".to_owned()));
+    };
+    throttle.check(db::integer(&pair).max(db::integer(&address)))?;
+    let user = match (id, password, is_locked, epoch) {
+        (
+            Value::Integer(id),
+            Value::Text(password),
+            Value::Integer(is_locked),
+            Value::Integer(epoch),
+        ) => Some(User { id, password, is_locked: is_locked != 0, epoch }),
+        _ => None,
+    };
+    Ok(Found {
+        user,
+        has_failures: !matches!(pair, Value::Null),
+        has_expired_sessions: matches!(expired, Value::Integer(1)),
+    })
+}
+
+impl User {
+    /// Stores `password`, which is the user's, at `strength`.
+    ///
+    /// # Errors
+    /// `Internal` where the derivation or the database fails.
+    pub(crate) fn upgrade_password(
+        &self,
+        db: &Connection,
+        password: &[u8],
+        strength: Strength,
+    ) -> Result<(), Error> {
+        let salt = random::bytes(SALT_BYTES);
+        let strong =
+            luoyun_password::encode(password, &salt, strength).context("encode the password")?;
+        // The weak form is overwritten in the file, where the host's SQLite does so. A libSQL
+        // server refuses the statement, and keeps its files in its own way.
+        let _ = db.execute("PRAGMA secure_delete = ON", &[]);
+        db.execute(
+            UPGRADE_PASSWORD,
+            &[Value::Integer(self.id), Value::Text(self.password.clone()), Value::Text(strong)],
+        )
+        .context("upgrade the password")?;
+        Ok(())
+    }
+}

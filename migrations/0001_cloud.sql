@@ -1,0 +1,54 @@
+-- The cloud: who may log in, and the virtual machines. Every request opens the database anew
+-- and parses this schema, so each table, index and trigger has to be worth that time.
+--
+-- A Spin host runs these files at each start, so they create what is missing, and alter and
+-- drop nothing. Times are unix seconds.
+
+-- Users. A user name is compared byte for byte, as the original server does. `password` is
+-- never the password: SECURITY.md has the forms in which it is stored. A session remembers
+-- its user's `session_epoch` and ends when that has changed; it starts at random, so that a
+-- user who gets the id of a deleted one does not get that one's sessions.
+CREATE TABLE IF NOT EXISTS users (
+    id            INTEGER PRIMARY KEY,
+    username      TEXT    NOT NULL UNIQUE,
+    password      TEXT    NOT NULL,
+    is_locked     INTEGER NOT NULL DEFAULT 0 CHECK (is_locked IN (0, 1)),
+    last_login    INTEGER,
+    session_epoch INTEGER NOT NULL DEFAULT (abs(random() % 1000000000000))
+) STRICT;
+
+-- Another password or a lock ends the user's sessions, whatever tool sets it. (A login that
+-- only stores the same password in a stronger form subtracts 1 beforehand.)
+CREATE TRIGGER IF NOT EXISTS user_change_ends_sessions
+AFTER UPDATE OF password, is_locked ON users
+WHEN NEW.password <> OLD.password OR NEW.is_locked <> OLD.is_locked
+BEGIN
+    UPDATE users SET session_epoch = session_epoch + 1 WHERE id = NEW.id;
+END;
+
+-- The machines that instances run on. A node that has not reported in yet has no IP address.
+CREATE TABLE IF NOT EXISTS nodes (
+    id       INTEGER PRIMARY KEY,
+    hostname TEXT,
+    ip       TEXT
+) STRICT;
+
+-- The virtual machines. An instance may be without an owner and without a node. `status`
+-- accepts any number, as LuoYunCloud adds new ones; a deleted instance keeps its row, with
+-- status 100. No index finds a node's instances: only the removal of a node looks for them.
+CREATE TABLE IF NOT EXISTS instances (
+    id       INTEGER PRIMARY KEY,
+    user_id  INTEGER REFERENCES users (id) ON DELETE SET NULL,
+    node_id  INTEGER REFERENCES nodes (id) ON DELETE SET NULL,
+    name     TEXT    NOT NULL,
+    summary  TEXT,
+    status   INTEGER NOT NULL DEFAULT 1,
+    vdi_type INTEGER NOT NULL DEFAULT 1,
+    vdi_port INTEGER CHECK (vdi_port BETWEEN 1 AND 65535)
+) STRICT;
+
+-- A user's list, in its order and with all its columns, without the deleted instances: a page
+-- is read from this index alone.
+CREATE INDEX IF NOT EXISTS instances_of_user
+    ON instances (user_id, id, status, vdi_type, vdi_port, name, summary, node_id)
+    WHERE status <> 100;

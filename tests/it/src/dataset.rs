@@ -1,0 +1,34 @@
+//! The data sets of `tests/bench/dataset.sql`, of any size.
+
+use std::fs;
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use crate::server::{root, tables};
+
+/// How many rows a data set has.
+#[derive(Clone, Copy)]
+#[allow(missing_docs, reason = "the tables are called so")]
+pub struct Size {
+    pub instances: u32,
+    pub users: u32,
+    pub sessions: u32,
+}
+
+/// Makes the tables and a data set of `size` in the empty database `db`, and the entries
+/// of its sessions in the key-value store's file `key_value`, which stays attached as `kv`.
+///
+/// # Panics
+/// Where that fails.
+pub fn fill(db: &Connection, key_value: &Path, size: Size) {
+    db.execute("ATTACH ?1 AS kv", [key_value.to_str()]).unwrap();
+    db.execute_batch(&tables()).unwrap();
+    db.execute(
+        "CREATE TEMP TABLE size AS SELECT ?1 AS instances, ?2 AS users, ?3 AS sessions",
+        [size.instances, size.users, size.sessions],
+    )
+    .unwrap();
+    let dataset = fs::read_to_string(root().join("tests/bench/dataset.sql")).unwrap();
+    db.execute_batch(&format!("BEGIN; {dataset} COMMIT;")).unwrap();
+}

@@ -1,0 +1,340 @@
+//! The server under test.
+
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, ToSocketAddrs};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+use std::{env, thread};
+
+use devhost::{DevHost, Options};
+use tempfile::TempDir;
+
+use crate::Client;
+
+/// A server with the API. One of our own stops when this is dropped.
+pub struct Server {
+    addr: SocketAddr,
+    running: Running,
+    state: Option<TempDir>,
+}
+
+enum Running {
+    Given,
+    DevHost(Box<DevHost>),
+    Process(Child),
+}
+
+/// What a server of our own has beside the migrations and the demo data.
+#[derive(Clone, Copy, Default)]
+pub struct Setup<'a> {
+    /// SQL statements to run first.
+    pub sql: &'a str,
+    /// Whether it has only that: no migrations and no demo data.
+    pub bare: bool,
+    /// Whether the stores of a devhost are in memory, so that what is measured is not
+    /// this machine's disk.
+    pub in_memory: bool,
+    /// Values for the variables; passwords are stored at the lowest cost where none is given,
+    /// as nothing is protected here.
+    pub variables: &'a [(&'a str, &'a str)],
+    /// Another manifest than the API's; it has no variables.
+    pub manifest: Option<&'a str>,
+    /// The state folder of another server, to share it.
+    pub state_dir: Option<&'a Path>,
+}
+
+/// The root of the project.
+#[must_use]
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// The path of `program`, `devhost` or `luoyun-admin`; builds both where they are not up to
+/// date.
+///
+/// # Panics
+/// Where the build fails.
+#[must_use]
+pub fn built(program: &str) -> PathBuf {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    let folder = FOLDER.get_or_init(|| {
+        let arguments =
+            ["build", "--quiet", "--locked", "-p", "devhost", "-p", "luoyun-admin"];
+        let done = Command::new("cargo").args(arguments).current_dir(root()).status();
+        assert!(done.expect("cargo").success(), "devhost and luoyun-admin do not build");
+        // This program is in target/debug, or in its folder deps.
+        let this = env::current_exe().unwrap();
+        let folder = this.ancestors().find(|folder| folder.join("devhost").is_file());
+        folder.expect("target/debug").to_owned()
+    });
+    folder.join(program)
+}
+
+/// The files in `migrations`, in the order in which a host runs them: local.sql, the numbered
+/// ones, demo.sql.
+///
+/// # Panics
+/// Where they cannot be listed.
+#[must_use]
+pub fn migrations() -> Vec<PathBuf> {
+    let files = fs::read_dir(root().join("migrations")).unwrap();
+    let mut files: Vec<_> = files.map(|entry| entry.unwrap().path()).collect();
+    files.sort_by_key(|path| (!path.ends_with("local.sql"), path.clone()));
+    files
+}
+
+/// The SQL of the API's tables, without the demo data.
+///
+/// # Panics
+/// Where it cannot be read.
+#[must_use]
+pub fn tables() -> String {
+    let files = migrations().into_iter().filter(|path| !path.ends_with("demo.sql"));
+    files.map(|path| fs::read_to_string(path).unwrap()).collect()
+}
+
+impl Setup<'_> {
+    /// How devhost runs the API on the state folder `state`, on a free port.
+    fn options(&self, state: &Path) -> Options {
+        let mut files = if self.bare { Vec::new() } else { migrations() };
+        let sql = state.join("setup.sql");
+        fs::write(&sql, self.sql).unwrap();
+        files.push(sql);
+
+        let mut variable = Vec::new();
+        if self.manifest.is_none() {
+            variable.push(("password_memory_kib".to_owned(), "8".to_owned()));
+            variable.push(("password_passes".to_owned(), "1".to_owned()));
+        }
+        for (name, value) in self.variables {
+            variable.retain(|(known, _)| known != name);
+            variable.push(((*name).to_owned(), (*value).to_owned()));
+        }
+        Options {
+            sqlite: files.iter().map(|file| format!("@{}", file.display())).collect(),
+            variable,
+            state_dir: Some(self.state_dir.unwrap_or(state).to_owned()),
+            quiet: true,
+            ..Options::for_test(root().join(self.manifest.unwrap_or("spin.toml")))
+        }
+    }
+}
+
+/// What runs a server of our own: the command of `spin up`, or devhost's.
+fn host() -> Vec<String> {
+    match env::var("LUOYUN_HOST").as_deref() {
+        Err(_) | Ok("devhost") => {
+            vec![built("devhost").display().to_string()]
+        }
+        Ok("spin") => vec!["spin".to_owned(), "up".to_owned()],
+        Ok(other) => panic!("LUOYUN_HOST is {other}: it takes spin or devhost"),
+    }
+}
+
+impl Server {
+    /// A server with the demo data: the one at `BASE_URL`, or one of our own.
+    ///
+    /// # Panics
+    /// Where it cannot be started.
+    #[must_use]
+    pub fn demo() -> Self {
+        match env::var("BASE_URL") {
+            Ok(url) => Self::given(&url),
+            Err(_) => Self::start(Setup::default()),
+        }
+    }
+
+    /// A server of our own: devhost within this process, or Spin.
+    ///
+    /// # Panics
+    /// Where it cannot be started.
+    #[must_use]
+    pub fn start(setup: Setup) -> Self {
+        if env::var("LUOYUN_HOST").is_ok_and(|host| host == "spin") {
+            return Self::start_process(setup, TempDir::new().unwrap());
+        }
+        let state = if setup.in_memory { TempDir::new_in("/dev/shm") } else { TempDir::new() };
+        let state = state.unwrap();
+        let mut server = Self::devhost(setup.options(state.path()));
+        server.state = Some(state);
+        server
+    }
+
+    /// A devhost with `options`, within this process.
+    ///
+    /// # Panics
+    /// Where it cannot be started.
+    #[must_use]
+    pub fn devhost(options: Options) -> Self {
+        let host = DevHost::start(options).unwrap();
+        Self { addr: host.addr(), running: Running::DevHost(Box::new(host)), state: None }
+    }
+
+    /// A server of our own in a process of its own, on the state folder `state`,
+    /// where its output goes too.
+    ///
+    /// # Panics
+    /// Where it cannot be started.
+    #[must_use]
+    pub fn start_process(setup: Setup, state: TempDir) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let addr = listener.local_addr().unwrap();
+        drop(listener);
+
+        let options = setup.options(state.path());
+        let host = host();
+        let mut command = Command::new(&host[0]);
+        command.args(&host[1..]);
+        command.arg("--from").arg(options.from);
+        command.arg("--listen").arg(addr.to_string());
+        command.arg("--state-dir").arg(setup.state_dir.unwrap_or(state.path()));
+        for sql in options.sqlite {
+            command.arg("--sqlite").arg(sql);
+        }
+        for (name, value) in options.variable {
+            command.arg("--variable").arg(format!("{name}={value}"));
+        }
+        let output = File::options()
+            .create(true)
+            .append(true)
+            .open(state.path().join("output.log"))
+            .unwrap();
+        command.stdout(output.try_clone().unwrap()).stderr(output);
+        // A group of its own: `spin up` serves from a child.
+        let mut child = command.process_group(0).spawn().expect("the host's command");
+
+        let deadline = Instant::now() + Duration::from_mins(1);
+        while Client::try_connect(addr).is_none() {
+            assert!(child.try_wait().unwrap().is_none(), "the host ended: {}", output_of(&state));
+            assert!(Instant::now() < deadline, "the host does not serve: {}", output_of(&state));
+            thread::sleep(Duration::from_millis(20));
+        }
+        Self { addr, running: Running::Process(child), state: Some(state) }
+    }
+
+    fn given(url: &str) -> Self {
+        let authority = url.strip_prefix("http://").expect("BASE_URL is http://HOST:PORT");
+        let authority = authority.trim_end_matches('/');
+        let addr = authority.to_socket_addrs().unwrap().next().unwrap();
+        Self { addr, running: Running::Given, state: None }
+    }
+
+    /// A new connection.
+    #[must_use]
+    pub fn connect(&self) -> Client {
+        Client::connect(self.addr)
+    }
+
+    /// Its address.
+    #[must_use]
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Its address as a URL.
+    #[must_use]
+    pub fn base_url(&self) -> String {
+        format!("http://{}", self.addr)
+    }
+
+    /// The folder of a server of our own.
+    ///
+    /// # Panics
+    /// Where the server is not ours.
+    #[must_use]
+    pub fn state(&self) -> &Path {
+        self.state.as_ref().expect("a server of our own").path()
+    }
+
+    /// The database of a server of our own.
+    ///
+    /// # Panics
+    /// Where the server is not ours.
+    #[must_use]
+    pub fn database(&self) -> rusqlite::Connection {
+        rusqlite::Connection::open(self.state().join("sqlite_db.db")).unwrap()
+    }
+
+    /// The file behind the key-value store of a server of our own:
+    /// `spin_key_value(store, key, value)`.
+    ///
+    /// # Panics
+    /// Where the server is not ours.
+    #[must_use]
+    pub fn key_value(&self) -> rusqlite::Connection {
+        rusqlite::Connection::open(self.state().join("sqlite_key_value.db")).unwrap()
+    }
+
+    /// What the next request cost; see [`DevHost::measured`].
+    ///
+    /// # Panics
+    /// Where it is no devhost within this process, or nothing was requested.
+    #[must_use]
+    pub fn measured(&self) -> devhost::Measured {
+        match &self.running {
+            Running::DevHost(host) => host.measured().unwrap(),
+            _ => panic!("only devhost measures"),
+        }
+    }
+
+    /// Logs in with the password that is the same as the user name, as in the
+    /// demo data, and returns the session key.
+    ///
+    /// # Panics
+    /// Where that is refused.
+    #[must_use]
+    pub fn log_in(&self, username: &str) -> String {
+        let form = [("username", username), ("password", username)];
+        let reply = self.connect().post("/api/login", &form).json();
+        reply["session_key"].as_str().expect("a session key").to_owned()
+    }
+
+    /// Whether the list is given to who has this session key.
+    #[must_use]
+    pub fn accepts(&self, key: &str) -> bool {
+        self.connect().post("/api/myun/instance", &[("session_key", key)]).json()["code"] == 0
+    }
+
+    /// The id of the server's process.
+    ///
+    /// # Panics
+    /// Where it is no process of its own.
+    #[must_use]
+    pub fn process_id(&self) -> u32 {
+        match &self.running {
+            Running::Process(child) => child.id(),
+            _ => panic!("no process of its own"),
+        }
+    }
+
+    /// Ends the server's process without a warning, and returns its state folder.
+    ///
+    /// # Panics
+    /// Where it is no process of its own.
+    #[must_use]
+    pub fn kill(mut self) -> TempDir {
+        self.signal("-KILL");
+        self.state.take().expect("a server of our own")
+    }
+
+    fn signal(&mut self, signal: &str) {
+        if let Running::Process(mut child) = std::mem::replace(&mut self.running, Running::Given) {
+            let group = format!("-{}", child.id());
+            let _ = Command::new("kill").args([signal, "--", &group]).status();
+            let _ = child.wait();
+        }
+    }
+}
+
+fn output_of(state: &TempDir) -> String {
+    fs::read_to_string(state.path().join("output.log")).unwrap_or_default()
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.signal("-TERM");
+    }
+}

@@ -1,0 +1,119 @@
+//! devhost as a command: what it prints, what it refuses, and how it ends.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use api_tests::server::{built, root};
+
+fn manifest() -> PathBuf {
+    root().join("tests/components/spin.toml")
+}
+
+fn devhost(arguments: &[&str]) -> Command {
+    let mut command = Command::new(built("devhost"));
+    command.args(["--listen", "127.0.0.1:0"]).args(arguments);
+    command
+}
+
+/// A devhost that serves, and its output, which has to stay open.
+fn serving(state: &Path) -> (Child, BufReader<ChildStdout>) {
+    let mut child = devhost(&["--quiet"])
+        .arg("--from")
+        .arg(manifest())
+        .arg("--state-dir")
+        .arg(state)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    let mut printed = BufReader::new(child.stdout.take().unwrap());
+    printed.read_line(&mut line).unwrap();
+    assert!(line.starts_with("Serving http://127.0.0.1:"), "{line}");
+    (child, printed)
+}
+
+#[test]
+fn a_signal_ends_it_within_a_second() {
+    for signal in ["-INT", "-TERM"] {
+        let state = tempfile::tempdir().unwrap();
+        let (mut child, _output) = serving(state.path());
+        let sent = Instant::now();
+        let id = child.id().to_string();
+        assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
+        assert!(child.wait().unwrap().success(), "{signal}");
+        assert!(sent.elapsed() < Duration::from_secs(1), "{signal}");
+        assert!(state.path().join("sqlite_key_value.db").exists());
+    }
+}
+
+#[test]
+fn what_it_cannot_do_is_said() {
+    let from = manifest();
+    let from = from.to_str().unwrap();
+    let state = tempfile::tempdir().unwrap();
+    let state = state.path().to_str().unwrap();
+    for (arguments, said) in [
+        (vec!["--from", "no-such.toml"], "no-such.toml"),
+        (vec!["--from", from, "--state-dir", state, "--variable", "a=b"], "--variable a"),
+        (vec!["--from", from, "--state-dir", state, "--variable", "a"], "= is missing"),
+        (vec!["--from", from, "--state-dir", state, "--sqlite", "@no-such.sql"], "no-such.sql"),
+        (vec!["--from", from, "--state-dir", state, "--sqlite", "SELEC 1"], "syntax error"),
+        // Spin would run the first of them and not say so.
+        (
+            vec!["--from", from, "--state-dir", state, "--sqlite", "PRAGMA a; PRAGMA b"],
+            "Multiple statements",
+        ),
+    ] {
+        let errors = output_of(&mut devhost(&arguments));
+        assert!(errors.contains(said), "{arguments:?}: {errors}");
+    }
+}
+
+const MINIMAL: &str = r#"
+spin_manifest_version = 2
+[application]
+name = "a"
+[variables]
+set = { default = "60" }
+unset = {}
+[[trigger.http]]
+route = "/x"
+component = "x"
+[component.x]
+source = "x.wasm"
+"#;
+
+#[test]
+fn what_a_manifest_asks_for_in_vain_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let manifest = folder.path().join("spin.toml");
+    for (text, said) in [
+        (MINIMAL.to_owned(), "x.wasm: is it built?"),
+        (format!("{MINIMAL}files = ['a']"), "files"),
+        (format!("{MINIMAL}allowed_outbound_hosts = ['*://*:*']"), "allowed_outbound_hosts"),
+        (MINIMAL.replace("trigger.http", "trigger.redis"), "redis"),
+        (MINIMAL.replace("version = 2", "version = 1"), "not 2"),
+        (MINIMAL.replace("component = \"x\"", "component = \"y\""), "names the component y"),
+        (MINIMAL.replace("component = \"x\"", ""), "either a component or a static_response"),
+        (format!("{MINIMAL}[[trigger.http]]\nroute = '/x'\ncomponent = 'x'"), "/x stands twice"),
+        (format!("{MINIMAL}variables = {{ a = '{{{{ unset }}}}' }}"), "unset has no value"),
+        (format!("{MINIMAL}variables = {{ a = '{{{{ other }}}}' }}"), "no variable other"),
+        (format!("{MINIMAL}variables = {{ a = '{{{{ set' }}"), "lacks a }}"),
+        ("spin_manifest_version".to_owned(), "TOML"),
+    ] {
+        std::fs::write(&manifest, &text).unwrap();
+        let mut command = devhost(&["--from"]);
+        command.arg(&manifest).arg("--state-dir").arg(folder.path().join("state"));
+        let output = output_of(&mut command);
+        assert!(output.contains(said), "{said}: {output}");
+    }
+}
+
+/// What a command that fails prints on stderr.
+fn output_of(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    assert!(!output.status.success());
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}

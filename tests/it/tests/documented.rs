@@ -1,0 +1,540 @@
+//! The design document's examples and the contract's refusals of them, on the demo
+//! data: what holds for every server, also for one that is given by `BASE_URL`.
+
+use std::process::Command;
+
+use api_tests::Server;
+use api_tests::cases::{self, Case, KEY, auth_failed, auth_required, case, refusal};
+use api_tests::server::root;
+use serde_json::{Value, json};
+
+const LOGIN: &str = "/api/login";
+const BASEINFO: &str = "/api/instance/baseinfo";
+const LIST: &str = "/api/myun/instance";
+const LOGOUT: &str = "/api/logout";
+
+fn welcome() -> Value {
+    json!({"code": 0, "desc": "Welcome to LYC.", "session_key": KEY})
+}
+
+fn openerp7() -> Value {
+    json!({
+        "code": 0, "desc": "Information about openerp7 img gz",
+        "instance_id": 2252, "vdi_type": 1, "host": "10.0.0.2", "port": null,
+    })
+}
+
+/// A reply with the document's instances of the user luoyun from `first` to `last`.
+fn list(first: usize, last: usize, sepa: i64, p: i64) -> Value {
+    let new = "new instance that hasn't run once";
+    let all = [
+        (2252, "openerp7 img gz", 2, "instance is stopped"),
+        (2492, "gallery3", 1, new),
+        (2493, "ubuntu 12.04 64\u{4f4d}\u{7248}", 1, new),
+    ];
+    let items: Vec<Value> = all[first..last]
+        .iter()
+        .map(|(id, name, status, status_string)| {
+            json!({
+                "id": id, "name": name, "summary": null,
+                "status": status, "status_string": status_string,
+                "vdi_type": 1, "vdi_host": "10.0.0.2", "vdi_port": null,
+            })
+        })
+        .collect();
+    json!({
+        "code": 0, "desc": format!("List {} instances", items.len()),
+        "list": items, "total": 3, "sepa": sepa, "p": p,
+    })
+}
+
+fn invalid(desc: &str) -> Value {
+    refusal("invalid_parameter", desc)
+}
+
+const ID: &str = "instance_id must be a whole number from 1 to 9223372036854775807.";
+const P: &str = "p must be a whole number from 1 to 9223372036854775807.";
+const SEPA: &str = "sepa must be a whole number from 1 to 1000.";
+
+#[allow(clippy::too_many_lines, reason = "a table")]
+fn rows() -> Vec<Case> {
+    let not_post = || refusal("method_not_allowed", "Use POST.");
+    let not_a_form = || {
+        let desc = "Send the body as application/x-www-form-urlencoded.";
+        refusal("unsupported_media_type", desc)
+    };
+    let not_found = || refusal("not_found", "There is nothing at this path.");
+    let too_large = || refusal("body_too_large", "The body must be at most 64 KiB.");
+    let right = "username=luoyun&password=luoyun";
+    vec![
+        // The document's examples.
+        case("login", LOGIN, right, welcome()),
+        case("baseinfo", BASEINFO, "session_key=$KEY&instance_id=2252", openerp7()),
+        case(
+            "someone else's instance",
+            BASEINFO,
+            "session_key=$KEY&instance_id=5",
+            refusal("instance_not_owned", "Instance 5 is someone else's"),
+        ),
+        case("list", LIST, "session_key=$KEY", list(0, 3, 10, 1)),
+        case("list of two", LIST, "session_key=$KEY&sepa=2&p=1", list(0, 2, 2, 1)),
+        case("list of two, second page", LIST, "session_key=$KEY&sepa=2&p=2", list(2, 3, 2, 2)),
+        case("list, past the end", LIST, "session_key=$KEY&sepa=2&p=3", list(0, 0, 2, 3)),
+        // Login. Five wrong passwords for luoyun in a row would be throttled.
+        case("wrong password", LOGIN, "username=luoyun&password=x", auth_failed()),
+        case("unknown user", LOGIN, "username=nobody$UNIQUE&password=luoyun", auth_failed()),
+        case("empty password", LOGIN, "username=luoyun&password=", auth_failed()),
+        case(
+            "password with a space after it",
+            LOGIN,
+            "username=luoyun&password=luoyun+",
+            auth_failed(),
+        ),
+        case(
+            "space around the user name",
+            LOGIN,
+            "username=%09+luoyun%0A&password=luoyun",
+            welcome(),
+        ),
+        case(
+            "no user name",
+            LOGIN,
+            "password=luoyun",
+            invalid("username must be the name of a user."),
+        ),
+        case(
+            "empty user name",
+            LOGIN,
+            "username=&password=luoyun",
+            invalid("username must be the name of a user."),
+        ),
+        case(
+            "no password",
+            LOGIN,
+            "username=luoyun",
+            invalid("password must be the user's password."),
+        ),
+        case("nothing at all", LOGIN, "", invalid("username must be the name of a user.")),
+        case("SQL in the user name", LOGIN, "username='+OR+1=1--$UNIQUE&password=x", auth_failed()),
+        case(
+            "a user name that is no UTF-8",
+            LOGIN,
+            "username=%ff$UNIQUE&password=x",
+            auth_failed(),
+        ),
+        case("a password that is no UTF-8", LOGIN, "username=luoyun&password=%ff", auth_failed()),
+        // Where parameters come from, and which counts.
+        case("login by query string", "/api/login?username=luoyun&password=luoyun", "", welcome()),
+        case(
+            "half in the query string",
+            "/api/login?username=luoyun",
+            "password=luoyun",
+            welcome(),
+        ),
+        case("the body beats the query string", "/api/login?username=nobody", right, welcome()),
+        case(
+            "the last one counts",
+            LOGIN,
+            "username=nobody&username=luoyun&password=luoyun",
+            welcome(),
+        ),
+        case("unknown parameters", LOGIN, "a=1&username=luoyun&b&password=luoyun&=&&", welcome()),
+        case("a trailing slash", "/api/login/", right, welcome()),
+        case(
+            "the query string's last one counts",
+            "/api/login?username=nobody&username=luoyun",
+            "password=luoyun",
+            welcome(),
+        ),
+        case(
+            "the body's empty one beats the query string",
+            "/api/login?username=luoyun",
+            "username=&password=luoyun",
+            invalid("username must be the name of a user."),
+        ),
+        case(
+            "a valueless name",
+            LOGIN,
+            "username&password=luoyun",
+            invalid("username must be the name of a user."),
+        ),
+        case(
+            "the last one, without a value",
+            LOGIN,
+            "username=luoyun&username&password=luoyun",
+            invalid("username must be the name of a user."),
+        ),
+        case(
+            "names are case-sensitive",
+            LOGIN,
+            "Username=luoyun&password=luoyun",
+            invalid("username must be the name of a user."),
+        ),
+        case("an escaped name", LOGIN, "user%6eame=luoyun&password=luoyun", welcome()),
+        case("an escaped value", LOGIN, "username=%6Cuoyun&password=luo%79un", welcome()),
+        case("an equals sign in a value", LOGIN, "username=luoyun=&password=luoyun", auth_failed()),
+        case(
+            "a semicolon separates nothing",
+            LOGIN,
+            "username=luoyun;password=luoyun",
+            invalid("password must be the user's password."),
+        ),
+        case(
+            "malformed escapes",
+            LOGIN,
+            "a=%&b=%4&c=%zz&%=%&username=luoyun&password=luoyun",
+            welcome(),
+        ),
+        case(
+            "a body of separators",
+            LOGIN,
+            "&&&===&&&",
+            invalid("username must be the name of a user."),
+        ),
+        case(
+            "a line break after the body",
+            LOGIN,
+            "password=luoyun&username=luoyun\r\n",
+            welcome(),
+        ),
+        case(
+            "a body in JSON that says it is a form",
+            LOGIN,
+            "{\"username\":\"luoyun\"}",
+            invalid("username must be the name of a user."),
+        ),
+        case(
+            "bytes that are no UTF-8 in the body",
+            LOGIN,
+            b"\xff\xfe=\xff&username=luoyun&password=luoyun",
+            welcome(),
+        ),
+        case("a fragment in the body", LOGIN, "username=luoyun&password=luoyun#x", auth_failed()),
+        case("an empty query string", "/api/login?", right, welcome()),
+        case("a question mark in the query string", "/api/login??username=x", right, welcome()),
+        case(
+            "a very long user name",
+            LOGIN,
+            format!("username={}&password=x", "a".repeat(60_000)),
+            auth_failed(),
+        ),
+        case(
+            "a very long password",
+            LOGIN,
+            format!("username=luoyun&password={}", "a".repeat(60_000)),
+            auth_failed(),
+        ),
+        case(
+            "a user name of control characters",
+            LOGIN,
+            "username=%00%01+&password=x",
+            invalid("username must be the name of a user."),
+        ),
+        case("NUL in the user name", LOGIN, "username=luo%00yun$UNIQUE&password=x", auth_failed()),
+        case("NUL after the password", LOGIN, "username=luoyun&password=luoyun%00", auth_failed()),
+        case("a right login again", LOGIN, right, welcome()),
+        // Sessions.
+        case("baseinfo without a key", BASEINFO, "instance_id=2252", auth_required()),
+        case(
+            "baseinfo with an empty key",
+            BASEINFO,
+            "session_key=&instance_id=2252",
+            auth_required(),
+        ),
+        case(
+            "an unknown key",
+            LIST,
+            "session_key=0123456789abcdef0123456789abcdef01234567",
+            auth_required(),
+        ),
+        case("no key's shape", LIST, "session_key=x", auth_required()),
+        case(
+            "a key in upper case",
+            LIST,
+            "session_key=ABCDEF0123456789ABCDEF0123456789ABCDEF01",
+            auth_required(),
+        ),
+        case(
+            "a key too short",
+            LIST,
+            "session_key=0123456789abcdef0123456789abcdef0123456",
+            auth_required(),
+        ),
+        case("a key too long", LIST, "session_key=$KEY$KEY", auth_required()),
+        case("a key that is no UTF-8", LIST, "session_key=%ff", auth_required()),
+        case(
+            "a very long key",
+            LIST,
+            format!("session_key={}", "a".repeat(60_000)),
+            auth_required(),
+        ),
+        case(
+            "the key in the query string",
+            "/api/myun/instance?session_key=$KEY",
+            "",
+            list(0, 3, 10, 1),
+        ),
+        case(
+            "the body's key beats the query string's",
+            "/api/myun/instance?session_key=$KEY",
+            "session_key=x",
+            auth_required(),
+        ),
+        case("the last key counts", LIST, "session_key=x&session_key=$KEY", list(0, 3, 10, 1)),
+        case("the key in a cookie or a header is ignored", LIST, "", auth_required())
+            .fields(&["Cookie: session_key=$KEY", "Authorization: Bearer $KEY"]),
+        case("space around the key", LIST, "session_key=+$KEY%0D%0A", list(0, 3, 10, 1)),
+        case("the session before the parameters", BASEINFO, "instance_id=x", auth_required()),
+        case("logout without a key", LOGOUT, "", auth_required()),
+        case("logout with an unknown key", LOGOUT, "session_key=x", auth_required()),
+        // Numbers.
+        case("no id", BASEINFO, "session_key=$KEY", invalid(ID)),
+        case("an empty id", BASEINFO, "session_key=$KEY&instance_id=", invalid(ID)),
+        case(
+            "id 2^63-1",
+            BASEINFO,
+            "session_key=$KEY&instance_id=9223372036854775807",
+            refusal("instance_not_found", "Instance 9223372036854775807 does not exist"),
+        ),
+        case(
+            "space around an id",
+            BASEINFO,
+            "session_key=$KEY&instance_id=%00+2252%7F",
+            openerp7(),
+        ),
+        case(
+            "no such instance",
+            BASEINFO,
+            "session_key=$KEY&instance_id=2147483648",
+            refusal("instance_not_found", "Instance 2147483648 does not exist"),
+        ),
+        case("both numbers wrong", LIST, "session_key=$KEY&sepa=0&p=0", invalid(SEPA)),
+        case("page abc", LIST, "session_key=$KEY&p=abc", invalid(P)),
+        case("sepa 1001", LIST, "session_key=$KEY&sepa=1001", invalid(SEPA)),
+        case("sepa abc", LIST, "session_key=$KEY&sepa=abc", invalid(SEPA)),
+        case("sepa 1000", LIST, "session_key=$KEY&sepa=1000", list(0, 3, 1000, 1)),
+        case("empty numbers", LIST, "session_key=$KEY&sepa=&p=+", list(0, 3, 10, 1)),
+        case(
+            "the last page there can be",
+            LIST,
+            "session_key=$KEY&sepa=1000&p=9223372036854775807",
+            list(0, 0, 1000, i64::MAX),
+        ),
+        // Method, content type, size.
+        case("GET", LOGIN, "", not_post()).method("GET").status(405),
+        case("GET logout", LOGOUT, "", not_post()).method("GET").status(405),
+        case("HEAD", LIST, "", not_post()).method("HEAD").status(405),
+        case("PUT", BASEINFO, right, not_post()).method("PUT").status(405),
+        case("OPTIONS", LOGIN, "", not_post()).method("OPTIONS").status(405),
+        case("a method of one's own", LOGIN, "", not_post()).method("BREW").status(405),
+        case("no content type", LOGIN, right, welcome()).fields(&[]),
+        case("content type with a parameter", LOGIN, right, welcome())
+            .fields(&["Content-Type: application/x-www-form-urlencoded; charset=UTF-8"]),
+        case("content type in upper case", LOGIN, right, welcome())
+            .fields(&["Content-Type: APPLICATION/X-WWW-FORM-URLENCODED"]),
+        case("JSON", LOGIN, "{}", not_a_form())
+            .fields(&["Content-Type: application/json"])
+            .status(415),
+        case("multipart", LOGIN, "--x--", not_a_form())
+            .fields(&["Content-Type: multipart/form-data; boundary=x"])
+            .status(415),
+        case("JSON of no length", "/api/login?username=luoyun&password=luoyun", "", welcome())
+            .fields(&["Content-Type: application/json"]),
+        case("JSON, too large", LOGIN, "a".repeat(70_000), not_a_form())
+            .fields(&["Content-Type: application/json"])
+            .status(415),
+        case("too large", LOGIN, "a".repeat(65_537), too_large()).status(413),
+        case("just not too large", LOGIN, format!("{right}&{}", "a".repeat(65_504)), welcome()),
+        case("the documented clients' headers", LOGIN, right, welcome()).fields(&[
+            "Authorization: Basic Y2xlYXJ0ZXh0IHVzZXJuYW1lOmNsZWFydGV4dCBwYXNzd29yZHM=",
+            "Content-Type: application/x-www-form-urlencoded",
+            "User-Agent: LYC Client",
+            "Cookie: session_key=x",
+        ]),
+        case("content type with white space", LOGIN, right, welcome())
+            .fields(&["Content-Type:  application/x-www-form-urlencoded ;charset=x"]),
+        case("an empty content type", LOGIN, right, welcome()).fields(&["Content-Type:"]),
+        case("plain text", LOGIN, right, not_a_form())
+            .fields(&["Content-Type: text/plain"])
+            .status(415),
+        case("nearly a form", LOGIN, right, not_a_form())
+            .fields(&["Content-Type: application/x-www-form-urlencodedx"])
+            .status(415),
+        case("the method before the content type", LOGIN, "{}", not_post())
+            .method("PATCH")
+            .fields(&["Content-Type: application/json"])
+            .status(405),
+        case("the method before the size", LOGIN, "a".repeat(70_000), not_post())
+            .method("DELETE")
+            .status(405),
+        case("the size before the session", LIST, "a".repeat(70_000), too_large()).status(413),
+        case("the content type before the session", LIST, "{}", not_a_form())
+            .fields(&["Content-Type: application/json"])
+            .status(415),
+        // Paths outside the API.
+        case("a path in upper case", "/API/LOGIN", right, not_found()).status(404),
+        case("a path with a dot", "/api/login.json", right, not_found()).status(404),
+        case("an escaped path", "/api/log%69n", right, not_found()).status(404),
+        case("HEAD of an unknown path", "/nothing", "", not_found()).method("HEAD").status(404),
+        case("an unknown path", "/api/nothing", right, not_found()).status(404),
+        case("below a path", "/api/login/x", right, not_found()).status(404),
+        case("above a path", "/api", right, not_found()).status(404),
+    ]
+}
+
+/// What no number is, form-encoded.
+const NO_NUMBERS: [(&str, &str); 26] = [
+    ("0", "0"),
+    ("00", "00"),
+    ("-0", "-0"),
+    ("-1", "-1"),
+    ("-2^63", "-9223372036854775808"),
+    ("2^63", "9223372036854775808"),
+    ("2^64", "18446744073709551616"),
+    ("2^64 + 1", "18446744073709551617"),
+    ("2^128 + 1", "340282366920938463463374607431768211457"),
+    ("a point", "7.0"),
+    ("a point at the end", "7."),
+    ("a comma", "7,0"),
+    ("an exponent", "1e3"),
+    ("hexadecimal", "0x10"),
+    ("octal", "0o7"),
+    ("underscores", "1_0"),
+    ("two plus signs", "%2B%2B7"),
+    ("a plus sign alone", "%2B"),
+    ("a plus sign after it", "7%2B"),
+    ("plus and minus", "%2B-7"),
+    ("a space within", "7+7"),
+    ("NUL within", "7%007"),
+    ("full-width digits", "%EF%BC%97"),
+    ("Arabic digits", "%D9%A7"),
+    ("no UTF-8", "7%ff"),
+    ("half an escape", "7%"),
+];
+
+/// What the number 2 is, form-encoded.
+const TWO: [(&str, &str); 10] = [
+    ("plain", "2"),
+    ("escaped", "%32"),
+    ("a plus sign", "%2B2"),
+    ("zeros", "000002"),
+    ("twenty zeros", "000000000000000000002"),
+    ("spaces around", "++2++"),
+    ("control characters around", "%00%1f2%7f%0d%0a"),
+    ("a no-break space around", "%C2%A02%C2%A0"),
+    ("an ideographic space around", "%E3%80%802%E3%80%80"),
+    ("a plus sign, and a space before it", "+%2B2"),
+];
+
+fn number_rows() -> Vec<Case> {
+    let mut rows = Vec::new();
+    for (name, encoded) in NO_NUMBERS {
+        for (path, parameter, desc) in
+            [(BASEINFO, "instance_id", ID), (LIST, "sepa", SEPA), (LIST, "p", P)]
+        {
+            let form = format!("session_key=$KEY&{parameter}={encoded}");
+            rows.push(case(name, path, form, invalid(desc)));
+        }
+    }
+    let digits = "9".repeat(5000);
+    let form = format!("session_key=$KEY&p={digits}");
+    rows.push(case("5,000 digits", LIST, form, invalid(P)));
+    for (name, encoded) in TWO {
+        let form = format!("session_key=$KEY&sepa={encoded}&p={encoded}");
+        rows.push(case(name, LIST, form, list(2, 3, 2, 2)));
+        let none = refusal("instance_not_found", "Instance 2 does not exist");
+        rows.push(case(name, BASEINFO, format!("session_key=$KEY&instance_id={encoded}"), none));
+    }
+    for (name, p) in [("2^31", 1_i64 << 31), ("2^32", 1 << 32), ("2^53", 1 << 53)] {
+        let form = format!("session_key=$KEY&p={p}");
+        rows.push(case(name, LIST, form, list(0, 0, 10, p)));
+    }
+    rows
+}
+
+#[test]
+fn every_row_is_answered_as_the_contract_says() {
+    cases::run(&Server::demo(), &rows());
+}
+
+#[test]
+fn every_number_is_taken_as_the_contract_says() {
+    cases::run(&Server::demo(), &number_rows());
+}
+
+#[test]
+fn two_logins_give_two_keys_and_both_work() {
+    let server = Server::demo();
+    let (first, second) = (server.log_in("luoyun"), server.log_in("luoyun"));
+    assert_ne!(first, second);
+    for key in [first, second] {
+        let reply = server.connect().post(LIST, &[("session_key", &key)]).json();
+        assert_eq!(reply["code"], 0);
+    }
+}
+
+#[test]
+fn logging_out_ends_the_session() {
+    let server = Server::demo();
+    let key = server.log_in("luoyun");
+    let form = [("session_key", key.as_str())];
+    let bye = json!({"code": 0, "desc": "Bye."});
+    assert_eq!(server.connect().post(LOGOUT, &form).json(), bye);
+    for path in [LOGOUT, LIST, BASEINFO] {
+        assert_eq!(server.connect().post(path, &form).json(), auth_required(), "{path}");
+    }
+}
+
+#[test]
+fn a_connection_carries_one_request_after_another() {
+    let server = Server::demo();
+    let key = server.log_in("luoyun");
+    let mut client = server.connect();
+    for _ in 0..3 {
+        assert_eq!(client.post(LIST, &[("session_key", &key)]).json(), list(0, 3, 10, 1));
+        assert_eq!(client.post(LOGIN, &[]).json()["error"], "invalid_parameter");
+    }
+}
+
+#[test]
+fn the_smoke_test_passes() {
+    let server = Server::demo();
+    let output = Command::new(root().join("tests/smoke.sh"))
+        .env("BASE_URL", server.base_url())
+        .output()
+        .expect("a shell");
+    let printed = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{printed}");
+    assert!(printed.contains("All checks passed."), "{printed}");
+}
+
+/// Runs a client of the design document; returns what it printed, as JSON, and its
+/// exit code.
+fn python(server: &Server, client: &str, arguments: &[&str]) -> (Value, Option<i32>) {
+    let output = Command::new("python3")
+        .arg(root().join("tests/clients").join(client))
+        .args(["--host", server.base_url().trim_start_matches("http://")])
+        .args(arguments)
+        .output()
+        .expect("python3");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    let printed = serde_json::from_slice(&output.stdout);
+    (printed.unwrap_or_else(|_| panic!("{client}: {errors}")), output.status.code())
+}
+
+#[test]
+fn the_python_clients_get_the_documents_answers() {
+    let server = Server::demo();
+    let (reply, code) = python(&server, "t_post.py", &[]);
+    assert_eq!((&reply["desc"], code), (&json!("Welcome to LYC."), Some(0)));
+    let wrong = ["--user", "luoyun", "--password", "wrong"];
+    assert_eq!(python(&server, "t_post.py", &wrong), (auth_failed(), Some(1)));
+
+    assert_eq!(python(&server, "get_instance_info.py", &["2252"]), (openerp7(), Some(0)));
+    let (reply, code) = python(&server, "get_instance_info.py", &["5"]);
+    assert_eq!((&reply["desc"], code), (&json!("Instance 5 is someone else's"), Some(1)));
+
+    let page = ["--sepa", "2", "--page", "1"];
+    assert_eq!(python(&server, "get_my_instances.py", &page), (list(0, 2, 2, 1), Some(0)));
+    assert_eq!(python(&server, "get_my_instances.py", &[]), (list(0, 3, 10, 1), Some(0)));
+}

@@ -1,0 +1,151 @@
+//! Stores that fail: each request is refused with `internal`, the cause is logged once,
+//! and the next request after the fault is over succeeds.
+
+use std::fs;
+
+use api_tests::server::migrations;
+use api_tests::{Server, Setup};
+use rusqlite::params;
+use serde_json::{Value, json};
+
+fn start(setup: Setup) -> Server {
+    Server::start_process(setup, tempfile::tempdir().unwrap())
+}
+
+fn log_in(server: &Server) -> Value {
+    let form = [("username", "luoyun"), ("password", "luoyun")];
+    let response = server.connect().post("/api/login", &form);
+    assert_eq!(response.status, if response.json()["code"] == 0 { 200 } else { 500 });
+    response.json()
+}
+
+fn list(server: &Server, key: &str) -> Value {
+    server.connect().post("/api/myun/instance", &[("session_key", key)]).json()
+}
+
+fn internal() -> Value {
+    let desc = "Something went wrong on the server. Try again later.";
+    json!({"code": 1, "desc": desc, "error": "internal"})
+}
+
+/// The lines that the components have logged with `error=`.
+fn logged(server: &Server) -> Vec<String> {
+    let output = fs::read_to_string(server.state().join("output.log")).unwrap();
+    output.lines().filter(|line| line.contains("error=")).map(str::to_owned).collect()
+}
+
+/// Since the last time, one line was logged, with `cause`, of pairs as the README says.
+fn assert_logged_once(server: &Server, before: &mut usize, cause: &str) {
+    let lines = logged(server);
+    let new = &lines[*before..];
+    assert!(new.len() == 1 && new[0].contains(cause), "{cause}: {new:?}");
+    let words: Vec<_> = new[0].split(' ').take(3).map(|pair| pair.split_once('=')).collect();
+    let [Some(("endpoint", endpoint)), Some(("error", error)), Some(("duration_us", time))] =
+        words[..]
+    else {
+        panic!("{new:?}");
+    };
+    assert!(["login", "myun/instance"].contains(&endpoint), "{new:?}");
+    assert!(["internal", "auth_required", "too_many_attempts"].contains(&error), "{new:?}");
+    assert!(time.parse::<u64>().is_ok(), "{new:?}");
+    *before = lines.len();
+}
+
+#[test]
+fn a_database_without_tables_is_internal_until_it_has_them() {
+    let server = start(Setup { bare: true, ..Setup::default() });
+    let mut lines = 0;
+    assert_eq!(log_in(&server), internal());
+    assert_logged_once(&server, &mut lines, "no such table");
+
+    for file in migrations() {
+        server.database().execute_batch(&fs::read_to_string(file).unwrap()).unwrap();
+    }
+    let key = log_in(&server)["session_key"].clone();
+    assert_eq!(list(&server, key.as_str().unwrap())["total"], 3);
+    assert_eq!(logged(&server).len(), lines);
+}
+
+#[test]
+fn a_database_locked_for_longer_than_a_request_waits_is_internal() {
+    let server = start(Setup::default());
+    let key = server.log_in("luoyun");
+    let mut lines = 0;
+
+    let db = server.database();
+    db.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    assert_eq!(list(&server, &key), internal());
+    assert_logged_once(&server, &mut lines, "database is locked");
+    db.execute_batch("COMMIT").unwrap();
+    assert_eq!(list(&server, &key)["total"], 3);
+
+    db.execute_batch("BEGIN IMMEDIATE").unwrap();
+    assert_eq!(log_in(&server), internal());
+    assert_logged_once(&server, &mut lines, "database is locked");
+    assert_eq!(list(&server, &key)["total"], 3, "who only reads does not wait for it");
+    db.execute_batch("COMMIT").unwrap();
+    assert_eq!(log_in(&server)["code"], 0);
+    assert_eq!(logged(&server).len(), lines);
+}
+
+#[test]
+fn a_key_value_store_that_fails_is_internal() {
+    let server = start(Setup::default());
+    let key = server.log_in("luoyun");
+    let mut lines = 0;
+
+    let db = server.key_value();
+    db.execute_batch("ALTER TABLE spin_key_value RENAME TO away").unwrap();
+    assert_eq!(list(&server, &key), internal());
+    assert_logged_once(&server, &mut lines, "get the session's entry");
+    assert_eq!(log_in(&server), internal());
+    assert_logged_once(&server, &mut lines, "set the session's entry");
+    db.execute_batch("ALTER TABLE away RENAME TO spin_key_value").unwrap();
+    assert_eq!(list(&server, &key)["total"], 3);
+    assert_eq!(log_in(&server)["code"], 0);
+    assert_eq!(logged(&server).len(), lines);
+}
+
+#[test]
+fn a_corrupted_session_is_none_and_is_logged() {
+    let server = start(Setup::default());
+    let key = server.log_in("luoyun");
+    let (db, mut lines) = (server.key_value(), 0);
+    let set = "UPDATE spin_key_value SET value = ?1";
+    let whole: Vec<u8> =
+        db.query_row("SELECT value FROM spin_key_value", [], |row| row.get(0)).unwrap();
+    db.execute(set, params![b"{\"user_id\":1"]).unwrap();
+    assert_eq!(list(&server, &key)["error"], "auth_required");
+    assert_logged_once(&server, &mut lines, "corrupted session entry");
+    db.execute(set, params![whole]).unwrap();
+    assert_eq!(list(&server, &key)["total"], 3);
+}
+
+#[test]
+fn of_refused_clients_only_a_throttled_one_is_logged() {
+    let server = start(Setup { variables: &[("login_failures", "1")], ..Setup::default() });
+    let mut lines = 0;
+    let wrong = || {
+        let form = [("username", "luoyun"), ("password", "a wrong one")];
+        server.connect().post("/api/login", &form).json()["error"].clone()
+    };
+    assert_eq!(wrong(), "auth_failed");
+    assert_eq!(list(&server, "0000")["error"], "auth_required");
+    assert_eq!(logged(&server), Vec::<String>::new());
+    assert_eq!(wrong(), "too_many_attempts");
+    assert_logged_once(&server, &mut lines, "endpoint=login error=too_many_attempts");
+}
+
+#[test]
+fn a_variable_that_makes_no_sense_is_internal() {
+    for (name, value) in [("session_ttl_seconds", "soon"), ("password_iterations", "0")] {
+        let server = start(Setup { variables: &[(name, value)], ..Setup::default() });
+        let mut lines = 0;
+        assert_eq!(log_in(&server), internal());
+        assert_logged_once(&server, &mut lines, name);
+    }
+    let variables = &[("login_window_seconds", "1 2")];
+    let server = start(Setup { variables, ..Setup::default() });
+    let form = [("username", "luoyun"), ("password", "wrong")];
+    assert_eq!(server.connect().post("/api/login", &form).json(), internal());
+}

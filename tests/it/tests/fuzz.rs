@@ -1,0 +1,246 @@
+//! Valid requests, mutated: whatever arrives, the reply is the contract's. The seed is
+//! fixed; `FUZZ_REQUESTS` says how many are sent (`make fuzz`: 50,000).
+
+use std::env;
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::thread;
+use std::time::Duration;
+
+use api_tests::{Server, Setup};
+use fastrand::Rng;
+use serde_json::Value;
+
+const SEED: u64 = 20_261_123;
+const AT_ONCE: usize = 4;
+
+/// The contract's table: each `error` with its HTTP status.
+const REFUSALS: [(&str, u16); 11] = [
+    ("auth_failed", 200),
+    ("user_locked", 200),
+    ("auth_required", 200),
+    ("invalid_parameter", 200),
+    ("instance_not_found", 200),
+    ("instance_not_owned", 200),
+    ("too_many_attempts", 429),
+    ("method_not_allowed", 405),
+    ("unsupported_media_type", 415),
+    ("body_too_large", 413),
+    ("not_found", 404),
+];
+
+/// What a mutation puts in: what means something to a parser on the way.
+const TOKENS: [&[u8]; 28] = [
+    b"%",
+    b"%00",
+    b"%ff",
+    b"%zz",
+    b"&",
+    b"=",
+    b"+",
+    b"-",
+    b"\0",
+    b"\xff",
+    b"\xc3\xa9",
+    b"0",
+    b"7",
+    b"9223372036854775808",
+    b"'",
+    b"\"",
+    b"<",
+    b"\r\n",
+    b"\n",
+    b" ",
+    b"?",
+    b"#",
+    b";",
+    b",",
+    b"/",
+    b"session_key=",
+    b"username",
+    b"application/json",
+];
+
+/// The valid requests, in parts: method, path, header fields, body.
+fn valid(rng: &mut Rng, key: &str) -> [Vec<u8>; 4] {
+    let form = "Content-Type: application/x-www-form-urlencoded\r\n";
+    let (path, body) = match rng.u8(..5) {
+        0 => ("/api/login", "username=luoyun&password=luoyun".to_owned()),
+        1 => ("/api/login", "username=nobody&password=x".to_owned()),
+        2 => ("/api/instance/baseinfo", format!("session_key={key}&instance_id=2252")),
+        3 => ("/api/myun/instance", format!("session_key={key}&sepa=2&p=1")),
+        _ => ("/api/logout", format!("session_key={}", key.replace('0', "1"))),
+    };
+    [b"POST".to_vec(), path.into(), form.into(), body.into_bytes()]
+}
+
+fn mutate(rng: &mut Rng, bytes: &mut Vec<u8>) {
+    let at = rng.usize(..=bytes.len());
+    match rng.u8(..6) {
+        0 if at < bytes.len() => bytes[at] ^= 1 << rng.u8(..8),
+        1 if at < bytes.len() => {
+            bytes.remove(at);
+        }
+        2 => bytes.truncate(at),
+        3 => bytes.extend_from_within(at..),
+        4 => {
+            let long = vec![rng.u8(..); rng.usize(..100_000)];
+            if rng.u8(..20) == 0 {
+                bytes.splice(at..at, long);
+            }
+        }
+        _ => {
+            let token = TOKENS[rng.usize(..TOKENS.len())];
+            bytes.splice(at..at, token.iter().copied());
+        }
+    }
+}
+
+/// A request: its bytes, and whether its head is still sound HTTP. Where it is not, the
+/// host may refuse it in its own way, and never asks us.
+fn request(rng: &mut Rng, key: &str) -> (Vec<u8>, bool) {
+    let mut parts = valid(rng, key);
+    for _ in 0..rng.u8(..4) {
+        // The body more often than the rest.
+        let part = [0, 1, 1, 2, 2, 3, 3, 3, 3][rng.usize(..9)];
+        mutate(rng, &mut parts[part]);
+    }
+    let [method, path, fields, body] = parts;
+    let length = match rng.u8(..20) {
+        0 => rng.usize(..2 * body.len() + 2).to_string(),
+        1 => format!("{}0000000000", body.len()),
+        _ => body.len().to_string(),
+    };
+    let mut head =
+        [&method[..], b" ", &path, b" HTTP/1.1\r\nHost: fuzz\r\nConnection: close\r\n", &fields]
+            .concat();
+    if rng.u8(..10) == 0 {
+        head.extend_from_slice(b"Transfer-Encoding: chunked\r\n\r\n");
+        let chunked =
+            [format!("{:x}\r\n", body.len()).as_bytes(), &body, b"\r\n0\r\n\r\n"].concat();
+        return ([head, chunked].concat(), false);
+    }
+    head.extend_from_slice(format!("Content-Length: {length}\r\n\r\n").as_bytes());
+    let mut parsed = [httparse::EMPTY_HEADER; 16];
+    let mut parsed = httparse::Request::new(&mut parsed);
+    // Of a very long head, the host may have had enough.
+    let is_sound = head.len() < 32_768
+        && length == body.len().to_string()
+        && matches!(parsed.parse(&head), Ok(httparse::Status::Complete(end)) if end == head.len())
+        && parsed
+            .path
+            .is_some_and(|path| path.starts_with('/') && path.parse::<http::Uri>().is_ok())
+        && parsed.headers.iter().all(|field| str::from_utf8(field.value).is_ok());
+    ([head, body].concat(), is_sound)
+}
+
+/// Sends a request and reads all that comes back.
+fn exchange(addr: SocketAddr, request: &[u8], is_sound: bool) -> Vec<u8> {
+    let mut stream = TcpStream::connect(addr).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    // A server that refuses early may close before all is sent.
+    let _ = stream.write_all(request);
+    // One that is not sound may be waited for; to the host, the end of a connection is
+    // the end of its requests.
+    if !is_sound {
+        let _ = stream.shutdown(Shutdown::Write);
+    }
+    let mut received = Vec::new();
+    let mut buffer = [0; 8192];
+    loop {
+        match stream.read(&mut buffer) {
+            Ok(0) => return received,
+            Ok(count) => received.extend_from_slice(&buffer[..count]),
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                panic!("no end of the reply to {:?}", String::from_utf8_lossy(request))
+            }
+            Err(_) => return received,
+        }
+    }
+}
+
+/// What is wrong with a reply, where anything is.
+fn complaint(received: &[u8], is_sound: bool) -> Option<String> {
+    let mut fields = [httparse::EMPTY_HEADER; 32];
+    let mut head = httparse::Response::new(&mut fields);
+    let Ok(httparse::Status::Complete(start)) = head.parse(received) else {
+        return (is_sound || !received.is_empty()).then(|| "no reply".to_owned());
+    };
+    let status = head.code.unwrap();
+    let field = |name: &str| {
+        let field = head.headers.iter().find(|field| field.name.eq_ignore_ascii_case(name));
+        field.map(|field| String::from_utf8_lossy(field.value).into_owned())
+    };
+    let length = field("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
+    let body = &received[start..];
+    if status >= 500 {
+        return Some(format!("status {status}"));
+    }
+    if !is_sound && length == 0 && [400, 414, 431].contains(&status) {
+        return None;
+    }
+    if field("content-type").as_deref() != Some("application/json") {
+        return Some(format!("status {status}, not JSON"));
+    }
+    // After HEAD there is none.
+    if body.is_empty() && length > 0 && status != 200 {
+        return None;
+    }
+    let Ok(reply) = serde_json::from_slice::<Value>(body.get(..length)?) else {
+        return Some("malformed JSON".to_owned());
+    };
+    let expected = match (&reply["code"], reply["error"].as_str()) {
+        (Value::Number(code), None) if code.as_u64() == Some(0) => Some(200),
+        (Value::Number(code), Some(error)) if code.as_u64() == Some(1) => {
+            REFUSALS.iter().find(|(word, _)| *word == error).map(|(_, status)| *status)
+        }
+        _ => None,
+    };
+    (expected != Some(status) || !reply["desc"].is_string()).then(|| format!("{status} {reply}"))
+}
+
+/// The resident memory of the server's process, in KiB.
+fn memory(server: &Server) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", server.process_id())).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+fn send(server: &Server, key: &str, seed: u64, count: usize) {
+    thread::scope(|scope| {
+        for worker in 0..AT_ONCE {
+            scope.spawn(move || {
+                let mut rng = Rng::with_seed(seed + worker as u64);
+                for _ in 0..count / AT_ONCE {
+                    let (request, is_sound) = request(&mut rng, key);
+                    let received = exchange(server.addr(), &request, is_sound);
+                    if let Some(complaint) = complaint(&received, is_sound) {
+                        let request = String::from_utf8_lossy(&request);
+                        panic!(
+                            "{complaint}\nto {request:?}\n{}",
+                            String::from_utf8_lossy(&received)
+                        );
+                    }
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn whatever_arrives_the_reply_is_the_contracts() {
+    let count = env::var("FUZZ_REQUESTS").map_or(3000, |count| count.parse().unwrap());
+    // Throttled, the logins would all get one answer.
+    let variables = &[("login_failures", "1000000")];
+    let setup = Setup { variables, ..Setup::default() };
+    let server = Server::start_process(setup, tempfile::tempdir().unwrap());
+    let key = server.log_in("luoyun");
+    send(&server, &key, SEED, count / 5);
+    let before = memory(&server);
+    send(&server, &key, SEED + 1000, count - count / 5);
+    let after = memory(&server);
+    println!("{count} requests; memory {before} KiB, then {after} KiB");
+    assert!(after * 10 <= before * 12, "memory grew from {before} to {after} KiB");
+    assert_ne!(server.log_in("luoyun"), key, "it still answers");
+}

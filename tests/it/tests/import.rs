@@ -1,0 +1,712 @@
+//! `luoyun-admin import`, from a real PostgreSQL: that of `tests/with-postgres.sh`.
+
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+use std::{env, thread};
+
+use api_tests::admin::{Outcome, run};
+use api_tests::server::tables;
+use api_tests::{Admin, Client, Server, Setup};
+use rusqlite::Connection;
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// Instances of the large source.
+const MANY: usize = 100_000;
+
+/// As LuoYunCloud makes its tables.
+const TABLES: &str = "
+    CREATE TABLE auth_user (id integer PRIMARY KEY, username varchar(30),
+        password varchar(142), email varchar(64), is_locked boolean, last_login timestamp);
+    CREATE TABLE node (id integer PRIMARY KEY, hostname varchar(64), ip varchar(32));
+    CREATE TABLE instance (id integer PRIMARY KEY, user_id integer REFERENCES auth_user,
+        node_id integer REFERENCES node, name varchar(64), summary varchar(1024),
+        status integer, vdi_port integer DEFAULT 0);";
+
+/// Three users, whose passwords are their names, with their instances.
+const FEW: &str = "
+    INSERT INTO auth_user (id, username, password, is_locked, last_login) VALUES
+        (1, 'ada', encode(sha256('x'), 'hex'), false, '2024-01-01 00:00:00.75'),
+        (2, 'grace', encode(sha256('x'), 'hex'), true, NULL),
+        (3, 'it''s 库', encode(sha256('x'), 'hex'), false, NULL);
+    INSERT INTO node VALUES (1, 'node1', '10.0.0.1'), (2, 'node2', '10.0.0.2');
+    INSERT INTO instance VALUES
+        (10, 1, 1, 'one', NULL, 1, 5900), (11, 1, 2, 'two ''库', 'a summary', 2, 0),
+        (12, 2, 2, 'three', '', 100, NULL), (13, 3, 1, 'four', NULL, 3, 65535);";
+
+/// A database of the PostgreSQL server, by the name of its test.
+struct Source(&'static str);
+
+impl Source {
+    fn new(name: &'static str, sql: &str) -> Self {
+        psql("postgres", &format!("CREATE DATABASE {name}"));
+        psql(name, TABLES);
+        psql(name, sql);
+        Self(name)
+    }
+
+    fn url(&self) -> String {
+        let var = |name| env::var(name).expect("make test-import starts PostgreSQL");
+        format!("postgres://luoyun@{}:{}/{}", var("PGHOST"), var("PGPORT"), self.0)
+    }
+
+    fn sql(&self, sql: &str) -> String {
+        psql(self.0, sql)
+    }
+
+    /// Its rows in the form of ours: what an import has to come to.
+    fn rows(&self) -> Vec<String> {
+        let sql = "SELECT 'u', id::text, username, is_locked::int::text,
+                          floor(extract(epoch FROM last_login))::text, NULL, NULL, NULL
+                   FROM auth_user UNION ALL
+                   SELECT 'n', id::text, hostname, ip, NULL, NULL, NULL, NULL FROM node UNION ALL
+                   SELECT 'i', id::text, user_id::text, node_id::text, name, summary,
+                          status::text, nullif(vdi_port, 0)::text FROM instance";
+        let mut rows: Vec<_> = self.sql(sql).lines().map(str::to_owned).collect();
+        rows.sort();
+        rows
+    }
+}
+
+/// What psql prints: a line a row, NULL as `NULL`.
+fn psql(database: &str, sql: &str) -> String {
+    let mut psql = Command::new("psql");
+    psql.args(["-qAtX", "-v", "ON_ERROR_STOP=1", "-P", "null=NULL", database]);
+    let outcome = run(psql, sql.as_bytes());
+    assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(0), ""), "{sql}");
+    outcome.stdout
+}
+
+/// A database with the tables and nothing in them.
+struct Ours {
+    folder: TempDir,
+    admin: Admin,
+}
+
+impl Ours {
+    fn new() -> Self {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("sqlite_db.db");
+        Connection::open(&path).unwrap().execute_batch(&tables()).unwrap();
+        Self { admin: Admin::on(&path), folder }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("sqlite_db.db")
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        fs::read(self.path()).unwrap()
+    }
+
+    fn db(&self) -> Connection {
+        Connection::open(self.path()).unwrap()
+    }
+
+    fn import(&self, source: &Source) -> String {
+        self.admin.done(&["import", &source.url()])
+    }
+
+    fn password(&self, user: i64) -> String {
+        let sql = "SELECT password FROM users WHERE id = ?1";
+        self.db().query_row(sql, [user], |row| row.get(0)).unwrap()
+    }
+
+    fn rows(&self) -> Vec<String> {
+        rows(&self.path())
+    }
+}
+
+/// The rows of a database, as [`Source::rows`] gives them.
+fn rows(path: &Path) -> Vec<String> {
+    let db = Connection::open(path).unwrap();
+    let mut query = db
+        .prepare(
+            "SELECT 'u', id, username, is_locked, last_login, NULL, NULL, NULL FROM users
+             UNION ALL SELECT 'n', id, hostname, ip, NULL, NULL, NULL, NULL FROM nodes
+             UNION ALL SELECT 'i', id, user_id, node_id, name, summary, status, vdi_port
+             FROM instances",
+        )
+        .unwrap();
+    let rows = query.query_map([], |row| {
+        let text = |at| match row.get_ref(at).unwrap() {
+            rusqlite::types::ValueRef::Null => "NULL".to_owned(),
+            rusqlite::types::ValueRef::Integer(number) => number.to_string(),
+            other => other.as_str().unwrap().to_owned(),
+        };
+        Ok((0..8).map(text).collect::<Vec<_>>().join("|"))
+    });
+    let mut rows: Vec<_> = rows.unwrap().map(Result::unwrap).collect();
+    rows.sort();
+    rows
+}
+
+/// The report of an import: inserted, changed, vanished and equal rows of each table.
+fn report(counts: [[usize; 4]; 3], notes: &str) -> String {
+    let mut words = vec!["INSERTED CHANGED VANISHED EQUAL".to_owned()];
+    for (name, counts) in ["users", "nodes", "instances"].iter().zip(counts) {
+        words.push(format!("{name} {}", counts.map(|count| count.to_string()).join(" ")));
+    }
+    format!("{}\n{notes}", words.join("\n"))
+}
+
+/// A report without its columns' padding.
+fn squeezed(printed: &str) -> String {
+    let lines = printed.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
+    lines.map(|line| line + "\n").collect()
+}
+
+#[track_caller]
+fn assert_report(printed: &str, counts: [[usize; 4]; 3], notes: &str) {
+    assert_eq!(squeezed(printed), report(counts, notes));
+}
+
+#[test]
+fn ours_becomes_equal_and_stays_so() {
+    let (source, ours) = (Source::new("equal", FEW), Ours::new());
+    // Of our own making: it is not in the source.
+    ours.admin.done_with(&["user", "add", "local", "--iterations", "1"], b"x");
+    ours.admin.done(&["node", "add", "local"]);
+    ours.admin.done(&["instance", "add", "--owner", "local", "--name", "x", "--id", "99"]);
+    let url = source.url();
+
+    let before = ours.bytes();
+    let dry_run = ours.admin.done(&["import", "--dry-run", &url]);
+    let (first, counts) = dry_run.split_once('\n').unwrap();
+    assert_eq!(first, "Nothing was changed (--dry-run). An import would have counted:");
+    let expected = [[2, 1, 0, 0], [1, 1, 0, 0], [4, 0, 1, 0]];
+    assert_report(counts, expected, "");
+    assert!(ours.bytes() == before, "a dry run wrote");
+    assert_eq!(fs::read_dir(ours.folder.path()).unwrap().count(), 1, "a dry run made a file");
+
+    assert_report(&ours.import(&source), expected, "");
+    assert_eq!(ours.rows(), source.rows());
+    let mode = fs::metadata(ours.path().with_extension("import-key")).unwrap().permissions();
+    assert_eq!(mode.mode() & 0o777, 0o600);
+
+    let before = ours.bytes();
+    assert_report(&ours.import(&source), [[0, 0, 0, 3], [0, 0, 0, 2], [0, 0, 0, 4]], "");
+    assert!(ours.bytes() == before, "nothing had changed, and it wrote");
+    assert_eq!(ours.admin.done(&["import", "--quiet", &url]), "");
+
+    // Names that go round, an owner and a node that go, and each kind of change.
+    source.sql(
+        "UPDATE auth_user SET username = CASE id WHEN 1 THEN 'grace' ELSE 'ada' END WHERE id < 3;
+         UPDATE instance SET user_id = 1, node_id = 2 WHERE user_id = 3;
+         DELETE FROM auth_user WHERE id = 3; DELETE FROM node WHERE id = 1 AND false;
+         INSERT INTO auth_user (id, username, password, is_locked) VALUES
+             (4, 'it''s 库', 'x', false), (5, 'new', 'x', false);
+         UPDATE node SET ip = NULL WHERE id = 2; INSERT INTO node VALUES (3, 'node3', '10.0.0.3');
+         UPDATE instance SET summary = NULL, vdi_port = 1 WHERE id = 12;
+         DELETE FROM instance WHERE id = 10; INSERT INTO instance VALUES (14, 5, 3, 'five');
+         UPDATE instance SET status = 9 WHERE id = 14;",
+    );
+    let notes = "nodes without an IP address: their instances have no host: 1 (id 2)\n";
+    let expected = [[2, 2, 1, 0], [1, 1, 0, 1], [1, 2, 1, 1]];
+    assert_report(&ours.import(&source), expected, notes);
+    assert_eq!(ours.rows(), source.rows());
+    assert_report(&ours.import(&source), [[0, 0, 0, 4], [0, 0, 0, 3], [0, 0, 0, 4]], notes);
+
+    let check = "SELECT count(*) FROM pragma_foreign_key_check";
+    assert_eq!(ours.db().query_row(check, [], |row| row.get(0)), Ok(0));
+    let check = "SELECT group_concat(integrity_check) FROM pragma_integrity_check";
+    assert_eq!(ours.db().query_row(check, [], |row| row.get(0)), Ok("ok".to_owned()));
+}
+
+#[test]
+fn a_password_that_a_login_stored_better_is_kept_until_the_source_changes_it() {
+    let source = Source::new("upgraded", FEW);
+    let weak = |user: i64, password: &str| {
+        // PostgreSQL 15 has no SHA-1 of its own; LuoYunCloud's SHA-512 does as well.
+        source.sql(&format!(
+            "UPDATE auth_user SET password = 'salt$' || encode(sha512('salt{password}'), 'hex')
+             WHERE id = {user}"
+        ));
+    };
+    weak(1, "ada");
+    weak(2, "grace");
+    source.sql("UPDATE auth_user SET is_locked = false");
+    let sql = tables();
+    let server = Server::start(Setup { sql: &sql, bare: true, ..Setup::default() });
+    let path = server.state().join("sqlite_db.db");
+    let admin = Admin::on(&path);
+    let url = source.url();
+    let import = || squeezed(&admin.done(&["import", &url]));
+    let equal = report([[0, 0, 0, 3], [0, 0, 0, 2], [0, 0, 0, 4]], "");
+    let one_changed = report([[0, 1, 0, 2], [0, 0, 0, 2], [0, 0, 0, 4]], "");
+    let stored = || -> String {
+        let sql = "SELECT password FROM users WHERE id = 1";
+        server.database().query_row(sql, [], |row| row.get(0)).unwrap()
+    };
+    import();
+    assert!(stored().starts_with("salt$"));
+
+    let key = server.log_in("ada");
+    let strong = stored();
+    assert!(strong.starts_with("pbkdf2_sha1$1$"), "{strong}");
+    assert_eq!(import(), equal, "the login here is later than the source's");
+    assert_eq!(stored(), strong);
+    assert!(server.accepts(&key), "the import ended a session");
+
+    // What changes beside the password is taken over, and the password kept.
+    source.sql("UPDATE auth_user SET username = 'lovelace' WHERE id = 1");
+    assert_eq!(import(), one_changed);
+    assert_eq!(stored(), strong);
+    assert!(server.accepts(&key), "the import ended a session");
+
+    weak(1, "lovelace");
+    assert_eq!(import(), one_changed);
+    assert!(!server.accepts(&key), "another password, and the session lives on");
+    assert!(stored().starts_with("salt$"));
+    let key = server.log_in("lovelace");
+    let strong = stored();
+
+    // An operator's password stays, too, until the source has another one.
+    admin.done_with(&["user", "passwd", "lovelace", "--iterations", "1"], b"other");
+    assert_eq!(import(), equal);
+    assert_ne!(stored(), strong);
+    assert!(!server.accepts(&key));
+
+    source.sql("UPDATE auth_user SET is_locked = true WHERE id = 2");
+    let key = server.log_in("grace");
+    assert_eq!(import(), one_changed);
+    assert!(!server.accepts(&key), "locked, and the session lives on");
+
+    // Without its key, what is remembered is of no use to anybody.
+    let strong = stored();
+    fs::remove_file(path.with_extension("import-key")).unwrap();
+    import();
+    assert_ne!(stored(), strong);
+    let remembered = "SELECT group_concat(hex(fingerprint)) FROM imported_passwords";
+    let read =
+        || -> String { server.database().query_row(remembered, [], |row| row.get(0)).unwrap() };
+    let before = read();
+    fs::remove_file(path.with_extension("import-key")).unwrap();
+    import();
+    assert!(before.split(',').all(|fingerprint| !read().contains(fingerprint)));
+}
+
+#[test]
+fn nulls_and_odd_values_are_handled_and_reported() {
+    let odd = "
+        INSERT INTO auth_user (id, username, password, is_locked, last_login) VALUES
+            (1, NULL, 'x', false, NULL), (2, '', 'x', false, NULL), (3, 'twice', 'x', false, NULL),
+            (4, 'twice', 'x', false, NULL), (5, 'unlocked', 'x', NULL, 'infinity'),
+            (6, 'keyless', NULL, true, '1969-12-31 23:59:58.5');
+        INSERT INTO node VALUES (1, NULL, '10.0.0.1'), (2, 'node2', NULL), (3, 'node3', ' ');
+        ALTER TABLE instance DROP CONSTRAINT instance_user_id_fkey;
+        ALTER TABLE instance DROP CONSTRAINT instance_node_id_fkey;
+        INSERT INTO instance VALUES
+            (1, NULL, 1, 'a', NULL, 1, 1), (2, 4, 1, 'b', NULL, 1, 1), (3, 99, 1, 'c', NULL, 1, 1),
+            (4, 3, NULL, 'd', NULL, 1, 1), (5, 3, 99, 'e', NULL, 1, 1),
+            (6, 3, 1, NULL, NULL, NULL, NULL), (7, 3, 1, 'g', NULL, -3, 65536),
+            (8, 3, 1, 'h', NULL, 12345, -1);
+        INSERT INTO instance SELECT i, 3, 1, NULL, NULL, 1, 1 FROM generate_series(10, 19) i;";
+    let (source, ours) = (Source::new("odd", odd), Ours::new());
+    let notes = "\
+users left out, as they have no name: 2 (id 1, 2)
+users left out, as an earlier one has their name: 1 (id 4)
+users not locked, as nothing says whether they are: 1 (id 5)
+users who cannot log in, as they have no password: 1 (id 6)
+nodes without a name: 1 (id 1)
+nodes without an IP address: their instances have no host: 2 (id 2, 3)
+instances without an owner: nobody sees them: 1 (id 1)
+instances whose owner is not there: nobody sees them: 2 (id 2, 3)
+instances without a node: they have no host: 1 (id 4)
+instances whose node is not there: they have no host: 1 (id 5)
+instances without a name: 11 (id 6, 10, 11, 12, 13, …)
+instances without a status: it is 0, unknown: 1 (id 6)
+instances without a port, as theirs is none (1 to 65535): 2 (id 7, 8)
+";
+    assert_report(&ours.import(&source), [[3, 0, 0, 0], [3, 0, 0, 0], [18, 0, 0, 0]], notes);
+    assert_report(&ours.import(&source), [[0, 0, 0, 3], [0, 0, 0, 3], [0, 0, 0, 18]], notes);
+    let mut rows = ours.rows();
+    rows.retain(|row| !row.starts_with("i|1") || row.starts_with("i|1|"));
+    let expected = [
+        "i|1|NULL|1|a|NULL|1|1",
+        "i|2|NULL|1|b|NULL|1|1",
+        "i|3|NULL|1|c|NULL|1|1",
+        "i|4|3|NULL|d|NULL|1|1",
+        "i|5|3|NULL|e|NULL|1|1",
+        "i|6|3|1||NULL|0|NULL",
+        "i|7|3|1|g|NULL|-3|NULL",
+        "i|8|3|1|h|NULL|12345|NULL",
+        "n|1|NULL|10.0.0.1|NULL|NULL|NULL|NULL",
+        "n|2|node2|NULL|NULL|NULL|NULL|NULL",
+        "n|3|node3|NULL|NULL|NULL|NULL|NULL",
+        "u|3|twice|0|NULL|NULL|NULL|NULL",
+        "u|5|unlocked|0|NULL|NULL|NULL|NULL",
+        "u|6|keyless|1|-2|NULL|NULL|NULL",
+    ];
+    assert_eq!(rows, expected);
+    assert_eq!(ours.password(6), "!");
+}
+
+#[test]
+fn columns_of_other_types_are_read() {
+    let other_types = [
+        "ALTER TABLE auth_user ALTER is_locked TYPE integer USING is_locked::int,
+             ALTER last_login TYPE timestamptz USING last_login AT TIME ZONE 'UTC',
+             ALTER id TYPE bigint, ALTER username TYPE text;
+         ALTER TABLE node ALTER ip TYPE inet USING ip::inet;
+         ALTER TABLE instance ALTER vdi_port TYPE text, ALTER status TYPE smallint",
+        "ALTER TABLE auth_user ALTER last_login TYPE double precision
+             USING extract(epoch FROM last_login)",
+        "ALTER TABLE auth_user ALTER last_login TYPE bigint USING floor(extract(epoch FROM last_login))",
+    ];
+    let (source, ours) = (Source::new("types", FEW), Ours::new());
+    ours.import(&source);
+    let before = ours.rows();
+    for (database, types) in ["types1", "types2", "types3"].into_iter().zip(other_types) {
+        let source = Source::new(database, FEW);
+        source.sql(types);
+        let ours = Ours::new();
+        ours.import(&source);
+        assert_eq!(ours.rows(), before, "{types}");
+    }
+}
+
+#[test]
+fn what_is_no_source_is_refused() {
+    let (source, ours) = (Source::new("refused", FEW), Ours::new());
+    ours.import(&source);
+    let before = ours.bytes();
+    let refused = |database: &str, reason: &str| {
+        let outcome =
+            ours.admin.run(&["import", &Source("refused").url().replace("refused", database)]);
+        assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(1), ""), "{outcome:?}");
+        assert!(outcome.stderr.contains(reason), "{outcome:?}");
+        assert!(ours.bytes() == before, "{reason}: something was changed");
+    };
+    refused("not_there", "database \"not_there\" does not exist");
+    refused("postgres", "The source has no column id in a table auth_user");
+    Source::new("no_ip", "ALTER TABLE node DROP ip");
+    refused("no_ip", "The source has no column ip in a table node");
+    Source::new("no_time", "ALTER TABLE auth_user ALTER last_login TYPE text");
+    refused("no_time", "is of the type text, not a time");
+    let emptied = Source::new("emptied", "");
+    refused("emptied", "The source has no users, and this database has some.");
+    emptied.sql("INSERT INTO auth_user (id, username, password) VALUES (1, 'ada', 'x')");
+    refused("emptied", "The source has no nodes, and this database has some.");
+
+    File::create(ours.path().with_extension("import-key")).unwrap();
+    refused("refused", "is no key of 32 bytes");
+    fs::remove_file(ours.path().with_extension("import-key")).unwrap();
+    let printed = ours.admin.done(&["import", "--allow-empty", &emptied.url()]);
+    let notes = "users not locked, as nothing says whether they are: 1 (id 1)\n";
+    assert_report(&printed, [[0, 1, 2, 0], [0, 0, 2, 0], [0, 0, 4, 0]], notes);
+}
+
+#[test]
+fn the_password_for_the_source_comes_from_outside() {
+    let (source, ours) = (Source::new("secret", FEW), Ours::new());
+    let url = source.url().replace("luoyun@", "secretive@");
+    let dry_run = |url: Option<&str>, environment: &[(&str, &str)]| -> Outcome {
+        let mut command = ours.admin.command(&["import", "--dry-run"]);
+        command.args(url).envs(environment.iter().copied());
+        command.env("HOME", ours.folder.path());
+        let outcome = run(command, b"");
+        assert!(!outcome.stderr.contains("word\\"), "the secret is shown: {outcome:?}");
+        outcome
+    };
+    let works = |outcome: Outcome| assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    let fails = |outcome: Outcome| assert_eq!(outcome.code, Some(1), "{outcome:?}");
+
+    works(dry_run(Some(&url), &[("PGPASSWORD", "pass:word\\")]));
+    fails(dry_run(Some(&url), &[("PGPASSWORD", "pass:word")]));
+    let with_password = url.replace("secretive@", "secretive:pass%3Aword%5C@");
+    works(dry_run(None, &[("LUOYUN_SOURCE", &with_password)]));
+    // What is wrong with it is not repeated.
+    let malformed = with_password.replace("%3A", ":").replace("%5C", "@%");
+    fails(dry_run(None, &[("LUOYUN_SOURCE", &malformed)]));
+
+    let file = ours.folder.path().join(".pgpass");
+    fs::write(&file, "127.0.0.1:*:*:secretive:pass\\:word\\\\\n").unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    works(dry_run(Some(&url), &[]));
+    let elsewhere = ours.folder.path().join("elsewhere");
+    fs::rename(&file, &elsewhere).unwrap();
+    works(dry_run(Some(&url), &[("PGPASSFILE", elsewhere.to_str().unwrap())]));
+
+    let socket = env::var("PG_FOLDER").unwrap();
+    let port = env::var("PGPORT").unwrap();
+    let url = format!("postgres://luoyun@/secret?host={socket}&port={port}");
+    works(dry_run(Some(&url), &[]));
+}
+
+#[test]
+fn tls_checks_the_certificate() {
+    let (source, ours) = (Source::new("tls", FEW), Ours::new());
+    let url = format!("{}?sslmode=require", source.url());
+    let pem = |name: &str| format!("{}/{name}", env::var("PG_FOLDER").unwrap());
+    let (authority, server) = (pem("authority.pem"), pem("server.pem"));
+    let by_name = url.replace("127.0.0.1", "localhost");
+    for args in [&[url.as_str()][..], &["--ca", &authority, &by_name], &["--ca", "none.pem", &url]]
+    {
+        let outcome = ours.admin.run(&[&["import", "--dry-run"], args].concat());
+        assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(1), ""), "{outcome:?}");
+        assert!(outcome.stderr.contains("certificate"), "{outcome:?}");
+    }
+    // How the session came about is what pg_stat_ssl tells.
+    source.sql(
+        "CREATE VIEW encrypted AS SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid();
+         ALTER TABLE node RENAME TO nodes;
+         CREATE VIEW node AS SELECT id, hostname,
+             CASE WHEN (SELECT ssl FROM encrypted) THEN 'encrypted' ELSE 'plain' END AS ip
+         FROM nodes",
+    );
+    let ips = |args: &[&str]| {
+        ours.admin.done(&[&["import"][..], args].concat());
+        ours.admin.list(&["node", "list"])[0]["ip"].clone()
+    };
+    assert_eq!(ips(&["--ca", &authority, &url]), "encrypted");
+    assert_eq!(ips(&["--ca", &server, &url]), "encrypted");
+    assert_eq!(ips(&["--ca", &server, &by_name]), "encrypted");
+    assert_eq!(ips(&[&source.url()]), "plain");
+}
+
+/// Waits until `condition` holds.
+fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_mins(1);
+    while !condition() {
+        assert!(Instant::now() < deadline, "{what}: not within a minute");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+fn start(admin: &Admin, source: &Source) -> Child {
+    let mut command = admin.command(&["import", &source.url()]);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+}
+
+fn kill(mut child: Child, signal: &str) {
+    assert!(child.try_wait().unwrap().is_none(), "the import ended before it was killed");
+    let killed = Command::new("kill").args([signal, &child.id().to_string()]).status();
+    assert!(killed.unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), None);
+}
+
+/// The rows of a source with `count` instances.
+fn many(count: usize) -> String {
+    format!(
+        "INSERT INTO auth_user SELECT i, 'user' || i,
+             'salt$' || encode(sha512(('saltuser' || i)::bytea), 'hex'), NULL, false, NULL
+         FROM generate_series(1, 1000) i;
+         INSERT INTO node SELECT i, 'node' || i, '10.0.0.' || i FROM generate_series(1, 200) i;
+         INSERT INTO instance SELECT i, CASE WHEN i % 10 = 0 THEN 1 ELSE 1 + i % 1000 END,
+             1 + i % 200, 'generation 1 of 虚拟机 ' || i,
+             CASE WHEN i % 3 = 0 THEN repeat('summary ', i % 20) END,
+             CASE WHEN i % 50 = 7 THEN 100 ELSE i % 6 END, i % 60000
+         FROM generate_series(1, {count}) i"
+    )
+}
+
+#[test]
+fn an_import_that_is_killed_leaves_the_old_or_the_new() {
+    let (source, ours) = (Source::new("killed", &many(20_000)), Ours::new());
+    ours.import(&source);
+    let old = ours.rows();
+    source.sql(
+        "UPDATE instance SET name = 'new', status = 1; DELETE FROM auth_user WHERE id > 990
+                AND NOT EXISTS (SELECT 1 FROM instance WHERE user_id = auth_user.id)",
+    );
+    let new = source.rows();
+    let journal = PathBuf::from(format!("{}-journal", ours.path().display()));
+
+    for signal in ["-KILL", "-INT"] {
+        // While it reads: instances wait for a lock, after the users were read.
+        let mut locker =
+            Command::new("psql").args(["-qAtX", "killed"]).stdin(Stdio::piped()).spawn().unwrap();
+        let mut pipe = locker.stdin.take().unwrap();
+        pipe.write_all(b"BEGIN; LOCK TABLE instance;\n").unwrap();
+        let is_locked = "SELECT count(*) FROM pg_locks l JOIN pg_class c ON c.oid = l.relation
+            WHERE c.relname = 'instance' AND l.mode = 'AccessExclusiveLock' AND l.granted";
+        wait_until("the lock", || source.sql(is_locked) == "1\n");
+        let import = start(&ours.admin, &source);
+        let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = 'killed'
+            AND application_name = 'luoyun-admin' AND wait_event_type = 'Lock'";
+        wait_until("an import that waits", || source.sql(waits) == "1\n");
+        // Nobody who writes here waits for it.
+        ours.db().execute_batch("PRAGMA busy_timeout = 0; UPDATE users SET id = id").unwrap();
+        kill(import, signal);
+        drop(pipe);
+        locker.wait().unwrap();
+        assert!(ours.rows() == old, "{signal} while it reads");
+
+        // Before the commit, which waits for one who reads.
+        let reader = ours.db();
+        reader.execute_batch("BEGIN; SELECT count(*) FROM users").unwrap();
+        let import = start(&ours.admin, &source);
+        wait_until("a journal", || fs::metadata(&journal).is_ok_and(|file| file.len() > 100_000));
+        kill(import, signal);
+        reader.execute_batch("COMMIT").unwrap();
+        assert!(ours.rows() == old, "{signal} before the commit");
+    }
+
+    // In the midst of the commit: the file's first page is written first.
+    let first_page = || {
+        let mut page = vec![0; 4096];
+        File::open(ours.path()).unwrap().read_exact(&mut page).unwrap();
+        page
+    };
+    let before = first_page();
+    let mut import = start(&ours.admin, &source);
+    wait_until("a changed file", || first_page() != before);
+    import.kill().unwrap();
+    import.wait().unwrap();
+    let found = ours.rows();
+    assert!(found == old || found == new, "killed in the midst of the commit");
+
+    ours.import(&source);
+    assert!(ours.rows() == new);
+}
+
+#[test]
+fn there_is_one_import_at_a_time() {
+    let (source, ours) = (Source::new("alone", &many(1_000)), Ours::new());
+    let reader = ours.db();
+    reader.execute_batch("BEGIN; SELECT count(*) FROM users").unwrap();
+    let mut first = start(&ours.admin, &source);
+    let journal = PathBuf::from(format!("{}-journal", ours.path().display()));
+    wait_until("a journal", || journal.exists());
+    let second = ours.admin.run(&["import", &source.url()]);
+    assert_eq!(second.code, Some(1), "{second:?}");
+    assert!(
+        second.stderr.contains("Another import into this database is under way."),
+        "{second:?}"
+    );
+    reader.execute_batch("COMMIT").unwrap();
+    assert!(first.wait().unwrap().success());
+    assert_eq!(ours.rows(), source.rows());
+}
+
+/// Runs an import to its end; returns what it printed, and the most memory that it had,
+/// in KiB.
+fn measure(admin: &Admin, source: &Source) -> (String, u64) {
+    let mut command = admin.command(&["import", &source.url()]);
+    let mut import = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let status = format!("/proc/{}/status", import.id());
+    let mut most = 0;
+    while import.try_wait().unwrap().is_none() {
+        thread::sleep(Duration::from_millis(5));
+        let text = fs::read_to_string(&status).unwrap_or_default();
+        let peak = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let peak = peak.and_then(|peak| peak.trim().strip_suffix(" kB")?.parse().ok());
+        most = most.max(peak.unwrap_or(0));
+    }
+    let outcome = Outcome::from(import.wait_with_output().unwrap());
+    assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(0), ""), "no progress bar in a file");
+    (outcome.stdout, most)
+}
+
+/// Asks for the list again and again, and logs in now and then, until `is_over`.
+/// Returns how many requests there were, and the longest one.
+fn ask(server: &Server, key: &str, is_over: &AtomicBool) -> (usize, Duration) {
+    let mut client: Client = server.connect();
+    let (mut count, mut longest) = (0, Duration::ZERO);
+    while !is_over.load(Ordering::Relaxed) {
+        let begin = Instant::now();
+        let reply = if count % 20 == 0 {
+            let form = [("username", "user1"), ("password", "user1")];
+            client.post("/api/login", &form)
+        } else {
+            client.post("/api/myun/instance", &[("session_key", key), ("sepa", "100")])
+        };
+        longest = longest.max(begin.elapsed());
+        let reply = reply.json();
+        assert_eq!(reply["code"], 0, "{reply}");
+        if let Some(list) = reply["list"].as_array() {
+            let generation = |item: &Value| item["name"].as_str().unwrap()[..12].to_owned();
+            let first = generation(&list[0]);
+            assert!(list.iter().all(|item| generation(item) == first), "old and new: {reply}");
+        }
+        count += 1;
+    }
+    (count, longest)
+}
+
+/// Sets a flag, also where a test fails.
+struct SetOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for SetOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn a_hundred_thousand_instances_come_beside_a_server_under_load() {
+    let source = Source::new("many", &many(MANY));
+    let sql = tables();
+    let setup = Setup { sql: &sql, bare: true, ..Setup::default() };
+    let server = Server::start_process(setup, TempDir::new().unwrap());
+    let path = server.state().join("sqlite_db.db");
+    let admin = Admin::on(&path);
+
+    let begin = Instant::now();
+    let (printed, memory) = measure(&admin, &source);
+    println!("first import: {:?}, {memory} KiB", begin.elapsed());
+    assert_report(&printed, [[1000, 0, 0, 0], [200, 0, 0, 0], [MANY, 0, 0, 0]], "");
+    assert!((1..100 * 1024).contains(&memory), "{memory} KiB");
+
+    // The same list over HTTP.
+    let key = server.log_in("user1");
+    let mut listed = Vec::new();
+    for page in 1.. {
+        let page = page.to_string();
+        let form = [("session_key", key.as_str()), ("sepa", "1000"), ("p", &page)];
+        let reply = server.connect().post("/api/myun/instance", &form).json();
+        let items = reply["list"].as_array().unwrap();
+        listed.extend(items.iter().map(|item| {
+            let text = |name: &str| match &item[name] {
+                Value::Null => "NULL".to_owned(),
+                Value::String(text) => text.clone(),
+                other => other.to_string(),
+            };
+            ["id", "name", "summary", "status", "vdi_host", "vdi_port"].map(text).join("|")
+        }));
+        if items.is_empty() {
+            break;
+        }
+    }
+    let expected = source.sql(
+        "SELECT i.id, i.name, i.summary, i.status, n.ip, nullif(i.vdi_port, 0)
+         FROM instance i JOIN node n ON n.id = i.node_id
+         WHERE i.user_id = 1 AND i.status <> 100 ORDER BY i.id",
+    );
+    assert!(listed.len() > 9_000, "{}", listed.len());
+    assert!(listed.iter().eq(expected.lines()), "the list over HTTP is not the source's");
+
+    // All rows change under load, and then none.
+    source.sql("UPDATE instance SET name = replace(name, 'generation 1', 'generation 2')");
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let end = SetOnDrop(&is_over);
+        let asking: Vec<_> = (0..4).map(|_| scope.spawn(|| ask(&server, &key, &is_over))).collect();
+        let begin = Instant::now();
+        let (printed, memory) = measure(&admin, &source);
+        println!("all changed, under load: {:?}, {memory} KiB", begin.elapsed());
+        assert_report(&printed, [[0, 0, 0, 1000], [0, 0, 0, 200], [0, MANY, 0, 0]], "");
+        assert!((1..100 * 1024).contains(&memory), "{memory} KiB");
+        let begin = Instant::now();
+        let (printed, memory) = measure(&admin, &source);
+        println!("none changed, under load: {:?}, {memory} KiB", begin.elapsed());
+        assert_report(&printed, [[0, 0, 0, 1000], [0, 0, 0, 200], [0, 0, 0, MANY]], "");
+        drop(end);
+        for asked in asking {
+            let (count, longest) = asked.join().unwrap();
+            println!("{count} requests meanwhile, the longest {longest:?}");
+            assert!(count > 0);
+        }
+    });
+    let mut expected = source.rows();
+    expected.retain(|row| !row.starts_with("u|1|"));
+    let mut found = rows(&path);
+    found.retain(|row| !row.starts_with("u|1|"));
+    assert!(found == expected);
+}

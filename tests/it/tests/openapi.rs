@@ -1,0 +1,142 @@
+//! The examples of `api/openapi.yaml`: the server answers each request example with the
+//! reply example of the same name, and the refusals that no example asks for with theirs.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+
+use api_tests::server::root;
+use api_tests::{Server, Setup};
+use serde_json::{Map, Value};
+
+/// The keys that the design document shows; in a request, the first stands for one that
+/// is alive.
+const SAMPLE_KEY: &str = "0ebfda3c29a9d961c181e2a9424b88e72aa93003";
+
+const FORM: &str = "application/x-www-form-urlencoded";
+
+struct Contract(Value);
+
+impl Contract {
+    fn read() -> Self {
+        let text = fs::read_to_string(root().join("api/openapi.yaml")).unwrap();
+        Self(serde_saphyr::from_str(&text).unwrap())
+    }
+
+    /// What a `$ref` refers to, or `value` itself.
+    fn resolve<'a>(&'a self, value: &'a Value) -> &'a Value {
+        match value["$ref"].as_str() {
+            Some(reference) => {
+                let pointer = reference.trim_start_matches('#');
+                self.0.pointer(pointer).unwrap_or_else(|| panic!("{reference}"))
+            }
+            None => value,
+        }
+    }
+
+    /// The reply examples of an operation by name, with their HTTP status.
+    fn replies(&self, operation: &Value) -> BTreeMap<String, (u16, Value)> {
+        let mut replies = BTreeMap::new();
+        for (status, response) in operation["responses"].as_object().unwrap() {
+            let examples = &self.resolve(response)["content"]["application/json"]["examples"];
+            for (name, example) in examples.as_object().expect("every response has examples") {
+                let value = self.resolve(example)["value"].clone();
+                replies.insert(name.clone(), (status.parse().unwrap(), value));
+            }
+        }
+        replies
+    }
+}
+
+/// Replaces what differs from one reply to the next: a new key, and the time to wait.
+fn normalised(mut reply: Value) -> Value {
+    if reply["session_key"].as_str().is_some_and(|key| key.len() == 40) {
+        reply["session_key"] = SAMPLE_KEY.into();
+    }
+    if reply["error"] == "too_many_attempts" {
+        let desc = reply["desc"].as_str().unwrap();
+        let digits =
+            desc.split(' ').map(|word| if word.parse::<u32>().is_ok() { "N" } else { word });
+        reply["desc"] = digits.collect::<Vec<_>>().join(" ").into();
+    }
+    reply
+}
+
+/// Provokes the refusal called `name`, which the parameters of a request cannot.
+fn provoke(server: &Server, path: &str, name: &str) -> (u16, Value) {
+    let mut client = server.connect();
+    let form = format!("Content-Type: {FORM}");
+    let response = match name {
+        "method_not_allowed" => client.request("GET", path, &[], b""),
+        "unsupported_media_type" => {
+            client.request("POST", path, &["Content-Type: application/json"], b"{}")
+        }
+        "body_too_large" => client.request("POST", path, &[&form], &vec![b'a'; 65_537]),
+        "too_many_attempts" => {
+            let wrong = [("username", "guessed"), ("password", "wrong")];
+            for _ in 0..5 {
+                let _ = client.post(path, &wrong);
+            }
+            client.post(path, &wrong)
+        }
+        "internal" => {
+            let key = server.log_in("gallery");
+            let db = server.database();
+            db.execute_batch("ALTER TABLE users RENAME TO away").unwrap();
+            let form = [
+                ("session_key", key.as_str()),
+                ("instance_id", "5"),
+                ("username", "gallery"),
+                ("password", "gallery"),
+            ];
+            let response = client.post(path, &form);
+            db.execute_batch("ALTER TABLE away RENAME TO users").unwrap();
+            response
+        }
+        other => panic!("{path}: no request has the reply example {other}"),
+    };
+    (response.status, response.json())
+}
+
+#[test]
+fn every_example_is_what_the_server_answers() {
+    let locked = "INSERT INTO users (username, password, is_locked)
+        VALUES ('locked', 'adec79fd87d04960046628531c4a56b714d160d8', 1);";
+    let server = Server::start(Setup { sql: locked, ..Setup::default() });
+    let contract = Contract::read();
+    let mut words = BTreeSet::new();
+    for (path, item) in contract.0["paths"].as_object().unwrap() {
+        let operation = &item["post"];
+        let mut replies = contract.replies(operation);
+        let requests = &operation["requestBody"]["content"][FORM]["examples"];
+        for (name, request) in requests.as_object().unwrap() {
+            let key = server.log_in("luoyun");
+            let parameters: &Map<String, Value> = request["value"].as_object().unwrap();
+            let form: Vec<(&str, String)> = parameters
+                .iter()
+                .map(|(name, value)| {
+                    let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+                    (name.as_str(), text.replace(SAMPLE_KEY, &key))
+                })
+                .collect();
+            let form: Vec<_> = form.iter().map(|(name, value)| (*name, value.as_str())).collect();
+            let response = server.connect().post(path, &form);
+            let expected =
+                replies.remove(name).unwrap_or_else(|| panic!("{path}: no reply {name}"));
+            let found = (response.status, normalised(response.json()));
+            assert_eq!(found, expected, "{path}: {name}");
+            words.extend(expected.1["error"].as_str().map(str::to_owned));
+        }
+        for (name, (status, reply)) in replies {
+            let (found_status, found) = provoke(&server, path, &name);
+            let expected = (status, normalised(reply));
+            assert_eq!((found_status, normalised(found)), expected, "{path}: {name}");
+            words.insert(name);
+        }
+    }
+
+    // Every error word has an example; but for not_found, which is outside the API.
+    let refused = &contract.0["components"]["schemas"]["Refused"]["properties"]["error"]["oneOf"];
+    let named = refused.as_array().unwrap().iter().map(|word| word["const"].as_str().unwrap());
+    words.insert("not_found".to_owned());
+    assert_eq!(words, named.map(str::to_owned).collect());
+}

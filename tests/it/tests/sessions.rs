@@ -1,0 +1,281 @@
+//! Sessions: how they begin and end, and what is left of them.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use api_tests::cases::auth_required;
+use api_tests::{Server, Setup};
+use rusqlite::params;
+use serde_json::json;
+
+const LOGIN: &str = "/api/login";
+const LOGOUT: &str = "/api/logout";
+const BASEINFO: &str = "/api/instance/baseinfo";
+const LIST: &str = "/api/myun/instance";
+
+fn server() -> Server {
+    Server::start(Setup::default())
+}
+
+/// Every endpoint that takes a session refuses `key`, whatever its parameters.
+fn assert_refused(server: &Server, key: &str) {
+    let mut client = server.connect();
+    for (path, name, value) in [
+        (BASEINFO, "instance_id", "2252"),
+        (BASEINFO, "instance_id", "99999"),
+        (BASEINFO, "instance_id", "not a number"),
+        (LIST, "p", "1"),
+        (LIST, "p", "99999"),
+        (LIST, "p", "not a number"),
+        (LOGOUT, "p", "1"),
+    ] {
+        let reply = client.post(path, &[("session_key", key), (name, value)]).json();
+        assert_eq!(reply, auth_required(), "{path} {name}={value}");
+    }
+}
+
+fn count(db: &rusqlite::Connection, sql: &str) -> i64 {
+    db.query_row(sql, [], |row| row.get(0)).unwrap()
+}
+
+fn rows(server: &Server) -> i64 {
+    count(&server.database(), "SELECT COUNT(*) FROM sessions")
+}
+
+fn entries(server: &Server) -> i64 {
+    count(&server.key_value(), "SELECT COUNT(*) FROM spin_key_value")
+}
+
+#[test]
+fn logging_out_ends_one_session_and_leaves_nothing_of_it() {
+    let server = server();
+    let (key, other) = (server.log_in("luoyun"), server.log_in("luoyun"));
+    let bye = json!({"code": 0, "desc": "Bye."});
+    assert_eq!(server.connect().post(LOGOUT, &[("session_key", &key)]).json(), bye);
+    assert_refused(&server, &key);
+    assert!(server.accepts(&other));
+    assert_eq!((rows(&server), entries(&server)), (1, 1));
+}
+
+#[test]
+fn a_change_of_the_user_by_sql_ends_its_sessions_and_no_others() {
+    for change in [
+        "UPDATE users SET password = 'x' WHERE id = 1",
+        "UPDATE users SET is_locked = 1 WHERE id = 1",
+        "UPDATE users SET is_locked = 1 WHERE id = 1; UPDATE users SET is_locked = 0 WHERE id = 1",
+        "UPDATE users SET session_epoch = session_epoch + 1 WHERE id = 1",
+        "DELETE FROM users WHERE id = 1",
+        "DELETE FROM users WHERE id = 1; INSERT INTO users (id, username, password)
+         VALUES (1, 'luoyun', '5ce229cfdbc7804f86696e7240ba64f86e67d821')",
+    ] {
+        let server = server();
+        let (key, other) = (server.log_in("luoyun"), server.log_in("gallery"));
+        server.database().execute_batch(change).unwrap();
+        assert_refused(&server, &key);
+        assert!(server.accepts(&other), "{change}");
+    }
+}
+
+#[test]
+fn another_change_of_the_user_leaves_its_sessions() {
+    let server = server();
+    let key = server.log_in("luoyun");
+    let change = "UPDATE users SET username = 'lin', is_locked = 0, password = password";
+    server.database().execute(&format!("{change} WHERE id = 1"), []).unwrap();
+    assert!(server.accepts(&key));
+}
+
+/// Replaces the entry of the only session.
+fn replace_entry(server: &Server, entry: &[u8]) {
+    let changed =
+        server.key_value().execute("UPDATE spin_key_value SET value = ?1", params![entry]).unwrap();
+    assert_eq!(changed, 1);
+}
+
+#[test]
+fn a_session_ends_when_it_expires() {
+    let server = server();
+    let key = server.log_in("luoyun");
+    replace_entry(&server, br#"{"user_id":1,"expires_at":1,"epoch":0}"#);
+    assert_refused(&server, &key);
+}
+
+#[test]
+fn a_corrupted_session_is_none() {
+    let server = server();
+    let key = server.log_in("luoyun");
+    for entry in [&b""[..], b"\xff", b"{}", b"{\"user_id\":1", b"[1,2,3,4]"] {
+        replace_entry(&server, entry);
+        assert_refused(&server, &key);
+    }
+}
+
+#[test]
+fn a_session_lives_as_long_as_its_variable_says() {
+    let thirty_days = 30 * 24 * 60 * 60;
+    let hour = [("session_ttl_seconds", "3600")];
+    for (variables, expected) in [(&[][..], thirty_days), (&hour[..], 3600)] {
+        let server = Server::start(Setup { variables, ..Setup::default() });
+        let _ = server.log_in("luoyun");
+        let sql = "SELECT expires_at - unixepoch() FROM sessions";
+        let lifetime = count(&server.database(), sql);
+        assert!((expected - 60..=expected).contains(&lifetime), "{lifetime} seconds");
+    }
+}
+
+#[test]
+fn a_login_is_noted_and_no_store_has_its_key() {
+    let server = server();
+    let key = server.log_in("luoyun");
+    let noted = "SELECT COUNT(*) FROM users WHERE id = 1 AND last_login > unixepoch() - 60";
+    assert_eq!(count(&server.database(), noted), 1);
+
+    let text = |db: rusqlite::Connection, sql: &str| -> String {
+        db.query_row(sql, [], |row| row.get(0)).unwrap()
+    };
+    let row = text(server.database(), "SELECT digest FROM sessions");
+    let entry = "SELECT key || CAST(value AS TEXT) FROM spin_key_value";
+    let entry = text(server.key_value(), entry);
+    assert!(entry.contains(&row), "the entry is under the digest of the row");
+    assert!(!row.contains(&key) && !entry.contains(&key));
+}
+
+/// Logs in `count` times on a few connections at once; returns the keys.
+fn log_in_often(server: &Server, count: usize) -> Vec<String> {
+    const AT_ONCE: usize = 4;
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..AT_ONCE)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut client = server.connect();
+                    let form = [("username", "luoyun"), ("password", "luoyun")];
+                    let log_in = || client.post(LOGIN, &form).json()["session_key"].clone();
+                    std::iter::repeat_with(log_in).take(count / AT_ONCE).collect::<Vec<_>>()
+                })
+            })
+            .collect();
+        let keys = workers.into_iter().flat_map(|worker| worker.join().unwrap());
+        keys.map(|key| key.as_str().expect("a session key").to_owned()).collect()
+    })
+}
+
+#[test]
+fn the_stores_do_not_grow_for_ever() {
+    let variables = &[("session_ttl_seconds", "1")];
+    let server = Server::start(Setup { variables, ..Setup::default() });
+    let first = log_in_often(&server, 2000);
+    let last = first.last().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while server.accepts(last) {
+        assert!(Instant::now() < deadline, "the last key does not expire");
+    }
+    log_in_often(&server, 500);
+
+    // Alive when the last of them was issued, give or take a second: the time of a
+    // session is in whole seconds, so a second's sessions all expire at once.
+    let alive = "SELECT COUNT(*) FROM sessions
+                 WHERE expires_at > (SELECT MAX(expires_at) FROM sessions) - 2";
+    let most = count(&server.database(), alive) + 3;
+    let (rows, entries) = (rows(&server), entries(&server));
+    println!("{rows} rows, {entries} entries, at most {most}");
+    assert!(rows <= most && entries <= most, "{rows} rows, {entries} entries, at most {most}");
+}
+
+#[test]
+fn logins_at_once_sweep_others_and_the_oldest_first() {
+    const EXPIRED: i64 = 90;
+    let sql = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 90)
+        INSERT INTO sessions (digest, user_id, expires_at) SELECT 'expired' || i, 1, i FROM n;";
+    // Long enough for all of a round to be under way at once.
+    let variables = &[("password_iterations", "20000")];
+    let server = Server::start(Setup { sql, variables, ..Setup::default() });
+    let _upgraded = server.log_in("luoyun");
+    let expired = "SELECT COUNT(*) FROM sessions WHERE expires_at < 1000";
+    for swept in [3, 3 + 8 * 3] {
+        let logins = if swept == 3 { 1 } else { 8 };
+        thread::scope(|scope| {
+            for _ in 0..logins {
+                scope.spawn(|| server.log_in("luoyun"));
+            }
+        });
+        assert_eq!(count(&server.database(), expired), EXPIRED - swept);
+        let oldest = count(&server.database(), "SELECT MIN(expires_at) FROM sessions");
+        assert_eq!(oldest, swept + 1);
+    }
+}
+
+#[test]
+fn many_logins_at_once_all_succeed() {
+    let users = "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 31)
+        INSERT INTO users (username, password)
+        SELECT 'user' || i, 'pbkdf2_sha1$1$salt$DGDID5YfDnHzqbUkr2ASBi/gN6Y=' FROM n;";
+    let server = Server::start(Setup { sql: users, ..Setup::default() });
+    for same_user in [true, false] {
+        let keys: Vec<_> = thread::scope(|scope| {
+            let server = &server;
+            let logins: Vec<_> = (0..32)
+                .map(|i| {
+                    scope.spawn(move || {
+                        let name = if same_user { "user0".to_owned() } else { format!("user{i}") };
+                        let form = [("username", name.as_str()), ("password", "password")];
+                        server.connect().post(LOGIN, &form).json()
+                    })
+                })
+                .collect();
+            logins.into_iter().map(|login| login.join().unwrap()).collect()
+        });
+        for reply in keys {
+            let key = reply["session_key"].as_str().unwrap_or_else(|| panic!("{reply}"));
+            assert!(server.accepts(key));
+        }
+    }
+}
+
+#[test]
+fn nothing_that_was_acknowledged_is_lost_when_the_host_is_killed() {
+    let setup = Setup::default();
+    let server = Server::start_process(setup, tempfile::tempdir().unwrap());
+    let addr = server.addr();
+    let workers: Vec<_> = (0..8)
+        .map(|_| {
+            thread::spawn(move || {
+                let form = [("username", "luoyun"), ("password", "luoyun")];
+                let log_in = || {
+                    let reply = api_tests::Client::try_connect(addr)?.try_post(LOGIN, &form);
+                    Some(reply.ok()?.json()["session_key"].as_str()?.to_owned())
+                };
+                std::iter::from_fn(log_in).collect::<Vec<String>>()
+            })
+        })
+        .collect();
+    // In the middle of it: when there are some.
+    while rows(&server) < 50 {
+        assert!(workers.iter().all(|worker| !worker.is_finished()), "a login failed");
+    }
+    let state = server.kill();
+    let keys: Vec<String> = workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect();
+    println!("{} keys", keys.len());
+    assert!(keys.len() >= 20, "{} keys", keys.len());
+
+    let server = Server::start_process(setup, state);
+    for key in &keys {
+        assert!(server.accepts(key));
+    }
+    for db in [server.database(), server.key_value()] {
+        let checked: String = db.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
+        assert_eq!(checked, "ok");
+    }
+
+    // A half-made session is a row without an entry, never the other way round; when
+    // it has expired it is swept.
+    let unfinished = rows(&server) - entries(&server);
+    assert!((0..=8).contains(&unfinished), "{unfinished} rows without an entry");
+    server.database().execute("UPDATE sessions SET expires_at = 1", []).unwrap();
+    let before = rows(&server);
+    for _ in 0..before {
+        let _ = server.log_in("luoyun");
+    }
+    let expired = "SELECT COUNT(*) FROM sessions WHERE expires_at = 1";
+    assert_eq!(count(&server.database(), expired), 0);
+    assert_eq!((rows(&server), entries(&server)), (before, before));
+}

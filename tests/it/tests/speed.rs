@@ -1,0 +1,69 @@
+//! Speed, as ratios between two requests that are sent in turn. `make test` runs this module
+//! alone, after the others: nothing else may keep the machine busy.
+
+use std::time::{Duration, Instant};
+
+use api_tests::server::root;
+use api_tests::{Client, Response, Server, Setup};
+use devhost::Options;
+
+const LOGIN: &str = "/api/login";
+const LUOYUN: [(&str, &str); 2] = [("username", "luoyun"), ("password", "luoyun")];
+const BASEINFO: &str = "/api/instance/baseinfo";
+
+fn timed(client: &mut Client, path: &str, form: &[(&str, &str)]) -> (Response, Duration) {
+    let start = Instant::now();
+    let response = client.post(path, form);
+    (response, start.elapsed())
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort();
+    times[times.len() / 2]
+}
+
+/// A request to measure: the server, the path and the form.
+type Measure<'a> = (&'a Server, &'a str, &'a [(&'a str, &'a str)]);
+
+/// How many times as long as `other` does `one` take? The median of each, sent in turn;
+/// of ten rounds the best, as whatever else this machine does only adds to it.
+fn times_as_long(one: Measure, other: Measure) -> f64 {
+    let mut clients = [one.0.connect(), other.0.connect()];
+    let mut round = || {
+        let mut times = [Vec::new(), Vec::new()];
+        for _ in 0..40 {
+            for (side, (_, path, form)) in [one, other].into_iter().enumerate() {
+                let (response, time) = timed(&mut clients[side], path, form);
+                assert_eq!(response.json()["code"], 0);
+                times[side].push(time);
+            }
+        }
+        let [one, other] = times.map(median);
+        println!("{one:?} and {other:?}");
+        one.as_secs_f64() / other.as_secs_f64()
+    };
+    std::iter::repeat_with(&mut round).take(10).fold(f64::INFINITY, f64::min)
+}
+
+#[test]
+fn baseinfo_takes_at_most_four_times_as_long_as_a_component_that_does_nothing() {
+    let (server, components) = (
+        Server::start(Setup::default()),
+        Server::devhost(Options::for_test(root().join("tests/components/spin.toml"))),
+    );
+    let key = server.log_in("luoyun");
+    let form = [("session_key", key.as_str()), ("instance_id", "2252")];
+    let ratio = times_as_long((&server, BASEINFO, &form), (&components, "/empty", &form));
+    println!("ratio {ratio:.2}");
+    assert!(ratio <= 4.0, "{ratio:.2} times");
+}
+
+#[test]
+fn a_login_takes_at_most_six_times_as_long_as_baseinfo() {
+    let server = Server::start(Setup { in_memory: true, ..Setup::default() });
+    let key = server.log_in("luoyun");
+    let form = [("session_key", key.as_str()), ("instance_id", "2252")];
+    let ratio = times_as_long((&server, LOGIN, &LUOYUN), (&server, BASEINFO, &form));
+    println!("ratio {ratio:.2}");
+    assert!(ratio <= 6.0, "{ratio:.2} times");
+}
