@@ -9,8 +9,10 @@ state=$(mktemp -d)
 server=
 trap 'kill $server 2>/dev/null; rm -rf "$state"' EXIT
 start() {
-    set -- --listen 127.0.0.1:0 --state-dir "$state" --quiet --variable password_iterations=1
-    for file in migrations/[0-9]*.sql migrations/demo.sql ${EXTRA_SQL:-}; do
+    set -- --listen 127.0.0.1:0 --state-dir "$state" --quiet \
+        --variable password_memory_kib=8 --variable password_passes=1 \
+        --variable login_address_failures=1000000
+    for file in migrations/local.sql migrations/[0-9]*.sql migrations/demo.sql ${EXTRA_SQL:-}; do
         set -- "$@" --sqlite "@$file"
     done
     target/debug/devhost "$@" >"$state/output" &

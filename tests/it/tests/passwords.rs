@@ -1,15 +1,17 @@
 //! Passwords: the forms in which they are stored, and who keeps guessing.
 
-use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+use std::{fs, thread};
 
 use api_tests::cases::auth_failed;
-use api_tests::{Client, Response, Server, Setup};
+use api_tests::{Admin, Client, Response, Server, Setup};
 use serde_json::{Value, json};
+use sha1::{Digest, Sha1};
 
 const LOGIN: &str = "/api/login";
 
-/// The password `password` in every form; salts and digests made with Python's
-/// hashlib.
+/// The password `password` in every form; made with Python's hashlib and argon2-cffi.
 const STORED: [(&str, &str); 4] = [
     ("sha1", "5baa61e4c9b93f3f0682250b6cf8331b7ee68fd8"),
     ("salted", "sha1$salt$59b3e8d637cf97edbe2384cf59cb7453dfe30789"),
@@ -17,7 +19,7 @@ const STORED: [(&str, &str); 4] = [
         "sha512",
         "0123456789ab$292612794e8f7c991c169cd0703fb82edc4b6edbb4b6655e8f0f61789fe2fa5214cf79b57f40a82793d6ed4701ce9b25e708c1086d780990feddee22ab3817b0",
     ),
-    ("pbkdf2", "pbkdf2_sha1$1$salt$DGDID5YfDnHzqbUkr2ASBi/gN6Y="),
+    ("argon2id", "$argon2id$v=19$m=8,t=1,p=1$c29tZXNhbHQ$8Tf44YakA6Z5zNBgblq13Nr+Q8FkCFWsjG4z6b1j7rM"),
 ];
 
 fn add_users(stored: &[(&str, &str)]) -> String {
@@ -39,7 +41,7 @@ fn stored(server: &Server, username: &str) -> String {
 #[test]
 fn every_stored_form_is_accepted_and_replaced_by_the_strong_one() {
     let sql = add_users(&STORED);
-    let variables = &[("password_iterations", "2")];
+    let variables = &[("password_passes", "2")];
     let server = Server::start(Setup { sql: &sql, variables, ..Setup::default() });
     for (name, before) in STORED {
         assert_eq!(log_in(&server, name, "passwort"), auth_failed(), "{name}");
@@ -48,7 +50,7 @@ fn every_stored_form_is_accepted_and_replaced_by_the_strong_one() {
         let first = log_in(&server, name, "password");
         assert_eq!(first["code"], 0, "{name}: {first}");
         let strong = stored(&server, name);
-        assert!(strong.starts_with("pbkdf2_sha1$2$"), "{name}: {strong}");
+        assert!(strong.starts_with("$argon2id$v=19$m=8,t=2,p=1$"), "{name}: {strong}");
 
         let second = log_in(&server, name, "password");
         assert_eq!(stored(&server, name), strong, "{name}: it is strong already");
@@ -59,17 +61,17 @@ fn every_stored_form_is_accepted_and_replaced_by_the_strong_one() {
 }
 
 #[test]
-fn a_better_stored_password_leaves_the_sessions_from_before() {
+fn an_upgraded_password_leaves_the_sessions_from_before() {
     let sql = add_users(&STORED[3..]);
     let server = Server::start(Setup { sql: &sql, ..Setup::default() });
-    let before = log_in(&server, "pbkdf2", "password");
-    // As weak as before, in the way that leaves the sessions.
+    let before = log_in(&server, "argon2id", "password");
+    // The weak form again, set in the way that leaves the sessions.
     let weak = "UPDATE users SET password = ?1, session_epoch = session_epoch - 1";
-    let weak = format!("{weak} WHERE username = 'pbkdf2'");
+    let weak = format!("{weak} WHERE username = 'argon2id'");
     server.database().execute(&weak, [STORED[0].1]).unwrap();
     assert!(server.accepts(before["session_key"].as_str().unwrap()));
-    let after = log_in(&server, "pbkdf2", "password");
-    assert!(stored(&server, "pbkdf2").starts_with("pbkdf2_sha1$1$"));
+    let after = log_in(&server, "argon2id", "password");
+    assert!(stored(&server, "argon2id").starts_with("$argon2id$"));
     assert!(server.accepts(before["session_key"].as_str().unwrap()));
     assert!(server.accepts(after["session_key"].as_str().unwrap()));
 }
@@ -79,10 +81,10 @@ fn a_malformed_stored_value_refuses_everybody() {
     let malformed = [
         ("empty", ""),
         ("plain", "password"),
-        ("upper", "5BAA61E4C9B93F3F0682250B6CF8331B7EE68FD"),
+        ("short", "5BAA61E4C9B93F3F0682250B6CF8331B7EE68FD"),
         ("unsalted", "sha1$$"),
-        ("endless", "pbkdf2_sha1$4294967295$salt$DGDID5YfDnHzqbUkr2ASBi/gN6Y="),
-        ("other", "pbkdf2_sha256$1$salt$DGDID5YfDnHzqbUkr2ASBi/gN6Y="),
+        ("too much memory", "$argon2id$v=19$m=262145,t=1,p=1$c29tZXNhbHQ$8Tf44YakA6Z5zNBgblq13Nr+Q8FkCFWsjG4z6b1j7rM"),
+        ("other", "pbkdf2_sha1$1$salt$DGDID5YfDnHzqbUkr2ASBi/gN6Y="),
     ];
     let sql = add_users(&malformed);
     let server = Server::start(Setup { sql: &sql, ..Setup::default() });
@@ -93,7 +95,75 @@ fn a_malformed_stored_value_refuses_everybody() {
     }
 }
 
-/// A try from `address`, as a proxy tells it.
+/// Every file below `folder`, with its content.
+fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries
+        .flat_map(|path| match path.is_dir() {
+            true => files(&path),
+            false => vec![(path.clone(), fs::read(&path).unwrap())],
+        })
+        .collect()
+}
+
+fn contains(content: &[u8], secret: &str) -> bool {
+    content.windows(secret.len()).any(|window| window == secret.as_bytes())
+}
+
+/// Waits until SQLite has moved the write-ahead log into the database, which the last
+/// connection does when it closes.
+fn wait_until_idle(server: &Server) {
+    let log = server.state().join("sqlite_db.db-wal");
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while log.exists() {
+        assert!(Instant::now() < deadline, "the write-ahead log stays");
+        thread::yield_now();
+    }
+}
+
+#[test]
+fn a_replaced_hash_is_in_no_file_once_the_server_is_idle() {
+    // As many as fill some pages of the file; each hash is one of a kind.
+    const USERS: usize = 120;
+    let salted = |i: usize| {
+        let digest = Sha1::digest(format!("{i:04}password"));
+        format!("sha1${i:04}${}", base16ct::lower::encode_string(&digest))
+    };
+    let sql: String = (0..USERS)
+        .map(|i| format!("INSERT INTO users (username, password) VALUES ('u{i}', '{}');", salted(i)))
+        .collect();
+    let server = Server::start_process(
+        Setup { sql: &sql, ..Setup::default() },
+        tempfile::tempdir().unwrap(),
+    );
+    // In an order that visits the pages again and again.
+    let mut replaced: Vec<_> = (0..USERS).map(|i| i * 37 % USERS).collect();
+    let changed = replaced.split_off(USERS - 20);
+    for i in &replaced {
+        assert_eq!(log_in(&server, &format!("u{i}"), "password")["code"], 0);
+    }
+    // The other way to replace one.
+    let admin = Admin::on(&server.state().join("sqlite_db.db"));
+    for i in &changed {
+        let name = format!("u{i}");
+        let cheap = ["user", "passwd", &name, "--memory-kib", "8", "--passes", "1"];
+        admin.done_with(&cheap, b"another");
+    }
+
+    wait_until_idle(&server);
+    for (path, content) in files(server.state()) {
+        if path.ends_with("setup.sql") {
+            continue;
+        }
+        for i in 0..USERS {
+            // The digest alone: the salt may stand in a page on its own.
+            let (_, digest) = salted(i).rsplit_once('$').map(|(a, b)| (a.len(), b.to_owned())).unwrap();
+            assert!(!contains(&content, &digest), "{} has the hash of u{i}", path.display());
+        }
+    }
+}
+
+/// A login from `address`, as a proxy tells it.
 fn log_in_from(server: &Server, address: &str, username: &str, password: &str) -> Response {
     let mut client: Client = server.connect();
     let form = format!("username={username}&password={password}");
@@ -142,7 +212,7 @@ fn the_address_is_the_connections_whatever_a_client_says() {
 
 /// Lets the waits of all pairs be over.
 fn end_waits(server: &Server) {
-    let sql = "UPDATE login_attempts SET retry_at = unixepoch() WHERE retry_at > 0";
+    let sql = "UPDATE login_failures SET retry_at = unixepoch() WHERE retry_at > 0";
     server.database().execute(sql, []).unwrap();
 }
 
@@ -160,8 +230,14 @@ fn each_further_wrong_password_doubles_the_wait() {
     }
 }
 
+/// Rows that count failed logins.
+fn counted(server: &Server) -> i64 {
+    let sql = "SELECT count(*) FROM login_failures";
+    server.database().query_row(sql, [], |row| row.get(0)).unwrap()
+}
+
 #[test]
-fn a_right_password_clears_the_wrong_ones() {
+fn a_right_password_forgets_the_wrong_ones_of_its_pair() {
     let server = Server::start(Setup { variables: BEHIND_A_PROXY, ..Setup::default() });
     for _ in 0..3 {
         for _ in 0..4 {
@@ -169,31 +245,98 @@ fn a_right_password_clears_the_wrong_ones() {
         }
         assert_eq!(log_in_from(&server, "192.0.2.1", "luoyun", "luoyun").json()["code"], 0);
     }
-    let left: i64 = server
-        .database()
-        .query_row("SELECT COUNT(*) FROM login_attempts", [], |row| row.get(0))
-        .unwrap();
-    assert_eq!(left, 0);
+    // The address alone still counts its twelve.
+    assert_eq!(counted(&server), 1);
 }
 
 #[test]
 fn wrong_passwords_are_forgotten_and_swept() {
+    const OLD: i64 = 40;
     let server = Server::start(Setup { variables: BEHIND_A_PROXY, ..Setup::default() });
-    for i in 0..4 {
-        assert_eq!(log_in_from(&server, "192.0.2.1", "luoyun", "x").json(), auth_failed());
-        let _ = log_in_from(&server, &format!("192.0.2.{}", 10 + i), "luoyun", "x");
+    for i in 0..OLD / 2 {
+        let _ = log_in_from(&server, &format!("192.0.2.{i}"), "luoyun", "x");
     }
-    let old = "UPDATE login_attempts SET forget_at = unixepoch()";
+    assert_eq!(counted(&server), OLD);
+    let old = "UPDATE login_failures SET forget_at = unixepoch()";
     server.database().execute(old, []).unwrap();
+
     for _ in 0..5 {
         assert_eq!(log_in_from(&server, "192.0.2.1", "luoyun", "x").json(), auth_failed());
     }
     assert_throttled(&log_in_from(&server, "192.0.2.1", "luoyun", "x"), 25..=30);
-    let left: i64 = server
-        .database()
-        .query_row("SELECT COUNT(*) FROM login_attempts", [], |row| row.get(0))
-        .unwrap();
-    assert_eq!(left, 1, "only the pair that has to wait");
+
+    // Each new row is paid for by a look at some others: the old ones go while new ones come.
+    let left = || -> i64 {
+        let sql = "SELECT count(*) FROM login_failures WHERE forget_at <= unixepoch()";
+        server.database().query_row(sql, [], |row| row.get(0)).unwrap()
+    };
+    let mut names = 0..1000;
+    while left() > OLD / 10 {
+        let name = names.next().expect("old rows stay").to_string();
+        let _ = log_in_from(&server, &format!("198.51.100.{}", name.len()), &name, "x");
+        server.database().execute("UPDATE login_failures SET retry_at = 0", []).unwrap();
+    }
+}
+
+#[test]
+fn guessing_is_throttled_for_the_address_whatever_names_are_tried() {
+    let variables = [BEHIND_A_PROXY, &[("login_address_failures", "3")]].concat();
+    // An address, others of its network, and one of another network.
+    for (addresses, other) in [
+        (["192.0.2.1", "192.0.2.1", "192.0.2.1"], "192.0.2.2"),
+        (["2001:db8:1:2::1", "2001:db8:1:2::2", "2001:db8:1:2:ffff::"], "2001:db8:1:3::1"),
+    ] {
+        let server = Server::start(Setup { variables: &variables, ..Setup::default() });
+        for (i, address) in addresses.into_iter().enumerate() {
+            let wrong = log_in_from(&server, address, &format!("name{i}"), "x");
+            assert_eq!(wrong.json(), auth_failed());
+        }
+        for address in addresses {
+            let forged = format!("{other}, {address}");
+            assert_throttled(&log_in_from(&server, address, "luoyun", "luoyun"), 25..=30);
+            assert_throttled(&log_in_from(&server, &forged, "luoyun", "luoyun"), 25..=30);
+        }
+        assert_eq!(log_in_from(&server, other, "luoyun", "luoyun").json()["code"], 0);
+
+        // A right password does not begin the count of the address again.
+        end_waits(&server);
+        assert_eq!(log_in_from(&server, addresses[0], "luoyun", "luoyun").json()["code"], 0);
+        assert_eq!(log_in_from(&server, addresses[1], "name9", "x").json(), auth_failed());
+        assert_throttled(&log_in_from(&server, addresses[2], "luoyun", "luoyun"), 55..=60);
+    }
+}
+
+#[test]
+fn fifty_wrong_passwords_throttle_an_address() {
+    let server = Server::start(Setup::default());
+    for i in 0..50 {
+        assert_eq!(log_in(&server, &format!("name{i}"), "x"), auth_failed(), "{i}");
+    }
+    let form = [("username", "luoyun"), ("password", "luoyun")];
+    assert_throttled(&server.connect().post(LOGIN, &form), 25..=30);
+}
+
+#[test]
+fn guesses_at_the_same_moment_are_answered_no_more_often_than_the_limit_says() {
+    const GUESSES: usize = 100;
+    let server = Server::start(Setup::default());
+    let replies: Vec<Value> = thread::scope(|scope| {
+        let guess = |i: usize| {
+            let server = &server;
+            // One of them is right: it is accepted, or refused like the others.
+            let password = if i == GUESSES / 2 { "luoyun".to_owned() } else { i.to_string() };
+            move || log_in(server, "luoyun", &password)
+        };
+        let guesses: Vec<_> = (0..GUESSES).map(|i| scope.spawn(guess(i))).collect();
+        guesses.into_iter().map(|guess| guess.join().unwrap()).collect()
+    });
+    let count = |error: &str| replies.iter().filter(|reply| reply["error"] == error).count();
+    let accepted = replies.iter().filter(|reply| reply["code"] == 0).count();
+    let (failed, refused) = (count("auth_failed"), count("too_many_attempts"));
+    assert_eq!(failed + refused + accepted, GUESSES);
+    // An accepted guess forgets those before it.
+    let limit = if accepted == 0 { 5..=5 } else { 5..=9 };
+    assert!(limit.contains(&failed), "{failed} guesses answered, {accepted} accepted");
 }
 
 #[test]
@@ -227,26 +370,24 @@ fn no_secret_is_left_anywhere() {
     let reply = server.connect().post("/api/myun/instance", &form);
     assert_eq!((reply.status, &reply.json()["error"]), (500, &json!("internal")));
 
-    // A stored hash has its place in the database, and nowhere else.
-    let hash = stored(&server, "luoyun");
-    let state = server.kill();
-    let mut files = vec![state.path().to_owned()];
-    let mut read = 0;
-    while let Some(path) = files.pop() {
-        if path.is_dir() {
-            files.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
-            continue;
-        }
-        let content = fs::read(&path).unwrap();
-        let has =
-            |secret: &str| content.windows(secret.len()).any(|window| window == secret.as_bytes());
-        for secret in &secrets {
-            assert!(!has(secret), "{} has {secret}", path.display());
-        }
-        if path.extension().is_none_or(|ending| ending != "db") {
-            assert!(!has(&hash), "{} has the stored hash", path.display());
-        }
-        read += 1;
+    // A throttled login is logged, too.
+    for _ in 0..6 {
+        let _ = log_in(&server, wrong, wrong);
     }
-    assert!(read >= 3, "two stores and the output, not {read} files");
+
+    // A stored hash has its place in the database, and nowhere else; the demo data's is gone.
+    let hash = stored(&server, "luoyun");
+    wait_until_idle(&server);
+    let state = server.kill();
+    let files = files(state.path());
+    for (path, content) in &files {
+        for secret in &secrets {
+            assert!(!contains(content, secret), "{} has {secret}", path.display());
+        }
+        let is_database = path.extension().is_some_and(|ending| ending == "db");
+        assert!(is_database || !contains(content, &hash), "{} has the hash", path.display());
+        let replaced = "5ce229cfdbc7804f86696e7240ba64f86e67d821";
+        assert!(!contains(content, replaced), "{} has the replaced hash", path.display());
+    }
+    assert!(files.len() >= 3, "two stores and the output, not {}", files.len());
 }
