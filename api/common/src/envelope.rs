@@ -76,11 +76,9 @@ impl Error {
                 ("auth_failed", OK, "The user name or the password is wrong.".into())
             }
             Self::UserLocked => ("user_locked", OK, "The user is locked.".into()),
-            Self::AuthRequired | Self::SessionCorrupted => (
-                "auth_required",
-                OK,
-                "A valid session_key is required. Log in to get one.".into(),
-            ),
+            Self::AuthRequired | Self::SessionCorrupted => {
+                ("auth_required", OK, "A valid session_key is required. Log in to get one.".into())
+            }
             Self::InvalidParameter { name, takes } => {
                 ("invalid_parameter", OK, format!("{name} must be {takes}.").into())
             }

@@ -165,9 +165,17 @@ mod tests {
     fn an_entry_is_read_as_it_was_written_and_nothing_else_is() {
         let entry = Entry { user_id: 1, expires_at: 1_795_000_000, epoch: i64::MIN };
         assert_eq!(Entry::parse(entry.to_text().as_bytes()), Some(entry));
-        for corrupted in
-            ["", "1", "1 2", "1 2 ", "1 2 3 ", "1 2 3 4", "1  2 3", "1 2 3x", "1 99999999999999999999 3"]
-        {
+        for corrupted in [
+            "",
+            "1",
+            "1 2",
+            "1 2 ",
+            "1 2 3 ",
+            "1 2 3 4",
+            "1  2 3",
+            "1 2 3x",
+            "1 99999999999999999999 3",
+        ] {
             assert_eq!(Entry::parse(corrupted.as_bytes()), None, "{corrupted:?}");
         }
         assert_eq!(Entry::parse(b"\xff"), None);

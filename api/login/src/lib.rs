@@ -60,8 +60,13 @@ fn login(params: &Params, client: &Client) -> Result<Reply<Login>, Error> {
     let key = Key::generate();
     let expires_at = clock::now().saturating_add(session_ttl);
     let entry = Entry { user_id: user.id, expires_at, epoch: user.epoch };
-    session::insert(&db, &key, &entry, &throttle)?;
     let is_weak = verdict == Verdict::RightButWeak;
+    // The first `last_login` makes the row longer, which may move others, of users with weak
+    // passwords.
+    if is_weak || user.is_new {
+        user::overwrite_deleted(&db);
+    }
+    session::insert(&db, &key, &entry, &throttle)?;
     if is_weak {
         user.upgrade_password(&db, &password, strength)?;
     }

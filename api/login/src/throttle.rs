@@ -143,7 +143,8 @@ impl<'a> Throttle<'a> {
     /// # Errors
     /// `Internal` where the database fails.
     pub(crate) fn forget(&self, db: &Connection) -> Result<(), Error> {
-        db.execute(FORGET_PAIR, &[Value::Integer(self.pair)]).context("forget the failed logins")?;
+        db.execute(FORGET_PAIR, &[Value::Integer(self.pair)])
+            .context("forget the failed logins")?;
         Ok(())
     }
 }

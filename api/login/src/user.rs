@@ -10,8 +10,8 @@ use crate::throttle::Throttle;
 /// One row: the user, where there is one, when the waits of the pair and of the network end,
 /// and whether a session has expired.
 const FIND_USER: &str = "
-SELECT u.id, u.password, u.is_locked, u.session_epoch, pair.retry_at, address.retry_at,
-       EXISTS (SELECT 1 FROM sessions WHERE expires_at <= ?4)
+SELECT u.id, u.password, u.is_locked, u.session_epoch, u.last_login IS NULL,
+       pair.retry_at, address.retry_at, EXISTS (SELECT 1 FROM sessions WHERE expires_at <= ?4)
 FROM (SELECT 1)
 LEFT JOIN users u ON u.username = ?1
 LEFT JOIN login_failures pair ON pair.key = ?2
@@ -31,6 +31,8 @@ pub(crate) struct User {
     pub(crate) password: String,
     pub(crate) is_locked: bool,
     pub(crate) epoch: i64,
+    /// Whether the user has never logged in.
+    pub(crate) is_new: bool,
 }
 
 /// What the database knows before a password is verified.
@@ -47,11 +49,7 @@ pub(crate) struct Found {
 ///
 /// # Errors
 /// `TooManyAttempts` while the attempt has to wait; `Internal` where the database fails.
-pub(crate) fn find(
-    db: &Connection,
-    username: String,
-    throttle: &Throttle,
-) -> Result<Found, Error> {
+pub(crate) fn find(db: &Connection, username: String, throttle: &Throttle) -> Result<Found, Error> {
     let found = db
         .execute(
             FIND_USER,
@@ -63,8 +61,8 @@ pub(crate) fn find(
             ],
         )
         .context("find the user")?;
-    let row = found.rows.into_iter().next().map(|row| <[Value; 7]>::try_from(row.values));
-    let Some(Ok([id, password, is_locked, epoch, pair, address, expired])) = row else {
+    let row = found.rows.into_iter().next().map(|row| <[Value; 8]>::try_from(row.values));
+    let Some(Ok([id, password, is_locked, epoch, is_new, pair, address, expired])) = row else {
         return Err(Error::Internal("find the user: unexpected row".to_owned()));
     };
     throttle.check(db::integer(&pair).max(db::integer(&address)))?;
@@ -74,7 +72,13 @@ pub(crate) fn find(
             Value::Text(password),
             Value::Integer(is_locked),
             Value::Integer(epoch),
-        ) => Some(User { id, password, is_locked: is_locked != 0, epoch }),
+        ) => Some(User {
+            id,
+            password,
+            is_locked: is_locked != 0,
+            epoch,
+            is_new: matches!(is_new, Value::Integer(1)),
+        }),
         _ => None,
     };
     Ok(Found {
@@ -82,6 +86,14 @@ pub(crate) fn find(
         has_failures: !matches!(pair, Value::Null),
         has_expired_sessions: matches!(expired, Value::Integer(1)),
     })
+}
+
+/// Makes SQLite overwrite what this connection deletes or moves: weak forms of passwords would
+/// stay readable in the free space of the file.
+///
+/// A libSQL server refuses the statement, and keeps its files in its own way.
+pub(crate) fn overwrite_deleted(db: &Connection) {
+    let _ = db.execute("PRAGMA secure_delete = ON", &[]);
 }
 
 impl User {
@@ -98,9 +110,6 @@ impl User {
         let salt = random::bytes(SALT_BYTES);
         let strong =
             luoyun_password::encode(password, &salt, strength).context("encode the password")?;
-        // The weak form is overwritten in the file, where the host's SQLite does so. A libSQL
-        // server refuses the statement, and keeps its files in its own way.
-        let _ = db.execute("PRAGMA secure_delete = ON", &[]);
         db.execute(
             UPGRADE_PASSWORD,
             &[Value::Integer(self.id), Value::Text(self.password.clone()), Value::Text(strong)],

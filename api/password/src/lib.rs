@@ -117,8 +117,7 @@ impl<'a> Stored<'a> {
 /// Reads `m=…,t=…,p=1`.
 fn parse_strength(text: &str) -> Option<Strength> {
     let (memory, passes) = text.strip_prefix("m=")?.strip_suffix(",p=1")?.split_once(",t=")?;
-    let strength =
-        Strength { memory_kib: memory.parse().ok()?, passes: passes.parse().ok()? };
+    let strength = Strength { memory_kib: memory.parse().ok()?, passes: passes.parse().ok()? };
     let is_accepted =
         MEMORY_KIB.contains(&strength.memory_kib) && PASSES.contains(&strength.passes);
     is_accepted.then_some(strength)
@@ -192,11 +191,7 @@ pub fn verify(
 ///
 /// # Errors
 /// Where the memory for the derivation cannot be allocated.
-pub fn encode(
-    password: &[u8],
-    salt: &[u8],
-    strength: Strength,
-) -> Result<String, DerivationError> {
+pub fn encode(password: &[u8], salt: &[u8], strength: Strength) -> Result<String, DerivationError> {
     let hash = derive(password, salt, strength)?;
     let Strength { memory_kib, passes } = strength;
     let [salt, hash] = [salt, &hash].map(Base64Unpadded::encode_string);
@@ -216,7 +211,8 @@ mod tests {
     // The reference implementation's: password "password", salt "somesalt".
     const ARGON2ID_256_2: &str =
         "$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4";
-    const ARGON2ID_8_1: &str = "$argon2id$v=19$m=8,t=1,p=1$c29tZXNhbHQ$8Tf44YakA6Z5zNBgblq13Nr+Q8FkCFWsjG4z6b1j7rM";
+    const ARGON2ID_8_1: &str =
+        "$argon2id$v=19$m=8,t=1,p=1$c29tZXNhbHQ$8Tf44YakA6Z5zNBgblq13Nr+Q8FkCFWsjG4z6b1j7rM";
 
     fn verdict(stored: &str, password: &[u8], strength: Strength) -> Verdict {
         verify(Some(stored), password, strength).unwrap()
@@ -267,7 +263,8 @@ mod tests {
         for strength in edges {
             let stored = encode(b"\xffpassword\0", b"0123456789abcdef", strength).unwrap();
             let Strength { memory_kib, passes } = strength;
-            let before = format!("$argon2id$v=19$m={memory_kib},t={passes},p=1$MDEyMzQ1Njc4OWFiY2RlZg$");
+            let before =
+                format!("$argon2id$v=19$m={memory_kib},t={passes},p=1$MDEyMzQ1Njc4OWFiY2RlZg$");
             assert!(stored.starts_with(&before), "{stored}");
             assert_eq!(verdict(&stored, b"\xffpassword\0", strength), Verdict::Right);
             assert_eq!(verdict(&stored, b"\xffpassword", strength), Verdict::Wrong);

@@ -61,8 +61,7 @@ pub fn root() -> PathBuf {
 pub fn built(program: &str) -> PathBuf {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     let folder = FOLDER.get_or_init(|| {
-        let arguments =
-            ["build", "--quiet", "--locked", "-p", "devhost", "-p", "luoyun-admin"];
+        let arguments = ["build", "--quiet", "--locked", "-p", "devhost", "-p", "luoyun-admin"];
         let done = Command::new("cargo").args(arguments).current_dir(root()).status();
         assert!(done.expect("cargo").success(), "devhost and luoyun-admin do not build");
         // This program is in target/debug, or in its folder deps.

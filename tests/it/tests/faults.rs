@@ -164,7 +164,9 @@ fn a_variable_outside_its_range_is_internal_at_once_and_named() {
             let server = start(Setup { variables, ..Setup::default() });
             let mut lines = 0;
             assert_eq!(log_in(&server), internal(), "{name}={value}");
-            let cause = format!("the variable {name} is \\\"{value}\\\", not a whole number from {low} to {high}");
+            let cause = format!(
+                "the variable {name} is \\\"{value}\\\", not a whole number from {low} to {high}"
+            );
             assert_logged_once(&server, &mut lines, &cause);
         }
     }

@@ -232,7 +232,7 @@ fn send(server: &Server, key: &str, seed: u64, count: usize) {
 fn whatever_arrives_the_reply_is_the_contracts() {
     let count = env::var("FUZZ_REQUESTS").map_or(3000, |count| count.parse().unwrap());
     // Throttled, the logins would all get one answer.
-    let variables = &[("login_failures", "1000000")];
+    let variables = &[("login_failures", "1000000"), ("login_address_failures", "1000000")];
     let setup = Setup { variables, ..Setup::default() };
     let server = Server::start_process(setup, tempfile::tempdir().unwrap());
     let key = server.log_in("luoyun");
