@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::data::{INSTANCE_ID, LOGIN, State, UNDER_LOAD, session_key};
-use crate::load::{Group, Outcome, Summary, Target, load, new_runtime};
+use crate::load::{Group, Summary, Target, load, new_runtime};
 use crate::report::{self, milliseconds, ratio};
 use crate::{Effort, progress};
 
