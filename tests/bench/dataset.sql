@@ -2,8 +2,8 @@
 -- which the caller has made: CREATE TEMP TABLE size (instances, users, sessions). The
 -- key-value store's file is attached as `kv`.
 --
--- The user 1, called bench, has the password "password" and a tenth of the instances,
--- every tenth one; the others belong to whom the multiplications make them.
+-- The user 1, called bench, has the password "password" and 1,000 of the instances, the one
+-- with id 10 among them; with fewer than 1,000, all. The others' owners are scattered.
 
 INSERT INTO users (id, username, password, session_epoch)
 WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < (SELECT users FROM size))
@@ -19,7 +19,8 @@ FROM n;
 INSERT INTO instances (id, user_id, node_id, name, summary, status, vdi_port)
 WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < (SELECT instances FROM size))
 SELECT i,
-       CASE i % 10 WHEN 0 THEN 1 ELSE 2 + i * 7919 % ((SELECT users FROM size) - 1) END,
+       CASE (i - 10) % (SELECT max(1, instances / 1000) FROM size) WHEN 0 THEN 1
+       ELSE 2 + i * 7919 % ((SELECT users FROM size) - 1) END,
        1 + i * 31 % 1000,
        'instance ' || i,
        CASE i % 3 WHEN 0 THEN NULL ELSE 'web server no. ' || i END,

@@ -1,13 +1,26 @@
 //! Data sets, and servers on them.
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
 use api_tests::dataset::{self, Size};
 use api_tests::{Server, Setup};
 use rusqlite::{Connection, params};
 use sha1::{Digest, Sha1};
 use tempfile::TempDir;
+
+/// The form with which the user bench logs in.
+pub(crate) const LOGIN: &str = "username=bench&password=password";
+
+/// The data set under load.
+pub(crate) const UNDER_LOAD: Size = Size { instances: 10_000, users: 1_000, sessions: 1_000 };
+
+/// An instance of the user bench, in a data set of any size.
+pub(crate) const INSTANCE_ID: u32 = 10;
+
+/// The manifest of the API, with the defaults of its variables.
+pub(crate) const DEFAULTS: &str = "spin.toml";
 
 /// The key of a session of the user bench: number 0 is there for reading, the others for
 /// logging out.
@@ -15,39 +28,112 @@ pub(crate) fn session_key(number: usize) -> String {
     format!("{number:040x}")
 }
 
-/// A state folder with a data set of `size`, and `keys` sessions of the user bench.
-pub(crate) fn make(size: Size, keys: usize) -> Result<TempDir> {
-    let state = TempDir::new()?;
-    let mut db = Connection::open(state.path().join("sqlite_db.db"))?;
-    dataset::fill(&db, &state.path().join("sqlite_key_value.db"), size);
-    let transaction = db.transaction()?;
-    for number in 0..keys {
-        let digest = base16ct::lower::encode_string(&Sha1::digest(session_key(number)));
-        transaction.execute(
-            "INSERT INTO sessions (digest, user_id, expires_at) VALUES (?1, 1, 4000000000)",
-            [&digest],
-        )?;
-        let entry = br#"{"user_id":1,"expires_at":4000000000,"epoch":7}"#;
-        transaction.execute(
-            "INSERT INTO kv.spin_key_value (store, key, value) VALUES ('default', ?1, ?2)",
-            params![format!("session:{digest}"), entry],
-        )?;
+/// A folder with the stores of a server.
+pub(crate) struct State(TempDir);
+
+impl State {
+    /// A state folder without stores.
+    pub(crate) fn empty() -> Result<Self> {
+        Ok(Self(TempDir::new()?))
     }
-    transaction.commit()?;
-    Ok(state)
+
+    /// A state folder with a data set of `size`, and `keys` sessions of the user bench.
+    pub(crate) fn filled(size: Size, keys: usize) -> Result<Self> {
+        let state = Self::empty()?;
+        let mut db = state.database()?;
+        dataset::fill(&db, &state.key_value(), size);
+        let transaction = db.transaction()?;
+        for number in 0..keys {
+            let digest = base16ct::lower::encode_string(&Sha1::digest(session_key(number)));
+            transaction.execute(
+                "INSERT INTO sessions (digest, user_id, expires_at) VALUES (?1, 1, 4000000000)",
+                [&digest],
+            )?;
+            transaction.execute(
+                "INSERT INTO kv.spin_key_value (store, key, value) VALUES ('default', ?1, ?2)",
+                params![format!("session:{digest}"), b"1 4000000000 7"],
+            )?;
+        }
+        transaction.commit()?;
+        Ok(state)
+    }
+
+    /// A state folder with a data set of `size` in the tables of the release in the folder
+    /// `checkout`.
+    pub(crate) fn filled_for(checkout: &Path, size: Size) -> Result<Self> {
+        let state = Self::empty()?;
+        let db = state.database()?;
+        dataset::fill_tables(&db, &tables_of(checkout)?, &state.key_value(), size);
+        // The SHA-1 of "password": a form that every release reads.
+        let weak = "5baa61e4c9b93f3f0682250b6cf8331b7ee68fd8";
+        db.execute("UPDATE users SET password = ?1 WHERE id = 1", [weak])?;
+        Ok(state)
+    }
+
+    /// Stores for the component `bare`: a database in WAL mode without tables, and one entry.
+    pub(crate) fn bare() -> Result<Self> {
+        let state = Self::empty()?;
+        state.set_journal("WAL")?;
+        let key_value = Connection::open(state.key_value())?;
+        key_value.execute_batch(
+            "CREATE TABLE spin_key_value (
+                 store TEXT NOT NULL,
+                 key   TEXT NOT NULL,
+                 value BLOB NOT NULL,
+                 PRIMARY KEY (store, key)
+             );
+             INSERT INTO spin_key_value VALUES ('default', 'entry', CAST('1 4000000000 7' AS BLOB))",
+        )?;
+        Ok(state)
+    }
+
+    /// Sets the database's journal: `WAL` or `DELETE`.
+    pub(crate) fn set_journal(&self, mode: &str) -> Result<()> {
+        let pragma = format!("PRAGMA journal_mode = {mode}");
+        let is: String = self.database()?.query_row(&pragma, [], |row| row.get(0))?;
+        ensure!(is.eq_ignore_ascii_case(mode), "the journal is {is}, not {mode}");
+        Ok(())
+    }
+
+    /// The database, which no server uses yet.
+    pub(crate) fn database(&self) -> Result<Connection> {
+        Ok(Connection::open(self.0.path().join("sqlite_db.db"))?)
+    }
+
+    fn key_value(&self) -> PathBuf {
+        self.0.path().join("sqlite_key_value.db")
+    }
+
+    /// The API on this state, with the cheapest passwords.
+    pub(crate) fn serve(&self) -> Result<Server> {
+        self.start(None, &[])
+    }
+
+    /// The application of `manifest` on this state, with its own defaults where `variables`
+    /// say nothing else.
+    pub(crate) fn serve_manifest(
+        &self,
+        manifest: &str,
+        variables: &[(&str, &str)],
+    ) -> Result<Server> {
+        self.start(Some(manifest), variables)
+    }
+
+    fn start(&self, manifest: Option<&str>, variables: &[(&str, &str)]) -> Result<Server> {
+        let state_dir = Some(self.0.path());
+        let setup = Setup { bare: true, state_dir, manifest, variables, ..Setup::default() };
+        Ok(Server::start_process(setup, TempDir::new()?))
+    }
 }
 
-/// The API on the data in `state`.
-pub(crate) fn serve_api(state: &Path) -> Result<Server> {
-    start(state, None)
-}
-
-/// The components to measure it against, on the same data.
-pub(crate) fn serve_components(state: &Path) -> Result<Server> {
-    start(state, Some("tests/components/spin.toml"))
-}
-
-fn start(state: &Path, manifest: Option<&str>) -> Result<Server> {
-    let setup = Setup { bare: true, state_dir: Some(state), manifest, ..Setup::default() };
-    Ok(Server::start_process(setup, TempDir::new()?))
+/// The SQL of the tables of the release in the folder `checkout`, in the order in which its
+/// hosts run the files.
+fn tables_of(checkout: &Path) -> Result<String> {
+    let folder = checkout.join("migrations");
+    let files = fs::read_dir(&folder).with_context(|| format!("read {}", folder.display()))?;
+    let mut files = files.map(|file| Ok(file?.path())).collect::<Result<Vec<_>>>()?;
+    files.retain(|file| !file.ends_with("demo.sql"));
+    files.sort_by_key(|file| (!file.ends_with("local.sql"), file.clone()));
+    let texts = files.iter().map(|file| Ok(fs::read_to_string(file)?));
+    texts.collect()
 }

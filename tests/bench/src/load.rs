@@ -1,53 +1,102 @@
-//! Load: each endpoint and what stands beside it, at 1, 16 and 64 connections.
+//! Load: requests that are sent over and over, from many connections at once or from one.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
-use api_tests::dataset::Size;
-use http::Request;
-use http_body_util::{BodyExt, Full};
-use hyper::body::Bytes;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
-use indicatif::{ProgressBar, ProgressStyle};
-use tokio::net::TcpStream;
-use tokio::runtime;
+use anyhow::{Context, Result, ensure};
+use api_tests::Server;
+use tokio::runtime::{self, Runtime};
 use tokio::task::JoinSet;
 
-use crate::Effort;
-use crate::data::{self, session_key};
-use crate::report::{self, Row};
+use crate::client::{self, Connection};
+
+/// What a reply to a request that is done has in it.
+pub(crate) const DONE: &str = r#""code":0"#;
 
 /// A request, over and over.
 #[derive(Clone)]
 pub(crate) struct Target {
-    pub(crate) addr: SocketAddr,
-    pub(crate) path: &'static str,
-    pub(crate) form: Form,
+    addr: SocketAddr,
+    path: &'static str,
+    form: Form,
+    /// What a reply has in it; any other is an error.
+    expected: &'static str,
 }
 
 #[derive(Clone)]
-pub(crate) enum Form {
-    Same(String),
-    /// A session key that no request before it had.
-    NextKey(Arc<AtomicUsize>),
+enum Form {
+    /// The same request each time.
+    Same(Vec<u8>),
+    /// The form of a number that no request before had.
+    Numbered(Arc<AtomicUsize>, fn(usize) -> String),
+}
+
+impl Target {
+    /// `form`, which is answered with success.
+    pub(crate) fn new(server: &Server, path: &'static str, form: &str) -> Self {
+        let addr = server.addr();
+        let form = Form::Same(client::post(addr, path, form));
+        Self { addr, path, form, expected: DONE }
+    }
+
+    /// The form of each number from 1 on, answered with `expected`.
+    pub(crate) fn numbered(
+        server: &Server,
+        path: &'static str,
+        form: fn(usize) -> String,
+        expected: &'static str,
+    ) -> Self {
+        let form = Form::Numbered(Arc::new(AtomicUsize::new(1)), form);
+        Self { addr: server.addr(), path, form, expected }
+    }
+
+    fn request(&self) -> Cow<'_, [u8]> {
+        match &self.form {
+            Form::Same(request) => Cow::Borrowed(request),
+            Form::Numbered(next, form) => {
+                let form = form(next.fetch_add(1, Ordering::Relaxed));
+                Cow::Owned(client::post(self.addr, self.path, &form))
+            }
+        }
+    }
+
+    /// Sends one request; returns how long the whole answer took, and whether it was the
+    /// expected one.
+    async fn send(&self, connection: &mut Connection) -> Result<(Duration, bool)> {
+        let request = self.request();
+        let start = Instant::now();
+        let reply = connection.send(&request).await.with_context(|| self.path)?;
+        let latency = start.elapsed();
+        Ok((latency, has(reply, self.expected)))
+    }
+}
+
+fn has(reply: &[u8], expected: &str) -> bool {
+    reply.windows(expected.len()).any(|part| part == expected.as_bytes())
 }
 
 /// What came of a load.
 #[derive(Clone, Default)]
 pub(crate) struct Outcome {
-    pub(crate) latencies: Vec<Duration>,
+    latencies: Vec<Duration>,
     pub(crate) errors: usize,
-    pub(crate) time: Duration,
+    time: Duration,
 }
 
 impl Outcome {
+    /// Takes in what came of another connection, or of another round.
+    fn add(&mut self, other: &Outcome) {
+        self.latencies.extend(&other.latencies);
+        self.errors += other.errors;
+    }
+
+    /// Requests with the expected answer, a second.
     #[allow(clippy::cast_precision_loss, reason = "counts far below 2^52")]
     pub(crate) fn per_second(&self) -> f64 {
-        self.latencies.len() as f64 / self.time.as_secs_f64()
+        (self.latencies.len() - self.errors) as f64 / self.time.as_secs_f64()
     }
 
     /// The latency that `percent` of the requests stay under.
@@ -56,156 +105,124 @@ impl Outcome {
         sorted.sort();
         sorted.get(sorted.len() * percent / 100).copied().unwrap_or_default()
     }
-}
 
-/// A kept-alive connection to a server.
-pub(crate) struct Connection(http1::SendRequest<Full<Bytes>>);
-
-impl Connection {
-    pub(crate) async fn open(addr: SocketAddr) -> Result<Self> {
-        let stream = TcpStream::connect(addr).await?;
-        // Ours leaves at once: what is measured is the server.
-        stream.set_nodelay(true)?;
-        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-        tokio::spawn(connection);
-        Ok(Self(sender))
-    }
-
-    /// Sends one request; returns how long the whole answer took, and whether it was one.
-    pub(crate) async fn send(&mut self, target: &Target) -> Result<(Duration, bool)> {
-        let form = match &target.form {
-            Form::Same(form) => form.clone(),
-            Form::NextKey(number) => {
-                format!("session_key={}", session_key(number.fetch_add(1, Ordering::Relaxed)))
-            }
-        };
-        let request = Request::post(target.path)
-            .header("host", target.addr.to_string())
-            .header("content-type", "application/x-www-form-urlencoded")
-            .body(Full::new(Bytes::from(form)))?;
-        let start = Instant::now();
-        let response = self.0.send_request(request).await?;
-        let is_ok = response.status() == 200;
-        let body = response.into_body().collect().await?.to_bytes();
-        // A component that is not ours answers with white space.
-        let is_done = body.starts_with(br#"{"code":0"#) || body.first() == Some(&b' ');
-        Ok((start.elapsed(), is_ok && is_done))
+    pub(crate) fn longest(&self) -> Duration {
+        self.latencies.iter().max().copied().unwrap_or_default()
     }
 }
 
-pub(crate) fn new_runtime() -> Result<runtime::Runtime> {
+/// What came of several rounds of a load: the median of the rates, and the percentiles over all
+/// requests.
+pub(crate) struct Summary {
+    pub(crate) per_second: f64,
+    pub(crate) median: Duration,
+    pub(crate) tail: Duration,
+    pub(crate) longest: Duration,
+    pub(crate) errors: usize,
+}
+
+impl Summary {
+    pub(crate) fn new(rounds: &[Outcome]) -> Self {
+        let mut rates: Vec<f64> = rounds.iter().map(Outcome::per_second).collect();
+        rates.sort_by(f64::total_cmp);
+        let mut all = Outcome::default();
+        for round in rounds {
+            all.add(round);
+        }
+        Self {
+            per_second: rates[rates.len() / 2],
+            median: all.percentile(50),
+            tail: all.percentile(99),
+            longest: all.longest(),
+            errors: all.errors,
+        }
+    }
+}
+
+/// Connections that load a server together: each sends the requests of all `targets` in turn.
+pub(crate) struct Group<'a> {
+    pub(crate) targets: &'a [Target],
+    pub(crate) connections: usize,
+}
+
+pub(crate) fn new_runtime() -> Result<Runtime> {
     Ok(runtime::Builder::new_current_thread().enable_all().build()?)
 }
 
-/// Loads `target` from so many connections for so long.
-async fn load(target: &Target, connections: usize, time: Duration) -> Result<Outcome> {
-    let mut clients = JoinSet::new();
+/// Loads with all `groups` at once, for `time`; returns what came of each.
+pub(crate) async fn load(groups: &[Group<'_>], time: Duration) -> Result<Vec<Outcome>> {
     let mut opened = Vec::new();
-    for _ in 0..connections {
-        opened.push(Connection::open(target.addr).await?);
+    for (at, group) in groups.iter().enumerate() {
+        for number in 0..group.connections {
+            let mut targets = group.targets.to_vec();
+            targets.rotate_left(number % group.targets.len());
+            opened.push((at, Connection::open(targets[0].addr).await?, targets));
+        }
     }
+    let mut clients = JoinSet::new();
     let start = Instant::now();
-    for mut connection in opened {
-        let target = target.clone();
+    for (at, mut connection, targets) in opened {
         clients.spawn(async move {
             let mut outcome = Outcome::default();
-            while start.elapsed() < time {
-                let (latency, is_done) = connection.send(&target).await?;
+            for target in targets.iter().cycle() {
+                let (latency, is_expected) = target.send(&mut connection).await?;
                 outcome.latencies.push(latency);
-                outcome.errors += usize::from(!is_done);
-            }
-            anyhow::Ok(outcome)
-        });
-    }
-    let mut all = Outcome::default();
-    while let Some(outcome) = clients.join_next().await {
-        let outcome = outcome??;
-        all.latencies.extend(outcome.latencies);
-        all.errors += outcome.errors;
-    }
-    all.time = start.elapsed();
-    Ok(all)
-}
-
-/// Measures everything and prints the table.
-pub(crate) fn run(effort: Effort) -> Result<()> {
-    const CONNECTIONS: [usize; 3] = [1, 16, 64];
-    const KEYS: usize = 60_000;
-    let size = Size { instances: 10_000, users: 1_000, sessions: 1_000 };
-    let state = data::make(size, KEYS).context("make the data set")?;
-    let (api, components) = (data::serve_api(state.path())?, data::serve_components(state.path())?);
-
-    let same = |server: &api_tests::Server, path, form: &str| Target {
-        addr: server.addr(),
-        path,
-        form: Form::Same(form.to_owned()),
-    };
-    let key = session_key(0);
-    let session = format!("session_key={key}");
-    let desktop = format!("session_key={key}&instance_id=10");
-    let login = "username=bench&password=password";
-    let logout = Target {
-        addr: api.addr(),
-        path: "/api/logout",
-        form: Form::NextKey(Arc::new(AtomicUsize::new(1))),
-    };
-    let endpoints = [
-        (
-            "baseinfo",
-            vec![
-                ("luoyun-api", same(&api, "/api/instance/baseinfo", &desktop)),
-                ("(a) empty", same(&components, "/empty", &desktop)),
-                ("(b) bare", same(&components, "/bare/baseinfo", &desktop)),
-                ("(c) ordinary", same(&components, "/ordinary/baseinfo", &desktop)),
-            ],
-        ),
-        (
-            "list of 10",
-            vec![
-                ("luoyun-api", same(&api, "/api/myun/instance", &session)),
-                ("(a) empty", same(&components, "/empty", &session)),
-                ("(b) bare", same(&components, "/bare/list", &session)),
-                ("(c) ordinary", same(&components, "/ordinary/list", &session)),
-            ],
-        ),
-        (
-            "login",
-            vec![
-                ("luoyun-api", same(&api, "/api/login", login)),
-                ("(a) empty", same(&components, "/empty", login)),
-                ("(b) bare", same(&components, "/bare/login", login)),
-            ],
-        ),
-        ("logout", vec![("luoyun-api", logout), ("(a) empty", same(&components, "/empty", ""))]),
-    ];
-
-    let steps: usize = endpoints.iter().map(|(_, targets)| targets.len()).sum();
-    let progress = progress(steps * CONNECTIONS.len() * effort.rounds);
-    let runtime = new_runtime()?;
-    let mut rows = Vec::new();
-    for (endpoint, targets) in &endpoints {
-        for connections in CONNECTIONS {
-            progress.set_message(format!("{endpoint}, {connections} connections"));
-            // In turn, so that whatever else this machine does falls on all of them.
-            let mut rounds = vec![Vec::new(); targets.len()];
-            for _ in 0..effort.rounds {
-                for (at, (_, target)) in targets.iter().enumerate() {
-                    let outcome = runtime.block_on(load(target, connections, effort.time))?;
-                    rounds[at].push(outcome);
-                    progress.inc(1);
+                outcome.errors += usize::from(!is_expected);
+                outcome.time = start.elapsed();
+                if outcome.time >= time {
+                    break;
                 }
             }
-            for ((name, _), rounds) in targets.iter().zip(rounds) {
-                rows.push(Row::new(endpoint, connections, name, &rounds));
+            anyhow::Ok((at, outcome))
+        });
+    }
+    let mut outcomes = vec![Outcome::default(); groups.len()];
+    while let Some(client) = clients.join_next().await {
+        let (at, outcome) = client??;
+        outcomes[at].add(&outcome);
+        outcomes[at].time = outcomes[at].time.max(outcome.time);
+    }
+    Ok(outcomes)
+}
+
+/// Sends each of `targets` so many requests, one at a time and in turn, so that all see the
+/// same moments of this machine; returns the median latency of each. Those who are not yet warm
+/// are not counted.
+///
+/// # Errors
+/// Where a reply is not the expected one.
+pub(crate) fn medians(targets: &[Target], requests: usize) -> Result<Vec<Duration>> {
+    let runtime = new_runtime()?;
+    let mut connections = Vec::new();
+    for target in targets {
+        let connection = runtime.block_on(Connection::open(target.addr))?;
+        connections.push((target, connection, Outcome::default()));
+    }
+    let warm_up = requests / 10;
+    for number in 0..warm_up + requests {
+        for (target, connection, outcome) in &mut connections {
+            let (latency, is_expected) = runtime.block_on(target.send(connection))?;
+            ensure!(is_expected, "{}: not answered with {}", target.path, target.expected);
+            if number >= warm_up {
+                outcome.latencies.push(latency);
             }
         }
     }
-    progress.finish_and_clear();
-    report::table(&rows);
-    Ok(())
+    Ok(connections.iter().map(|(.., outcome)| outcome.percentile(50)).collect())
 }
 
-pub(crate) fn progress(steps: usize) -> ProgressBar {
-    let style = ProgressStyle::with_template("{bar:30} {pos}/{len}  {msg}");
-    ProgressBar::new(steps as u64).with_style(style.expect("a template"))
+/// Sends requests to `target`, one at a time, until one is answered with `expected`.
+///
+/// # Errors
+/// Where none of the first `limit` is.
+pub(crate) fn send_until(target: &Target, expected: &str, limit: usize) -> Result<()> {
+    let runtime = new_runtime()?;
+    let mut connection = runtime.block_on(Connection::open(target.addr))?;
+    for _ in 0..limit {
+        let request = target.request();
+        if has(runtime.block_on(connection.send(&request))?, expected) {
+            return Ok(());
+        }
+    }
+    anyhow::bail!("{}: none of {limit} requests was answered with {expected}", target.path)
 }

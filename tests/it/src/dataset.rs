@@ -22,8 +22,16 @@ pub struct Size {
 /// # Panics
 /// Where that fails.
 pub fn fill(db: &Connection, key_value: &Path, size: Size) {
+    fill_tables(db, &tables(), key_value, size);
+}
+
+/// As [`fill`], with the tables that the SQL in `tables` makes, which may be an older release's.
+///
+/// # Panics
+/// Where that fails.
+pub fn fill_tables(db: &Connection, tables: &str, key_value: &Path, size: Size) {
     db.execute("ATTACH ?1 AS kv", [key_value.to_str()]).unwrap();
-    db.execute_batch(&tables()).unwrap();
+    db.execute_batch(tables).unwrap();
     db.execute(
         "CREATE TEMP TABLE size AS SELECT ?1 AS instances, ?2 AS users, ?3 AS sessions",
         [size.instances, size.users, size.sessions],

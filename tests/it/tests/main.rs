@@ -21,3 +21,4 @@ mod passwords;
 mod queries;
 mod sessions;
 mod speed;
+mod storage;

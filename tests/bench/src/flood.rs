@@ -1,0 +1,107 @@
+//! A login at its default strength, and a reader beside a flood of logins with names that do
+//! not exist.
+
+use anyhow::Result;
+use api_tests::Server;
+
+use crate::data::{DEFAULTS, INSTANCE_ID, LOGIN, State, UNDER_LOAD, session_key};
+use crate::load::{Group, Outcome, Summary, Target, load, medians, new_runtime, send_until};
+use crate::report::{self, milliseconds, ratio};
+use crate::{Effort, progress};
+
+const REFUSED: &str = r#""error":"auth_failed""#;
+const BRAKED: &str = r#""error":"too_many_attempts""#;
+
+/// Measures both and prints the tables.
+pub(crate) fn run(effort: Effort) -> Result<()> {
+    let cheap_state = State::filled(UNDER_LOAD, 1)?;
+    let cheap = cheap_state.serve()?;
+    // Without the brake: its limit is the largest.
+    let open_state = State::filled(UNDER_LOAD, 1)?;
+    let open = open_state.serve_manifest(DEFAULTS, &[("login_address_failures", "1000000")])?;
+    // With it: the wait outlasts the measurement.
+    let braked_state = State::filled(UNDER_LOAD, 1)?;
+    let braked = braked_state.serve_manifest(DEFAULTS, &[("login_first_wait_seconds", "900")])?;
+
+    login(effort, &cheap, &open)?;
+    flood(effort, &open, &braked)
+}
+
+fn login(effort: Effort, cheap: &Server, default: &Server) -> Result<()> {
+    let logins = [cheap, default].map(|server| Target::new(server, "/api/login", LOGIN));
+    let medians = medians(&logins, effort.requests / 4)?;
+    report::table(
+        &["p50 at 1 connection", "cheapest password", "default password"],
+        &[["login".to_owned()].into_iter().chain(medians.into_iter().map(milliseconds)).collect()],
+    );
+    Ok(())
+}
+
+fn flood(effort: Effort, open: &Server, braked: &Server) -> Result<()> {
+    let attempt = |number| format!("username=flood-{number}&password=password");
+    let held = Target::numbered(braked, "/api/login", attempt, BRAKED);
+    send_until(&held, BRAKED, 100)?;
+    let refused = Target::numbered(open, "/api/login", attempt, REFUSED);
+    let variants = [
+        ("nobody logs in", open, &refused, 0),
+        ("8 connections, before the brake", open, &refused, 8),
+        ("16 connections, before the brake", open, &refused, 16),
+        ("8 connections, once the brake holds", braked, &held, 8),
+    ];
+
+    let form = format!("session_key={}&instance_id={INSTANCE_ID}", session_key(0));
+    let bar = progress(effort.rounds * variants.len());
+    let runtime = new_runtime()?;
+    let mut outcomes = vec![(Vec::<Outcome>::new(), Vec::<Outcome>::new()); variants.len()];
+    for round in 0..=effort.rounds {
+        for (at, (name, server, attempt, connections)) in variants.into_iter().enumerate() {
+            bar.set_message(name);
+            let reader = [Target::new(server, "/api/instance/baseinfo", &form)];
+            let mut groups = vec![Group { targets: &reader, connections: 1 }];
+            if connections > 0 {
+                groups.push(Group { targets: std::slice::from_ref(attempt), connections });
+            }
+            let time = if round == 0 { effort.mixed_time / 8 } else { effort.mixed_time };
+            let mut measured = runtime.block_on(load(&groups, time))?.into_iter();
+            if round > 0 {
+                outcomes[at].0.extend(measured.next());
+                outcomes[at].1.extend(measured.next());
+                bar.inc(1);
+            }
+        }
+    }
+    bar.finish_and_clear();
+
+    let alone = Summary::new(&outcomes[0].0);
+    let rows = variants.iter().zip(&outcomes).map(|((name, ..), (reads, attempts))| {
+        let reader = Summary::new(reads);
+        let (rate, errors) = if attempts.is_empty() {
+            (String::new(), 0)
+        } else {
+            let attempts = Summary::new(attempts);
+            (format!("{:.0}", attempts.per_second), attempts.errors)
+        };
+        vec![
+            (*name).to_owned(),
+            rate,
+            milliseconds(reader.median),
+            milliseconds(reader.tail),
+            ratio(reader.median, alone.median),
+            ratio(reader.tail, alone.tail),
+            (reader.errors + errors).to_string(),
+        ]
+    });
+    report::table(
+        &[
+            "flood of logins",
+            "refusals/s",
+            "baseinfo p50",
+            "p99",
+            "p50 to alone",
+            "p99 to alone",
+            "errors",
+        ],
+        &rows.collect::<Vec<_>>(),
+    );
+    Ok(())
+}

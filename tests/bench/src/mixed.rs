@@ -1,0 +1,107 @@
+//! Readers beside logins, with SQLite's rollback journal and in WAL mode.
+
+use anyhow::Result;
+
+use crate::data::{INSTANCE_ID, LOGIN, State, UNDER_LOAD, session_key};
+use crate::load::{Group, Summary, Target, load, new_runtime};
+use crate::report::{self, milliseconds, ratio};
+use crate::{Effort, progress};
+
+/// A load: what to call it, and the connections of its readers and of those who log in.
+type Load = (&'static str, usize, usize);
+
+const LOADS: [Load; 3] =
+    [("1 reader alone", 1, 0), ("32 readers alone", 32, 0), ("32 readers beside 8 logins", 32, 8)];
+
+/// Measures both journals and prints the table.
+pub(crate) fn run(effort: Effort) -> Result<()> {
+    let mut journals = Vec::new();
+    for (name, mode) in [("WAL", "WAL"), ("rollback", "DELETE")] {
+        let state = State::filled(UNDER_LOAD, 1)?;
+        state.set_journal(mode)?;
+        let server = state.serve()?;
+        let session = format!("session_key={}", session_key(0));
+        let desktop = format!("{session}&instance_id={INSTANCE_ID}");
+        let reads = [
+            Target::new(&server, "/api/instance/baseinfo", &desktop),
+            Target::new(&server, "/api/myun/instance", &session),
+        ];
+        let login = [Target::new(&server, "/api/login", LOGIN)];
+        let outcomes = vec![(Vec::new(), Vec::new()); LOADS.len()];
+        journals.push((name, reads, login, outcomes, (server, state)));
+    }
+
+    let bar = progress(effort.rounds * journals.len() * LOADS.len());
+    let runtime = new_runtime()?;
+    // The first round warms up.
+    for round in 0..=effort.rounds {
+        for (at, (load_name, readers, logins)) in LOADS.into_iter().enumerate() {
+            for (journal, reads, login, outcomes, _) in &mut journals {
+                bar.set_message(format!("{journal}: {load_name}"));
+                let mut groups = vec![Group { targets: &*reads, connections: readers }];
+                if logins > 0 {
+                    groups.push(Group { targets: &*login, connections: logins });
+                }
+                let time = if round == 0 { effort.mixed_time / 8 } else { effort.mixed_time };
+                let mut measured = runtime.block_on(load(&groups, time))?.into_iter();
+                if round > 0 {
+                    outcomes[at].0.extend(measured.next());
+                    outcomes[at].1.extend(measured.next());
+                    bar.inc(1);
+                }
+            }
+        }
+    }
+    bar.finish_and_clear();
+
+    let mut rows = Vec::new();
+    for (journal, .., outcomes, _) in &journals {
+        let mut alone: Option<Summary> = None;
+        for ((name, readers, _), (reads, logins)) in LOADS.into_iter().zip(outcomes) {
+            let them = Summary::new(reads);
+            // To the same readers alone.
+            let ratios = match &alone {
+                Some(alone) if readers > 1 => format!(
+                    "{:.2}, {}",
+                    them.per_second / alone.per_second,
+                    ratio(them.tail, alone.tail)
+                ),
+                _ => String::new(),
+            };
+            rows.push(row(journal, name, &them, ratios));
+            if readers > 1 {
+                alone = Some(them);
+            }
+            if !logins.is_empty() {
+                rows.push(row(journal, "the 8 logins", &Summary::new(logins), String::new()));
+            }
+        }
+    }
+    report::table(
+        &[
+            "journal",
+            "load",
+            "requests/s",
+            "p50",
+            "p99",
+            "longest",
+            "errors",
+            "requests/s, p99 to the readers alone",
+        ],
+        &rows,
+    );
+    Ok(())
+}
+
+fn row(journal: &str, load: &str, of: &Summary, ratios: String) -> Vec<String> {
+    vec![
+        journal.to_owned(),
+        load.to_owned(),
+        format!("{:.0}", of.per_second),
+        milliseconds(of.median),
+        milliseconds(of.tail),
+        milliseconds(of.longest),
+        of.errors.to_string(),
+        ratios,
+    ]
+}
