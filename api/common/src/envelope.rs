@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::time::Duration;
 
 use http::StatusCode;
 use serde::Serialize;
@@ -139,13 +140,13 @@ impl Error {
 
     /// The line for the log, of `key=value` pairs; `None` where the refusal does not concern
     /// the operator.
-    pub(crate) fn log_line(&self, endpoint: &str, microseconds: u64) -> Option<String> {
+    pub(crate) fn log_line(&self, endpoint: &str, time: Duration) -> Option<String> {
         let cause = match self {
             Self::Internal(cause) => cause,
             Self::SessionCorrupted => "corrupted session entry",
             _ => return None,
         };
-        let word = self.word();
+        let (word, microseconds) = (self.word(), time.as_micros());
         Some(format!("endpoint={endpoint} error={word} duration_us={microseconds} cause={cause:?}"))
     }
 
@@ -230,7 +231,7 @@ mod tests {
     fn a_log_line_is_one_line_of_pairs() {
         let error = Error::Internal("find the user: Io(\"a\\nb\")\n".to_owned());
         assert_eq!(
-            error.log_line("login", 7),
+            error.log_line("login", Duration::from_micros(7)),
             r#"endpoint=login error=internal duration_us=7 cause="find the user: Io(\"a\\nb\")\n""#
         );
     }

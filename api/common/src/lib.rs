@@ -30,8 +30,8 @@ pub use params::Params;
 use http::StatusCode;
 use serde::Serialize;
 use spin_sdk::http::{IncomingRequest, ResponseOutparam};
-use wasi::clocks::monotonic_clock;
 
+use crate::clock::Moment;
 use crate::envelope::Context;
 
 /// Answers one request to `endpoint`.
@@ -45,15 +45,14 @@ pub fn serve<T: Serialize>(
     response_out: ResponseOutparam,
     handler: impl FnOnce(&Params) -> Result<Reply<T>, Error>,
 ) {
-    let start = monotonic_clock::now();
+    let start = Moment::now();
     let outcome = wire::read_form(&request)
         .and_then(|form| handler(&form.params()))
         .and_then(|reply| serde_json::to_vec(&reply).context("write the reply"));
     match outcome {
         Ok(body) => wire::respond_json(response_out, StatusCode::OK, None, &body),
         Err(error) => {
-            let microseconds = (monotonic_clock::now() - start) / 1000;
-            if let Some(line) = error.log_line(endpoint, microseconds) {
+            if let Some(line) = error.log_line(endpoint, start.elapsed()) {
                 wire::log(&line);
             }
             wire::refuse(response_out, &error);

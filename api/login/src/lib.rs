@@ -12,10 +12,13 @@ mod settings;
 mod throttle;
 mod user;
 
+use std::time::Duration;
+
+use luoyun_common::clock::{self, Moment};
 use luoyun_common::envelope::Context;
 use luoyun_common::session::{Entry, Key, Sessions};
-use luoyun_common::{Error, Params, Reply, clock, db, serve};
-use luoyun_password::Verdict;
+use luoyun_common::{Error, Params, Reply, db, serve};
+use luoyun_password::{Strength, Verdict};
 use serde::Serialize;
 use spin_sdk::http::{IncomingRequest, ResponseOutparam};
 use spin_sdk::http_component;
@@ -23,6 +26,13 @@ use spin_sdk::http_component;
 use crate::client::Client;
 use crate::settings::Settings;
 use crate::throttle::Throttle;
+
+/// A query that takes longer than this waits for a processor rather than for the database.
+const SLOW_QUERY: Duration = Duration::from_millis(10);
+
+/// The longest time by which a derivation is deferred, for each block that it computes: some 20
+/// times what the block takes.
+const MAX_DEFERRAL: Duration = Duration::from_micros(25);
 
 #[derive(Serialize)]
 struct Login {
@@ -41,7 +51,9 @@ fn login(params: &Params, client: &Client) -> Result<Reply<Login>, Error> {
 
     let db = db::open()?;
     let throttle = Throttle::new(&username, &network, clock::now());
+    let start = Moment::now();
     let found = user::find(&db, username, &throttle)?;
+    defer_derivation(start.elapsed(), strength);
     let stored = found.user.as_ref().map(|user| user.password.as_str());
     let verdict =
         luoyun_password::verify(stored, &password, strength).context("verify the password")?;
@@ -80,6 +92,16 @@ fn login(params: &Params, client: &Client) -> Result<Reply<Login>, Error> {
         session::sweep(&db, &sessions, throttle.now)?;
     }
     Ok(Reply::new("Welcome to LYC.", Login { session_key: key.text }))
+}
+
+/// Waits before a derivation, while the host's threads are so busy that a query took `query`.
+///
+/// A derivation holds a thread to its end, so logins at the same moment would make every other
+/// request wait for all of them.
+fn defer_derivation(query: Duration, strength: Strength) {
+    if query > SLOW_QUERY {
+        clock::sleep((query * 8).min(MAX_DEFERRAL * strength.work()));
+    }
 }
 
 #[http_component]

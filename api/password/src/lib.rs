@@ -49,7 +49,8 @@ impl Strength {
     pub const DEFAULT: Self = Self { memory_kib: 19_456, passes: 2 };
 
     /// Blocks of 1 KiB that a derivation computes: its time is proportional to this.
-    fn work(self) -> u32 {
+    #[must_use]
+    pub fn work(self) -> u32 {
         self.memory_kib * self.passes
     }
 
