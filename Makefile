@@ -1,7 +1,7 @@
 # make up and make test do all the set-up; `make` alone lists the targets.
 
 COMPONENTS := -p console -p login -p logout -p instance-baseinfo -p myun-instance
-TEST_COMPONENTS := -p empty -p bare -p ordinary
+TEST_COMPONENTS := -p empty -p bare
 WASM := --locked --target wasm32-wasip1
 # Built together always: apart, their dependencies would differ in features, and
 # be built twice.
@@ -57,7 +57,8 @@ screenshots: browser ## take the README's screenshots again
 fuzz: build ## 50,000 mutated requests
 	FUZZ_REQUESTS=50000 cargo test $(NATIVE) --test fuzz -- --nocapture
 
-bench: test-components devhost ## measure speed, beside components that do less; ARGS=--quick
+bench: test-components ## measure speed, beside components that do less; ARGS=--quick
+	cargo build --locked -p devhost -p luoyun-admin -p bench
 	@if command -v spin >/dev/null && [ "$$LUOYUN_HOST" != devhost ]; then \
 		export LUOYUN_HOST=spin; fi; target/debug/bench $(ARGS)
 

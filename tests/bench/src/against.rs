@@ -66,7 +66,7 @@ pub(crate) fn run(effort: Effort, checkout: &Path) -> Result<()> {
     }
     bar.finish_and_clear();
     let logins = [&servers[0], &servers[1]].map(|server| Target::new(server, "/api/login", LOGIN));
-    let medians = medians(&logins, effort.requests / 20)?;
+    let medians = &medians(&[logins.to_vec()], effort.requests / 20)?[0];
     rows.push(vec![
         "login at the default strength, p50 at 1 connection".to_owned(),
         milliseconds(medians[0]),

@@ -52,11 +52,9 @@ fn is_whole(received: &[u8]) -> Result<bool> {
     let mut fields = [EMPTY_HEADER; 32];
     let mut head = httparse::Response::new(&mut fields);
     let Status::Complete(start) = head.parse(received)? else { return Ok(false) };
-    let length =
-        head.headers.iter().find(|field| field.name.eq_ignore_ascii_case("content-length"));
-    match length {
-        Some(field) => Ok(received.len() - start >= str::from_utf8(field.value)?.parse()?),
-        // A component that does not say the length has its reply sent in chunks.
-        None => Ok(received[start..].ends_with(b"0\r\n\r\n")),
-    }
+    let mut fields = head.headers.iter();
+    let length = fields
+        .find(|field| field.name.eq_ignore_ascii_case("content-length"))
+        .context("a reply without Content-Length")?;
+    Ok(received.len() - start >= str::from_utf8(length.value)?.parse()?)
 }

@@ -81,7 +81,6 @@ fn endpoints(api: &Server, components: &Server) -> [(&'static str, Vec<Variant>)
                 ours("/api/instance/baseinfo", &desktop),
                 empty(&desktop),
                 bare("/bare/baseinfo", &desktop),
-                ("(c) ordinary", Target::new(components, "/ordinary", &desktop)),
             ],
         ),
         (

@@ -18,7 +18,7 @@ const LIST: &str = "/api/myun/instance";
 /// asks has 1,000 of them in each.
 pub(crate) fn run(effort: Effort, sizes: &[u32]) -> Result<()> {
     let mut servers = Vec::new();
-    let bar = progress(sizes.len() + 4);
+    let bar = progress(sizes.len());
     for &instances in sizes {
         bar.set_message(format!("making {instances} instances"));
         bar.tick();
@@ -35,17 +35,17 @@ pub(crate) fn run(effort: Effort, sizes: &[u32]) -> Result<()> {
         ("page 50", LIST, &page),
         ("login", "/api/login", &LOGIN.to_owned()),
     ];
-    let mut rows = Vec::new();
-    for (name, path, form) in requests {
-        bar.set_message(name);
-        let targets: Vec<Target> =
-            servers.iter().map(|(server, _)| Target::new(server, path, form)).collect();
-        let medians = medians(&targets, effort.requests)?;
-        let growth = ratio(medians[medians.len() - 1], medians[0]);
-        rows.push(row(name.to_owned(), &medians, growth));
-        bar.inc(1);
-    }
+    bar.set_message("one connection");
+    let kinds = requests.map(|(_, path, form)| {
+        servers.iter().map(|(server, _)| Target::new(server, path, form)).collect()
+    });
+    let medians = medians(&kinds, effort.requests)?;
     bar.finish_and_clear();
+    let rows = requests.iter().zip(&medians).map(|((name, ..), medians)| {
+        let growth = ratio(medians[medians.len() - 1], medians[0]);
+        row((*name).to_owned(), medians, growth)
+    });
+    let rows: Vec<_> = rows.collect();
 
     let heads: Vec<String> = sizes.iter().map(|size| format!("{size} instances")).collect();
     let mut columns = vec!["p50 at 1 connection"];
@@ -65,9 +65,9 @@ pub(crate) fn far_pages(effort: Effort) -> Result<()> {
         let session = format!("session_key={}", session_key(0));
         let pages = [1, own / 10]
             .map(|page| Target::new(&server, LIST, &format!("{session}&sepa=10&p={page}")));
-        let medians = medians(&pages, effort.requests)?;
+        let medians = &medians(&[pages.to_vec()], effort.requests)?[0];
         let last_to_first = ratio(medians[1], medians[0]);
-        rows.push(row(format!("{own} own instances"), &medians, last_to_first));
+        rows.push(row(format!("{own} own instances"), medians, last_to_first));
     }
     report::table(&["p50 at 1 connection", "first page", "last page", "last to first"], &rows);
     Ok(())

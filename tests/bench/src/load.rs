@@ -185,30 +185,42 @@ pub(crate) async fn load(groups: &[Group<'_>], time: Duration) -> Result<Vec<Out
     Ok(outcomes)
 }
 
-/// Sends each of `targets` so many requests, one at a time and in turn, so that all see the
-/// same moments of this machine; returns the median latency of each. Those who are not yet warm
-/// are not counted.
+/// Sends each target of each of `kinds` so many requests, one at a time; returns the median
+/// latency of each. The targets of a kind have their turns one after the other, and the kinds
+/// several blocks each, so that all see the same moments of this machine.
 ///
 /// # Errors
 /// Where a reply is not the expected one.
-pub(crate) fn medians(targets: &[Target], requests: usize) -> Result<Vec<Duration>> {
+pub(crate) fn medians(kinds: &[Vec<Target>], requests: usize) -> Result<Vec<Vec<Duration>>> {
+    const BLOCKS: usize = 10;
     let runtime = new_runtime()?;
-    let mut connections = Vec::new();
-    for target in targets {
-        let connection = runtime.block_on(Connection::open(target.addr))?;
-        connections.push((target, connection, Outcome::default()));
+    let mut measured = Vec::new();
+    for targets in kinds {
+        let mut connections = Vec::new();
+        for target in targets {
+            let connection = runtime.block_on(Connection::open(target.addr))?;
+            connections.push((target, connection, Outcome::default()));
+        }
+        measured.push(connections);
     }
-    let warm_up = requests / 10;
-    for number in 0..warm_up + requests {
-        for (target, connection, outcome) in &mut connections {
-            let (latency, is_expected) = runtime.block_on(target.send(connection))?;
-            ensure!(is_expected, "{}: not answered with {}", target.path, target.expected);
-            if number >= warm_up {
-                outcome.latencies.push(latency);
+    // The first block warms up.
+    for block in 0..=BLOCKS {
+        for connections in &mut measured {
+            for _ in 0..requests.div_ceil(BLOCKS) {
+                for (target, connection, outcome) in &mut *connections {
+                    let (latency, is_expected) = runtime.block_on(target.send(connection))?;
+                    ensure!(is_expected, "{}: not answered with {}", target.path, target.expected);
+                    if block > 0 {
+                        outcome.latencies.push(latency);
+                    }
+                }
             }
         }
     }
-    Ok(connections.iter().map(|(.., outcome)| outcome.percentile(50)).collect())
+    let median = |connections: &Vec<(_, _, Outcome)>| {
+        connections.iter().map(|(.., outcome)| outcome.percentile(50)).collect()
+    };
+    Ok(measured.iter().map(median).collect())
 }
 
 /// Sends requests to `target`, one at a time, until one is answered with `expected`.

@@ -30,7 +30,8 @@ struct Options {
     /// Measure each thing briefly, for a first look
     #[arg(long)]
     quick: bool,
-    /// Measure another checkout too, in turn with this one: its components have to be built
+    /// Compare with another checkout, whose components have to be built; only that, where no
+    /// part is named
     #[arg(long, value_name = "DIR")]
     against: Option<PathBuf>,
     /// What to measure [default: all]
@@ -83,12 +84,13 @@ fn main() -> Result<()> {
     let host = std::env::var("LUOYUN_HOST").unwrap_or_else(|_| "devhost".to_owned());
     println!("The server is {host}, on the loopback address; the data are on the disk of");
     println!("{}.\n", std::env::temp_dir().display());
-    let measures = |part| options.parts.is_empty() || options.parts.contains(&part);
-    if measures(Part::Endpoints) {
-        endpoints::run(effort)?;
-    }
     if let Some(checkout) = &options.against {
         against::run(effort, checkout)?;
+    }
+    let all = options.parts.is_empty() && options.against.is_none();
+    let measures = |part| all || options.parts.contains(&part);
+    if measures(Part::Endpoints) {
+        endpoints::run(effort)?;
     }
     if measures(Part::Mixed) {
         mixed::run(effort)?;

@@ -1,5 +1,6 @@
-//! Speed, as ratios between two requests that are sent in turn. `make test` runs this module
-//! alone, after the others: nothing else may keep the machine busy.
+//! Speed, as ratios between two requests that are sent in turn, with the stores in memory: a
+//! disk's moods would be measured otherwise. `make test` runs this module alone, after the
+//! others: nothing else may keep the machine busy.
 
 use std::time::{Duration, Instant};
 
@@ -48,7 +49,7 @@ fn times_as_long(one: Measure, other: Measure) -> f64 {
 #[test]
 fn baseinfo_takes_at_most_four_times_as_long_as_a_component_that_does_nothing() {
     let (server, components) = (
-        Server::start(Setup::default()),
+        Server::start(Setup { in_memory: true, ..Setup::default() }),
         Server::devhost(Options::for_test(root().join("tests/components/spin.toml"))),
     );
     let key = server.log_in("luoyun");
@@ -59,11 +60,11 @@ fn baseinfo_takes_at_most_four_times_as_long_as_a_component_that_does_nothing() 
 }
 
 #[test]
-fn a_login_takes_at_most_six_times_as_long_as_baseinfo() {
+fn a_login_takes_at_most_three_times_as_long_as_baseinfo() {
     let server = Server::start(Setup { in_memory: true, ..Setup::default() });
     let key = server.log_in("luoyun");
     let form = [("session_key", key.as_str()), ("instance_id", "2252")];
     let ratio = times_as_long((&server, LOGIN, &LUOYUN), (&server, BASEINFO, &form));
     println!("ratio {ratio:.2}");
-    assert!(ratio <= 6.0, "{ratio:.2} times");
+    assert!(ratio <= 3.0, "{ratio:.2} times");
 }
