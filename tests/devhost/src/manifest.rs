@@ -81,6 +81,7 @@ struct File {
 struct Application {
     name: String,
     version: Option<String>,
+    authors: Option<Vec<String>>,
     description: Option<String>,
 }
 
