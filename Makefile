@@ -1,11 +1,8 @@
 # make up and make test do all the set-up; `make` alone lists the targets.
 
-COMPONENTS := -p console -p login -p logout -p instance-baseinfo -p myun-instance
 TEST_COMPONENTS := -p empty -p bare
 WASM := --locked --target wasm32-wasip1
-# Built together always: apart, their dependencies would differ in features, and
-# be built twice.
-NATIVE := --locked -p devhost -p api-tests -p bench -p luoyun-admin
+IT := cargo test --locked -p api-tests --test it --
 BROWSER := EXTRA_SQL=tests/browser/fixtures.sql tests/with-devhost.sh tests/browser/run.sh
 
 .DEFAULT_GOAL := help
@@ -14,34 +11,41 @@ help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
 up: build ## serve the API; LISTEN=127.0.0.1:3000 STATE_DIR=.spin DEMO=1
-	@{ command -v spin >/dev/null && [ "$$LUOYUN_HOST" != devhost ]; } || cargo build $(NATIVE)
+	@{ command -v spin >/dev/null && [ "$$LUOYUN_HOST" != devhost ]; } || \
+		cargo build --locked -p devhost
 	@scripts/serve.sh
 
 admin: ## build target/debug/luoyun-admin
 	cargo build --locked -p luoyun-admin
 
 build: wasm-target ## build the components
-	cargo build --release $(WASM) $(COMPONENTS)
+	cargo build --release $(WASM)
 
 test: lint unit api ## everything that needs no more than Rust and python3
-	@if command -v spin >/dev/null; then $(MAKE) --no-print-directory api-on-spin; fi
+	@if command -v spin >/dev/null; then $(MAKE) --no-print-directory api-on-spin; \
+		else echo "The tests over HTTP ran on tests/devhost only: there is no spin on PATH."; fi
 
 test-all: test test-import test-openapi test-browser ## that, and what needs PostgreSQL, PyPI or npm
 
 unit: ## the unit tests
-	cargo test --locked -p luoyun-common
+	cargo test --locked -p luoyun-common -p luoyun-password -p login -p luoyun-admin
 
+# What measures time runs alone.
 api: test-components python ## the tests over HTTP, on devhost; with BASE_URL, on that server
-	cargo test $(NATIVE) $(if $(BASE_URL),--test documented -- --test-threads 1)
+ifdef BASE_URL
+	$(IT) documented:: --test-threads 1
+else
+	$(IT) --skip speed::
+	$(IT) speed:: --test-threads 1
+endif
 
 api-on-spin: test-components python ## the tests over HTTP, on Spin
-	LUOYUN_HOST=spin cargo test $(NATIVE) \
-		--test documented --test contract --test framing --test sessions --test passwords \
-		--test faults --test openapi --test console --test commands
+	LUOYUN_HOST=spin $(IT) documented:: contract:: framing:: sessions:: passwords:: faults:: \
+		openapi:: console:: storage:: admin::
 
 # One at a time: one measures.
 test-import: devhost ## luoyun-admin import, from a PostgreSQL of its own
-	@tests/with-postgres.sh cargo test $(NATIVE) --test import -- --test-threads 1 --nocapture
+	@tests/with-postgres.sh $(IT) import:: --ignored --test-threads 1 --nocapture
 
 test-openapi: devhost python ## devhost against api/openapi.yaml, with schemathesis
 	@scripts/need.sh python3-venv python3 -c 'import ensurepip'
@@ -55,7 +59,7 @@ screenshots: browser ## take the README's screenshots again
 	@$(BROWSER) tests/browser/screenshots.js
 
 fuzz: build ## 50,000 mutated requests
-	FUZZ_REQUESTS=50000 cargo test $(NATIVE) --test fuzz -- --nocapture
+	FUZZ_REQUESTS=50000 $(IT) fuzz:: --nocapture
 
 bench: test-components ## measure speed, beside components that do less; ARGS=--quick
 	cargo build --locked -p devhost -p luoyun-admin -p bench
@@ -67,10 +71,10 @@ smoke: ## check a running server with curl; BASE_URL=http://127.0.0.1:3000
 
 lint: wasm-target ## formatting and clippy, on the native side and for wasm
 	cargo fmt --all --check
-	cargo clippy $(WASM) -p luoyun-common $(COMPONENTS) $(TEST_COMPONENTS) -- -D warnings
-	cargo clippy --locked --all-targets -p luoyun-common -- -D warnings
-	cargo clippy $(NATIVE) --all-targets -- -D warnings
-	cargo clippy $(NATIVE) --test import -- -D warnings
+	cargo clippy $(WASM) -p luoyun-common -p console -p login -p logout -p instance-baseinfo \
+		-p myun-instance $(TEST_COMPONENTS) -- -D warnings
+	cargo clippy --locked --all-targets -p luoyun-common -p luoyun-password -p luoyun-status \
+		-p login -p devhost -p api-tests -p bench -p luoyun-admin -- -D warnings
 
 clean: ## delete what was built; the state folders stay
 	cargo clean
@@ -87,7 +91,7 @@ browser: devhost
 	@scripts/need.sh chromium sh -c 'command -v "$${CHROMIUM:-chromium}" || command -v chromium-browser'
 
 devhost: build
-	cargo build $(NATIVE)
+	cargo build --locked -p devhost -p luoyun-admin
 
 python:
 	@scripts/need.sh python3 python3 -c 'import pty, termios'

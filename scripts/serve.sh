@@ -13,6 +13,7 @@ if answers; then
     exit 1
 fi
 
+scripts/state-folder.sh "$STATE_DIR"
 set -- --from spin.toml --listen "$LISTEN" --state-dir "$STATE_DIR"
 for file in migrations/local.sql migrations/[0-9]*.sql; do set -- "$@" --sqlite "@$file"; done
 user=NAME password=PASSWORD

@@ -99,6 +99,9 @@ impl Setup<'_> {
     /// How devhost runs the API on the state folder `state`, on a free port.
     fn options(&self, state: &Path) -> Options {
         let mut files = if self.bare { Vec::new() } else { migrations() };
+        let folder = self.state_dir.unwrap_or(state);
+        let prepared = Command::new(root().join("scripts/state-folder.sh")).arg(folder).status();
+        assert!(prepared.unwrap().success());
         let sql = state.join("setup.sql");
         fs::write(&sql, self.sql).unwrap();
         files.push(sql);
@@ -115,7 +118,7 @@ impl Setup<'_> {
         Options {
             sqlite: files.iter().map(|file| format!("@{}", file.display())).collect(),
             variable,
-            state_dir: Some(self.state_dir.unwrap_or(state).to_owned()),
+            state_dir: Some(folder.to_owned()),
             quiet: true,
             ..Options::for_test(root().join(self.manifest.unwrap_or("spin.toml")))
         }
