@@ -231,7 +231,7 @@ mod tests {
     fn a_log_line_is_one_line_of_pairs() {
         let error = Error::Internal("find the user: Io(\"a\\nb\")\n".to_owned());
         assert_eq!(
-            error.log_line("login", Duration::from_micros(7)),
+            error.log_line("login", Duration::from_micros(7)).unwrap(),
             r#"endpoint=login error=internal duration_us=7 cause="find the user: Io(\"a\\nb\")\n""#
         );
     }

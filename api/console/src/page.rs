@@ -1,4 +1,4 @@
-//! A static page for `GET` and `HEAD`. Answers 304 when the ETag matches.
+//! A static page for `GET` and `HEAD`. Answers 304 when the `ETag` matches.
 
 use http::StatusCode;
 use spin_sdk::http::{IncomingRequest, Method, ResponseOutparam};
@@ -16,7 +16,7 @@ pub(crate) struct Page {
 }
 
 /// Answers one request with `page`: without a body to `HEAD`, and with 304 when `If-None-Match`
-/// names its ETag. Refuses other methods in the contract's JSON.
+/// names its `ETag`. Refuses other methods in the contract's JSON.
 pub(crate) fn serve_page(request: &IncomingRequest, response_out: ResponseOutparam, page: &Page) {
     if !matches!(request.method(), Method::Get | Method::Head) {
         return wire::refuse(response_out, &Error::MethodNotAllowed { allow: "GET, HEAD" });

@@ -26,7 +26,7 @@ ORDER BY i.id";
 const DEFAULT_PAGE_SIZE: i64 = 10;
 
 #[derive(Serialize)]
-struct List {
+struct Page {
     list: Vec<Item>,
     /// How many instances the caller has on all pages.
     total: i64,
@@ -49,15 +49,15 @@ struct Item {
     vdi_port: Option<i64>,
 }
 
-fn list(params: &Params) -> Result<Reply<List>, Error> {
+fn list(params: &Params) -> Result<Reply<Page>, Error> {
     let caller = session::authenticate(params)?;
-    let (sepa, p) = caller.require(page(params))?;
+    let (sepa, p) = caller.require(page_from(params))?;
     let (total, list) = find(&caller, sepa, p)?;
-    Ok(Reply::new(format!("List {} instances", list.len()), List { list, total, sepa, p }))
+    Ok(Reply::new(format!("List {} instances", list.len()), Page { list, total, sepa, p }))
 }
 
 /// `sepa`, the items a page, and `p`, the page from 1.
-fn page(params: &Params) -> Result<(i64, i64), Error> {
+fn page_from(params: &Params) -> Result<(i64, i64), Error> {
     let sepa = params.number("sepa", "a whole number from 1 to 1000", 1..=1000)?;
     let p = params.number("p", "a whole number from 1 to 9223372036854775807", 1..=i64::MAX)?;
     Ok((sepa.unwrap_or(DEFAULT_PAGE_SIZE), p.unwrap_or(1)))
