@@ -7,47 +7,31 @@ use clap::{Args as ArgGroup, Parser, Subcommand};
 use clap_complete::Shell;
 
 use luoyun_password::{MEMORY_KIB, PASSES};
+use luoyun_status::STATUSES;
 
-use crate::instance::status_number;
+use crate::db::Location;
 
 /// Users, nodes and instances of the LuoYunCloud API
 ///
 /// Users log in, instances are their virtual machines, and a node is a machine that
 /// instances run on: its IP address is where their remote desktops are.
 ///
-/// A command changes a database file, and may do so while a server uses it: the next
-/// request sees the change. With --sql it changes nothing and prints the SQL that does,
-/// for a database that is no file here.
+/// A command may change the database while the API uses it: the next request sees the
+/// change.
 #[derive(Parser)]
 #[command(name = "luoyun-admin", version, after_long_help = EXAMPLES, max_term_width = 88)]
 pub(crate) struct Args {
-    /// The database file, which has to be there
+    /// The database: a file, or the URL of a libSQL server (Turso, sqld)
     ///
-    /// Spin keeps it in the state folder of the server. A server makes it when it first
-    /// starts (make up DEMO=0).
-    #[arg(
-        long,
-        global = true,
-        value_name = "FILE",
-        default_value = ".spin/sqlite_db.db",
-        help_heading = WHERE
-    )]
-    pub(crate) db: PathBuf,
-
-    /// Print SQL, one statement a line, and change nothing
-    ///
-    /// For `turso db shell NAME`, `sqlite3 FILE` or `spin up --sqlite @FILE`. Run what is
-    /// printed once. It names users and nodes by their names, so that it fits any
-    /// database; where a name is not there, the statement changes nothing, and nobody
-    /// says so: look with the command's list afterwards.
-    #[arg(long, global = true, conflicts_with = "db", help_heading = WHERE)]
-    pub(crate) sql: bool,
+    /// Spin keeps the file in its state folder and creates it at its first start (make up
+    /// DEMO=0). A server's token comes from the variable `LIBSQL_TOKEN`. Without TLS
+    /// (`http://`), it has to be on this machine.
+    #[arg(long, global = true, value_name = "FILE|URL", default_value = ".spin/sqlite_db.db")]
+    pub(crate) db: Location,
 
     #[command(subcommand)]
     pub(crate) command: Command,
 }
-
-const WHERE: &str = "What is changed";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -56,8 +40,8 @@ Examples:
     luoyun-admin node add node1 --ip 10.0.0.2
     luoyun-admin instance add --owner ada --node node1 --name gallery --vdi-port 5900
 
-  The same on a database that is no file here:
-    luoyun-admin --sql node add node1 --ip 10.0.0.2 | turso db shell luoyun
+  On a libSQL server:
+    LIBSQL_TOKEN=$(cat token) luoyun-admin user list --db https://luoyun-ada.turso.io
 
   Everything that a LuoYunCloud has:
     luoyun-admin import postgres://luoyun@db.example/luoyun
@@ -69,12 +53,12 @@ Exit codes:
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Who may log in: add, passwd, lock, unlock, list
+    /// The users: add, passwd, lock, unlock, remove, list
     User {
         #[command(subcommand)]
         command: User,
     },
-    /// The machines that instances run on: add, set, list
+    /// The machines that instances run on: add, set, remove, list
     Node {
         #[command(subcommand)]
         command: Node,
@@ -91,8 +75,8 @@ pub(crate) enum Command {
     /// THE SOURCE ARE DELETED HERE, those that were made with luoyun-admin too. Try it
     /// with --dry-run first.
     ///
-    /// It may run beside a server, every minute if you like. Equal rows are not touched,
-    /// and where all are equal nothing is written. All changes are one transaction:
+    /// It may run while the API is in use, every minute if you like. Equal rows are not
+    /// touched; where all are equal, nothing is written. All changes are one transaction:
     /// however the import ends, the database is as before, or as the source.
     #[command(after_long_help = IMPORT)]
     Import(Import),
@@ -111,7 +95,7 @@ What is not simply copied:
   password    Stays as it is here while the source's has not changed since the last
               import: a login may have stored it better, or `user passwd` another one.
               Where it has changed there, it is taken over, and the user's sessions end.
-              What is remembered for this is of use only with the key file; see --key
+              See --state
   is_locked   As in the source: `user lock` here lasts until the next import. NULL is
               not locked, as LuoYunCloud has it
   last_login  The later of the two. A time without a time zone is read as UTC
@@ -182,6 +166,17 @@ Examples:
         #[arg(value_name = "NAME", help = USERNAME, value_parser = username)]
         username: String,
     },
+    /// Remove a user, and end the user's sessions
+    ///
+    /// Where users are imported, remove them at the source: an import adds them again.
+    #[command(after_long_help = "Example:\n  luoyun-admin user remove ada --cascade")]
+    Remove {
+        #[arg(value_name = "NAME", help = USERNAME, value_parser = username)]
+        username: String,
+        /// Mark the user's instances as deleted
+        #[arg(long)]
+        cascade: bool,
+    },
     /// List all users, by id
     ///
     /// With the time of the last login, in UTC.
@@ -218,6 +213,16 @@ pub(crate) enum Node {
         /// Where the remote desktops of its instances are
         #[arg(long)]
         ip: IpAddr,
+    },
+    /// Remove a node
+    #[command(after_long_help = "Example:\n  luoyun-admin node remove node1 --cascade")]
+    Remove {
+        /// The node's name
+        #[arg(value_name = "HOSTNAME", value_parser = word)]
+        hostname: String,
+        /// Leave its instances without a node
+        #[arg(long)]
+        cascade: bool,
     },
     /// List all nodes, by id
     #[command(after_long_help = "Example:\n  luoyun-admin node list")]
@@ -360,13 +365,14 @@ pub(crate) struct Import {
     /// Trust the certificates in this PEM file, and whom they certify, and no others
     #[arg(long, value_name = "FILE", env = "PGSSLROOTCERT")]
     pub(crate) ca: Option<PathBuf>,
-    /// The key for what is remembered of the source's passwords
+    /// The file with digests of the source's passwords, to see which ones change
     ///
-    /// Made by the first import, for its owner alone. Keep it out of copies of the
-    /// database. Where it is lost, the next import takes all passwords from the source
-    /// again [default: the database file with the ending .import-key]
+    /// The first import creates it, for its owner alone. Keep it as secret as the source.
+    /// Without it, the next import takes all passwords from the source again. Always
+    /// import from one machine, or with a copy of this file [default: the database file
+    /// with the ending .import; for a server, in ~/.local/state/luoyun-admin]
     #[arg(long, value_name = "FILE")]
-    pub(crate) key: Option<PathBuf>,
+    pub(crate) state: Option<PathBuf>,
 }
 
 #[derive(ArgGroup)]
@@ -394,8 +400,18 @@ fn range(range: std::ops::RangeInclusive<u32>) -> std::ops::RangeInclusive<i64> 
 #[derive(ArgGroup)]
 pub(crate) struct Format {
     /// Print an array of JSON objects
-    #[arg(long, conflicts_with = "sql")]
+    #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// The status that a number or a word stands for.
+fn status_number(text: &str) -> Result<i64, String> {
+    let known = STATUSES.iter().find(|status| status.word == text).map(|status| status.number);
+    let number = text.parse().ok().filter(|number| *number >= 0);
+    known.or(number).ok_or_else(|| {
+        let words: Vec<_> = STATUSES.iter().map(|status| status.word).collect();
+        format!("a status is a number, or one of {}", words.join(", "))
+    })
 }
 
 fn vdi_type() -> clap::builder::RangedI64ValueParser<i64> {

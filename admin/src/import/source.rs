@@ -1,7 +1,6 @@
 //! The source of an import: a LuoYunCloud's PostgreSQL database.
 
 use std::iter;
-use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -12,6 +11,7 @@ use postgres::types::ToSql;
 use postgres::{Client, Config, Row};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use crate::db::is_this_machine;
 use crate::import::{pgpass, tls};
 
 /// Where PostgreSQL listens on Debian and Ubuntu.
@@ -232,7 +232,7 @@ fn complete(config: &mut Config) {
         config.application_name("luoyun-admin");
     }
     if config.get_ssl_mode() == SslMode::Prefer {
-        let is_here = config.get_hosts().iter().all(is_on_this_machine);
+        let is_here = config.get_hosts().iter().all(is_local);
         config.ssl_mode(if is_here { SslMode::Disable } else { SslMode::Require });
     }
     if config.get_password().is_none()
@@ -242,12 +242,10 @@ fn complete(config: &mut Config) {
     }
 }
 
-fn is_on_this_machine(host: &Host) -> bool {
+fn is_local(host: &Host) -> bool {
     match host {
         Host::Unix(_) => true,
-        Host::Tcp(name) => {
-            name == "localhost" || name.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
-        }
+        Host::Tcp(name) => is_this_machine(name),
     }
 }
 

@@ -3,18 +3,16 @@
 //! What is in them is consistent: user names are unique, and an instance's owner and
 //! node are there, or NULL.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use indicatif::ProgressBar;
-use rusqlite::{Connection, Transaction, params};
+use rusqlite::{Connection, params};
 
-use crate::import::key::Key;
 use crate::import::source::{Instance, Node, Source, User};
+use crate::import::state::State;
+use crate::output::{IDS_SHOWN, some_ids};
 
-/// What no password is behind.
+/// A stored value that no password matches.
 const NO_PASSWORD: &str = "!";
-
-/// How many ids a note names.
-const NAMED: usize = 5;
 
 const TABLES: &str = "
     CREATE TEMP TABLE source_users (
@@ -33,8 +31,8 @@ pub(crate) struct Notes(Vec<Note>);
 
 struct Note {
     what: &'static str,
-    count: u64,
-    ids: Vec<String>,
+    count: usize,
+    ids: Vec<i64>,
 }
 
 impl Notes {
@@ -45,53 +43,44 @@ impl Notes {
         });
         let note = &mut self.0[at];
         note.count += 1;
-        if note.ids.len() < NAMED {
-            note.ids.push(id.to_string());
+        if note.ids.len() < IDS_SHOWN {
+            note.ids.push(id);
         }
     }
 
     /// A line for each kind: how many rows, and the ids of the first.
     pub(crate) fn lines(&self) -> impl Iterator<Item = String> {
         self.0.iter().map(|note| {
-            let more = if note.count > NAMED as u64 { ", …" } else { "" };
-            format!("{}: {} (id {}{more})", note.what, note.count, note.ids.join(", "))
+            format!("{}: {} {}", note.what, note.count, some_ids(note.count, &note.ids))
         })
     }
 }
 
-/// Copies `source` into temporary tables of `db`.
+/// Copies `source` into temporary tables of `state`.
 ///
 /// # Errors
-/// Where the source fails, or the disk is full.
-pub(crate) fn fill(
-    db: &mut Connection,
-    source: &mut Source,
-    key: &Key,
-    progress: &ProgressBar,
-) -> Result<Notes> {
+/// If the source fails, or the disk is full.
+pub(crate) fn fill(state: &State, source: &mut Source, progress: &ProgressBar) -> Result<Notes> {
     let mut notes = Notes::default();
-    db.execute_batch(TABLES)?;
-    // A transaction of the temporary tables alone: nobody waits for it.
-    let tx = db.transaction()?;
+    state.db.execute_batch(TABLES)?;
     progress.set_message("reading users");
-    fill_users(&tx, source, key, progress, &mut notes)?;
+    fill_users(state, source, progress, &mut notes)?;
     progress.set_message("reading nodes");
-    fill_nodes(&tx, source, progress, &mut notes)?;
+    fill_nodes(&state.db, source, progress, &mut notes)?;
     progress.set_message("reading instances");
-    fill_instances(&tx, source, progress, &mut notes)?;
-    tx.commit().context("cannot keep what the source has in a temporary file")?;
+    fill_instances(&state.db, source, progress, &mut notes)?;
     Ok(notes)
 }
 
 fn fill_users(
-    tx: &Transaction,
+    state: &State,
     source: &mut Source,
-    key: &Key,
     progress: &ProgressBar,
     notes: &mut Notes,
 ) -> Result<()> {
-    let mut insert =
-        tx.prepare("INSERT OR IGNORE INTO temp.source_users VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
+    let mut insert = state
+        .db
+        .prepare("INSERT OR IGNORE INTO temp.source_users VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
     source.users(|user| {
         progress.inc(1);
         let Some(username) = user.username.filter(|name| !name.is_empty()) else {
@@ -99,7 +88,7 @@ fn fill_users(
             return Ok(());
         };
         let password = user.password.unwrap_or(NO_PASSWORD);
-        let fingerprint = key.fingerprint(user.id, password)?;
+        let fingerprint = state.fingerprint(user.id, password);
         let is_locked = is_locked(&user, notes);
         let row = params![user.id, username, password, is_locked, user.last_login, fingerprint];
         if insert.execute(row)? == 0 {
@@ -112,12 +101,12 @@ fn fill_users(
 }
 
 fn fill_nodes(
-    tx: &Transaction,
+    db: &Connection,
     source: &mut Source,
     progress: &ProgressBar,
     notes: &mut Notes,
 ) -> Result<()> {
-    let mut insert = tx.prepare("INSERT INTO temp.source_nodes VALUES (?1, ?2, ?3)")?;
+    let mut insert = db.prepare("INSERT INTO temp.source_nodes VALUES (?1, ?2, ?3)")?;
     source.nodes(|node| {
         progress.inc(1);
         if node.hostname.is_none() {
@@ -129,17 +118,17 @@ fn fill_nodes(
 }
 
 fn fill_instances(
-    tx: &Transaction,
+    db: &Connection,
     source: &mut Source,
     progress: &ProgressBar,
     notes: &mut Notes,
 ) -> Result<()> {
     let mut insert =
-        tx.prepare("INSERT INTO temp.source_instances VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?;
+        db.prepare("INSERT INTO temp.source_instances VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?;
     let mut is_user =
-        tx.prepare("SELECT EXISTS (SELECT 1 FROM temp.source_users WHERE id = ?1)")?;
+        db.prepare("SELECT EXISTS (SELECT 1 FROM temp.source_users WHERE id = ?1)")?;
     let mut is_node =
-        tx.prepare("SELECT EXISTS (SELECT 1 FROM temp.source_nodes WHERE id = ?1)")?;
+        db.prepare("SELECT EXISTS (SELECT 1 FROM temp.source_nodes WHERE id = ?1)")?;
     source.instances(|instance| {
         progress.inc(1);
         let id = instance.id;
