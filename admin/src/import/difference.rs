@@ -17,6 +17,9 @@ struct Table {
     columns: &'static [&'static str],
     /// The temporary table with the source's rows, or a view of it and ours.
     wanted: &'static str,
+    /// The column by which rows are written: in the order of an index, a server writes
+    /// 100,000 instances up to 3 times as fast.
+    order: &'static str,
 }
 
 const TABLES: [Table; 3] = [
@@ -24,12 +27,14 @@ const TABLES: [Table; 3] = [
         name: "users",
         columns: &["username", "password", "is_locked", "last_login"],
         wanted: "wanted_users",
+        order: "id",
     },
-    Table { name: "nodes", columns: &["hostname", "ip"], wanted: "source_nodes" },
+    Table { name: "nodes", columns: &["hostname", "ip"], wanted: "source_nodes", order: "id" },
     Table {
         name: "instances",
         columns: &["user_id", "node_id", "name", "summary", "status", "vdi_port"],
         wanted: "source_instances",
+        order: "user_id",
     },
 ];
 
@@ -119,7 +124,7 @@ pub(crate) fn read_ours(db: &mut Database, staging: &Connection) -> Result<()> {
         let insert =
             format!("INSERT INTO our_{name} SELECT {} FROM json_each(?1)", table.elements());
         let mut insert = staging.prepare(&insert)?;
-        let page = page(name, &columns);
+        let page = page(name, "id", &columns);
         let read = |id: i64| {
             let found = db.query(&page, &[json!(id)])?;
             found.into_iter().next().context("an aggregate without a row")
@@ -129,24 +134,25 @@ pub(crate) fn read_ours(db: &mut Database, staging: &Connection) -> Result<()> {
     Ok(())
 }
 
-/// Selects the largest id and, as JSON, the `columns` of the first few rows of `table` whose
-/// id is above `?1`.
-fn page(table: &str, columns: &str) -> String {
+/// Selects, as JSON, the `columns` of the first few rows of `table` whose `key` is above `?1`,
+/// and their largest key.
+fn page(table: &str, key: &str, columns: &str) -> String {
     format!(
-        "SELECT max(id), json_group_array(json_array({columns}))
-         FROM (SELECT {columns} FROM {table} WHERE id > ?1 ORDER BY id LIMIT {BATCH_ROWS})"
+        "SELECT max(key), json_group_array(json_array({columns}))
+         FROM (SELECT {key} AS key, {columns} FROM {table}
+               WHERE {key} > ?1 ORDER BY {key} LIMIT {BATCH_ROWS})"
     )
 }
 
-/// Hands all pages that `read` returns for the last id to `take`.
+/// Hands all pages that `read` returns for the last key to `take`.
 fn each_page(
     mut read: impl FnMut(i64) -> Result<(Option<i64>, String)>,
     mut take: impl FnMut(String) -> Result<()>,
 ) -> Result<()> {
-    let mut last_id = i64::MIN;
-    while let (Some(id), rows) = read(last_id)? {
+    let mut last_key = i64::MIN;
+    while let (Some(key), rows) = read(last_key)? {
         take(rows)?;
-        last_id = id;
+        last_key = key;
     }
     Ok(())
 }
@@ -174,19 +180,23 @@ impl Table {
     }
 
     fn find(&self, staging: &Connection) -> rusqlite::Result<Counts> {
-        let Self { name, columns, wanted } = self;
+        let Self { name, columns, wanted, order } = self;
         let differs = columns.iter().map(|column| match *column {
             "password" => "w.password IS NOT NULL".to_owned(),
             column => format!("o.{column} IS NOT w.{column}"),
         });
         let differs = differs.collect::<Vec<_>>().join(" OR ");
         staging.execute_batch(&format!(
-            "CREATE TEMP TABLE {name}_difference (kind, id, PRIMARY KEY (kind, id)) WITHOUT ROWID;
+            "CREATE TEMP TABLE {name}_difference (kind, position, id, PRIMARY KEY (kind, position))
+             WITHOUT ROWID;
              INSERT INTO {name}_difference
-             SELECT iif(o.id IS NULL, 'inserted', 'changed'), w.id
-             FROM {wanted} w LEFT JOIN our_{name} o ON o.id = w.id WHERE o.id IS NULL OR {differs}
-             UNION ALL
-             SELECT 'vanished', id FROM our_{name} WHERE id NOT IN (SELECT id FROM {wanted})"
+             SELECT kind, row_number() OVER (ORDER BY place, id), id FROM
+                 (SELECT iif(o.id IS NULL, 'inserted', 'changed') AS kind, w.{order} AS place, w.id
+                  FROM {wanted} w LEFT JOIN our_{name} o ON o.id = w.id
+                  WHERE o.id IS NULL OR {differs}
+                  UNION ALL
+                  SELECT 'vanished', {order}, id FROM our_{name}
+                  WHERE id NOT IN (SELECT id FROM {wanted}))"
         ))?;
         let sql = format!(
             "SELECT (SELECT count(*) FROM our_{name}), (SELECT count(*) FROM {wanted}),
@@ -249,21 +259,22 @@ pub(crate) fn apply(db: &mut Database, staging: &Connection, version: i64) -> Re
                      SELECT NULL, NULL FROM pragma_user_version WHERE user_version <> ?1";
         run(guard, vec![json!(version)])?;
         run(&format!("PRAGMA user_version = {}", (version + 1) % i64::from(i32::MAX)), vec![])?;
-        let mut send = |rows: &str, columns: &str, sql: &str| {
-            let mut page = staging.prepare(&page(rows, columns))?;
-            let read = |id: i64| Ok(page.query_row([id], |row| row.try_into())?);
+        let mut send = |rows: &str, key: &str, columns: &str, sql: &str| {
+            let mut page = staging.prepare(&page(rows, key, columns))?;
+            let read = |key: i64| Ok(page.query_row([key], |row| row.try_into())?);
             each_page(read, |rows| run(sql, vec![Value::String(rows)]))
         };
-        send(RENAMED_USERS, "id", &format!("{PARK_NAMES} WHERE id IN ({IDS})"))?;
+        send(RENAMED_USERS, "id", "id", &format!("{PARK_NAMES} WHERE id IN ({IDS})"))?;
         for table in TABLES {
             let (name, columns) = (table.name, table.all_columns());
             for (kind, sql) in table.statements() {
-                let of_kind = format!("(SELECT id FROM {name}_difference WHERE kind = '{kind}')");
+                let ids =
+                    format!("(SELECT position, id FROM {name}_difference WHERE kind = '{kind}')");
                 if kind == "vanished" {
-                    send(&of_kind, "id", &sql)?;
+                    send(&ids, "position", "id", &sql)?;
                 } else {
-                    let rows = format!("{of_kind} JOIN {} USING (id)", table.wanted);
-                    send(&rows, &columns, &sql)?;
+                    let rows = format!("{ids} JOIN {} USING (id)", table.wanted);
+                    send(&rows, "position", &columns, &sql)?;
                 }
             }
         }

@@ -40,27 +40,27 @@ const FEW: &str = "
         (12, 2, 2, 'three', '', 100, NULL), (13, 3, 1, 'four', NULL, 3, 65535);";
 
 /// A database of the PostgreSQL server, by the name of its test.
-struct Source(&'static str);
+pub(crate) struct Source(&'static str);
 
 impl Source {
-    fn new(name: &'static str, sql: &str) -> Self {
+    pub(crate) fn new(name: &'static str, sql: &str) -> Self {
         psql("postgres", &format!("CREATE DATABASE {name}"));
         psql(name, TABLES);
         psql(name, sql);
         Self(name)
     }
 
-    fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         let var = |name| env::var(name).expect("make test-import starts PostgreSQL");
         format!("postgres://luoyun@{}:{}/{}", var("PGHOST"), var("PGPORT"), self.0)
     }
 
-    fn sql(&self, sql: &str) -> String {
+    pub(crate) fn sql(&self, sql: &str) -> String {
         psql(self.0, sql)
     }
 
-    /// Its rows in the form of ours: what an import has to come to.
-    fn rows(&self) -> Vec<String> {
+    /// Its rows in the form of ours: the result of an import.
+    pub(crate) fn rows(&self) -> Vec<String> {
         let sql = "SELECT 'u', id::text, username, is_locked::int::text,
                           floor(extract(epoch FROM last_login))::text, NULL, NULL, NULL
                    FROM auth_user UNION ALL
@@ -167,7 +167,7 @@ fn squeezed(printed: &str) -> String {
 }
 
 #[track_caller]
-fn assert_report(printed: &str, counts: [[usize; 4]; 3], notes: &str) {
+pub(crate) fn assert_report(printed: &str, counts: [[usize; 4]; 3], notes: &str) {
     assert_eq!(squeezed(printed), report(counts, notes));
 }
 
@@ -490,7 +490,7 @@ fn tls_checks_the_certificate() {
 }
 
 /// Waits until `condition` holds.
-fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_mins(1);
     while !condition() {
         assert!(Instant::now() < deadline, "{what}: not within a minute");
@@ -498,12 +498,12 @@ fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-fn start(admin: &Admin, source: &Source) -> Child {
+pub(crate) fn start(admin: &Admin, source: &Source) -> Child {
     let mut command = admin.command(&["import", &source.url()]);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
 }
 
-fn kill(mut child: Child, signal: &str) {
+pub(crate) fn kill(mut child: Child, signal: &str) {
     assert!(child.try_wait().unwrap().is_none(), "the import ended before it was killed");
     let killed = Command::new("kill").args([signal, &child.id().to_string()]).status();
     assert!(killed.unwrap().success());
@@ -511,7 +511,7 @@ fn kill(mut child: Child, signal: &str) {
 }
 
 /// The rows of a source with `count` instances.
-fn many(count: usize) -> String {
+pub(crate) fn many(count: usize) -> String {
     format!(
         "INSERT INTO auth_user SELECT i, 'user' || i,
              'salt$' || encode(sha512(('saltuser' || i)::bytea), 'hex'), NULL, false, NULL
@@ -636,8 +636,14 @@ fn there_is_one_import_at_a_time() {
     let locker = Locker::new(&source);
     let imports = ["a", "b"].map(|state| {
         let state = ours.folder.path().join(state);
-        let mut import = ours.admin.command(&["import", &source.url(), "--state"]);
-        import.arg(state).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+        let mut import = ours.admin.command(&["import", &source.url()]);
+        import
+            .arg("--state")
+            .arg(state)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
     });
     locker.wait_for(2);
     let writer = ours.db();
@@ -652,9 +658,8 @@ fn there_is_one_import_at_a_time() {
     assert_eq!(ours.rows(), source.rows());
 }
 
-/// Runs an import to its end; returns what it printed, and the most memory that it had,
-/// in KiB.
-fn measure(admin: &Admin, source: &Source) -> (String, u64) {
+/// Runs an import to its end; returns what it printed, and its peak memory in KiB.
+pub(crate) fn measure(admin: &Admin, source: &Source) -> (String, u64) {
     let mut command = admin.command(&["import", &source.url()]);
     let mut import = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let status = format!("/proc/{}/status", import.id());
@@ -672,19 +677,20 @@ fn measure(admin: &Admin, source: &Source) -> (String, u64) {
 }
 
 /// Asks for the list again and again, and logs in now and then, until `is_over`.
-/// Returns how many requests there were, and the longest one.
-fn ask(server: &Server, key: &str, is_over: &AtomicBool) -> (usize, Duration) {
+/// Returns how many requests there were, the longest list and the longest login.
+fn ask(server: &Server, key: &str, is_over: &AtomicBool) -> (usize, Duration, Duration) {
     let mut client: Client = server.connect();
-    let (mut count, mut longest) = (0, Duration::ZERO);
+    let (mut count, mut list, mut login) = (0, Duration::ZERO, Duration::ZERO);
     while !is_over.load(Ordering::Relaxed) {
         let begin = Instant::now();
-        let reply = if count % 20 == 0 {
+        let (reply, longest) = if count % 20 == 0 {
             let form = [("username", "user1"), ("password", "user1")];
-            client.post("/api/login", &form)
+            (client.post("/api/login", &form), &mut login)
         } else {
-            client.post("/api/myun/instance", &[("session_key", key), ("sepa", "100")])
+            let form = [("session_key", key), ("sepa", "100")];
+            (client.post("/api/myun/instance", &form), &mut list)
         };
-        longest = longest.max(begin.elapsed());
+        *longest = begin.elapsed().max(*longest);
         let reply = reply.json();
         assert_eq!(reply["code"], 0, "{reply}");
         if let Some(list) = reply["list"].as_array() {
@@ -694,10 +700,10 @@ fn ask(server: &Server, key: &str, is_over: &AtomicBool) -> (usize, Duration) {
         }
         count += 1;
     }
-    (count, longest)
+    (count, list, login)
 }
 
-/// Sets a flag, also where a test fails.
+/// Sets a flag, even if a test fails.
 struct SetOnDrop<'a>(&'a AtomicBool);
 
 impl Drop for SetOnDrop<'_> {
@@ -767,8 +773,8 @@ fn a_hundred_thousand_instances_come_beside_a_server_under_load() {
         assert_report(&printed, [[0, 0, 0, 1000], [0, 0, 0, 200], [0, 0, 0, MANY]], "");
         drop(end);
         for asked in asking {
-            let (count, longest) = asked.join().unwrap();
-            println!("{count} requests meanwhile, the longest {longest:?}");
+            let (count, list, login) = asked.join().unwrap();
+            println!("{count} requests meanwhile, the longest list {list:?}, login {login:?}");
             assert!(count > 0);
         }
     });
