@@ -1,4 +1,4 @@
-//! The command line. What stands here is also the manual: `--help` prints it.
+//! The command line. These comments are also the manual: `--help` prints them.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args as ArgGroup, Parser, Subcommand};
 use clap_complete::Shell;
 
-use luoyun_password::{MEMORY_KIB, PASSES};
+use luoyun_password::{MEMORY_KIB, PASSES, Strength};
 use luoyun_status::STATUSES;
 
 use crate::db::Location;
@@ -131,48 +131,32 @@ pub(crate) enum User {
     /// Add a user; prints the new id
     ///
     /// The password is read from the terminal, twice and without echo, or else from
-    /// standard input, one line. What is stored of it is what a login stores.
+    /// standard input, one line. It is stored as a login stores it.
     #[command(after_long_help = "\
 Examples:
   luoyun-admin user add ada
   pass show luoyun/ada | luoyun-admin user add ada")]
-    Add {
-        #[arg(value_name = "NAME", help = USERNAME, value_parser = username)]
-        username: String,
-        #[command(flatten)]
-        strength: Strength,
-    },
+    Add(NewPassword),
     /// Give a user another password, and end the user's sessions
     ///
     /// The password is read as `user add` reads it.
     #[command(after_long_help = "Example:\n  luoyun-admin user passwd ada")]
-    Passwd {
-        #[arg(value_name = "NAME", help = USERNAME, value_parser = username)]
-        username: String,
-        #[command(flatten)]
-        strength: Strength,
-    },
+    Passwd(NewPassword),
     /// Keep a user out, and end the user's sessions
     ///
     /// Where users are imported, lock them at the source: an import undoes this.
     #[command(after_long_help = "Example:\n  luoyun-admin user lock ada")]
-    Lock {
-        #[arg(value_name = "NAME", help = USERNAME, value_parser = username)]
-        username: String,
-    },
+    Lock(Username),
     /// Let a locked user log in again
     #[command(after_long_help = "Example:\n  luoyun-admin user unlock ada")]
-    Unlock {
-        #[arg(value_name = "NAME", help = USERNAME, value_parser = username)]
-        username: String,
-    },
+    Unlock(Username),
     /// Remove a user, and end the user's sessions
     ///
     /// Where users are imported, remove them at the source: an import adds them again.
     #[command(after_long_help = "Example:\n  luoyun-admin user remove ada --cascade")]
     Remove {
-        #[arg(value_name = "NAME", help = USERNAME, value_parser = username)]
-        username: String,
+        #[command(flatten)]
+        user: Username,
         /// Mark the user's instances as deleted
         #[arg(long)]
         cascade: bool,
@@ -184,22 +168,23 @@ Examples:
 Examples:
   luoyun-admin user list
   luoyun-admin user list --json | jq -r '.[] | select(.is_locked) | .username'")]
-    List {
-        #[command(flatten)]
-        format: Format,
-    },
+    List(Format),
 }
 
-const USERNAME: &str = "The user's name";
+#[derive(ArgGroup)]
+pub(crate) struct Username {
+    /// The user's name
+    #[arg(value_name = "NAME", value_parser = username)]
+    pub(crate) username: String,
+}
 
 #[derive(Subcommand)]
 pub(crate) enum Node {
     /// Add a node; prints the new id
     #[command(after_long_help = "Example:\n  luoyun-admin node add node1 --ip 10.0.0.2")]
     Add {
-        /// The node's name, which no other node here has
-        #[arg(value_name = "HOSTNAME", value_parser = word)]
-        hostname: String,
+        #[command(flatten)]
+        node: Hostname,
         /// Where the remote desktops of its instances are
         #[arg(long)]
         ip: Option<IpAddr>,
@@ -207,9 +192,8 @@ pub(crate) enum Node {
     /// Give a node another IP address
     #[command(after_long_help = "Example:\n  luoyun-admin node set node1 --ip 10.0.0.3")]
     Set {
-        /// The node's name
-        #[arg(value_name = "HOSTNAME", value_parser = word)]
-        hostname: String,
+        #[command(flatten)]
+        node: Hostname,
         /// Where the remote desktops of its instances are
         #[arg(long)]
         ip: IpAddr,
@@ -217,19 +201,22 @@ pub(crate) enum Node {
     /// Remove a node
     #[command(after_long_help = "Example:\n  luoyun-admin node remove node1 --cascade")]
     Remove {
-        /// The node's name
-        #[arg(value_name = "HOSTNAME", value_parser = word)]
-        hostname: String,
+        #[command(flatten)]
+        node: Hostname,
         /// Leave its instances without a node
         #[arg(long)]
         cascade: bool,
     },
     /// List all nodes, by id
     #[command(after_long_help = "Example:\n  luoyun-admin node list")]
-    List {
-        #[command(flatten)]
-        format: Format,
-    },
+    List(Format),
+}
+
+#[derive(ArgGroup)]
+pub(crate) struct Hostname {
+    /// The node's name
+    #[arg(value_parser = word)]
+    pub(crate) hostname: String,
 }
 
 #[derive(Subcommand)]
@@ -362,7 +349,7 @@ pub(crate) struct Import {
     /// Go on where the source has no rows for a table that has some here
     #[arg(long)]
     pub(crate) allow_empty: bool,
-    /// Trust the certificates in this PEM file, and whom they certify, and no others
+    /// Trust the certificates in this PEM file, and those that they sign, and no others
     #[arg(long, value_name = "FILE", env = "PGSSLROOTCERT")]
     pub(crate) ca: Option<PathBuf>,
     /// The file with digests of the source's passwords, to see which ones change
@@ -376,20 +363,22 @@ pub(crate) struct Import {
 }
 
 #[derive(ArgGroup)]
-pub(crate) struct Strength {
+pub(crate) struct NewPassword {
+    #[command(flatten)]
+    pub(crate) user: Username,
     /// Memory of one derivation, in KiB: the server's variable `password_memory_kib`
-    #[arg(long, value_name = "KIB", default_value_t = luoyun_password::Strength::DEFAULT.memory_kib,
+    #[arg(long, value_name = "KIB", default_value_t = Strength::DEFAULT.memory_kib,
           value_parser = clap::value_parser!(u32).range(range(MEMORY_KIB)))]
     memory_kib: u32,
     /// Passes over the memory: the server's variable `password_passes`
-    #[arg(long, value_name = "NUMBER", default_value_t = luoyun_password::Strength::DEFAULT.passes,
+    #[arg(long, value_name = "NUMBER", default_value_t = Strength::DEFAULT.passes,
           value_parser = clap::value_parser!(u32).range(range(PASSES)))]
     passes: u32,
 }
 
-impl From<Strength> for luoyun_password::Strength {
-    fn from(Strength { memory_kib, passes }: Strength) -> Self {
-        Self { memory_kib, passes }
+impl NewPassword {
+    pub(crate) fn strength(&self) -> Strength {
+        Strength { memory_kib: self.memory_kib, passes: self.passes }
     }
 }
 
@@ -423,7 +412,7 @@ fn vdi_port() -> clap::builder::RangedI64ValueParser<u16> {
 }
 
 /// A user name with which somebody can log in: a login drops white space and control
-/// characters around it (CONTRACT.md, "Requests").
+/// characters around it (docs/contract.md).
 fn username(text: &str) -> Result<String, String> {
     let trimmed = text.trim_matches(|c: char| c.is_whitespace() || c.is_control());
     if trimmed.is_empty() || trimmed != text || text.contains(char::is_control) {

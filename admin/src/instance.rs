@@ -9,9 +9,6 @@ use crate::db::Database;
 use crate::{node, output, rows, user};
 
 /// Carries out a command on instances.
-///
-/// # Errors
-/// If it is refused, or the database fails.
 pub(crate) fn run(db: &mut Database, command: args::Instance) -> Result<()> {
     match command {
         args::Instance::Add(new) => add(db, &new),

@@ -3,17 +3,14 @@
 use anyhow::{Result, bail};
 use serde_json::json;
 
-use crate::args;
+use crate::args::{self, Hostname};
 use crate::db::Database;
 use crate::{output, rows};
 
 /// Carries out a command on nodes.
-///
-/// # Errors
-/// If it is refused, or the database fails.
 pub(crate) fn run(db: &mut Database, command: args::Node) -> Result<()> {
     match command {
-        args::Node::Add { hostname, ip } => {
+        args::Node::Add { node: Hostname { hostname }, ip } => {
             let id = db.transaction(|db| {
                 if !ids(db, &hostname)?.is_empty() {
                     bail!(
@@ -26,11 +23,11 @@ pub(crate) fn run(db: &mut Database, command: args::Node) -> Result<()> {
             })?;
             output::write_id(&id)
         }
-        args::Node::Set { hostname, ip } => db.transaction(|db| {
+        args::Node::Set { node: Hostname { hostname }, ip } => db.transaction(|db| {
             let id = find(db, &hostname)?;
             db.execute("UPDATE nodes SET ip = ?2 WHERE id = ?1", &[json!(id), json!(ip)])
         }),
-        args::Node::Remove { hostname, cascade } => db.transaction(|db| {
+        args::Node::Remove { node: Hostname { hostname }, cascade } => db.transaction(|db| {
             let id = [json!(find(db, &hostname)?)];
             if !cascade && let Some(instances) = rows::instances_where(db, "node_id = ?1", &id)? {
                 bail!(
@@ -41,7 +38,7 @@ pub(crate) fn run(db: &mut Database, command: args::Node) -> Result<()> {
             db.execute("UPDATE instances SET node_id = NULL WHERE node_id = ?1", &id)?;
             db.execute("DELETE FROM nodes WHERE id = ?1", &id)
         }),
-        args::Node::List { format } => rows::list::<rows::Node>(
+        args::Node::List(format) => rows::list::<rows::Node>(
             db,
             "SELECT id, hostname, ip FROM nodes WHERE id > ?1 ORDER BY id LIMIT ?2",
             &[],
@@ -51,9 +48,7 @@ pub(crate) fn run(db: &mut Database, command: args::Node) -> Result<()> {
 }
 
 /// The id of the one node `hostname`.
-///
-/// # Errors
-/// If there is none or more than one, or the database fails.
+/// Fails if there is none or more than one, or the database fails.
 pub(crate) fn find(db: &mut Database, hostname: &str) -> Result<i64> {
     match ids(db, hostname)?[..] {
         [] => bail!("There is no node {hostname}. luoyun-admin node list shows all."),

@@ -12,17 +12,11 @@ pub(crate) trait Row: Serialize + DeserializeOwned {
     /// The heads of the table's columns.
     const HEADS: &'static [&'static str];
 
-    /// The row's id.
-    fn id(&self) -> i64;
-
     /// The row's cells, one a head.
     fn cells(&self) -> Vec<String>;
 }
 
 /// Writes `rows` to standard output, as JSON or as a table.
-///
-/// # Errors
-/// If that fails.
 pub(crate) fn write_list<R: Row>(rows: &[R], as_json: bool) -> Result<()> {
     let mut out = BufWriter::new(io::stdout().lock());
     if as_json {
@@ -50,9 +44,6 @@ pub(crate) fn some_ids(count: usize, ids: &[i64]) -> String {
 }
 
 /// Writes the id of a new row to standard output.
-///
-/// # Errors
-/// If that fails.
 pub(crate) fn write_id(id: &[(i64,)]) -> Result<()> {
     id.iter().try_for_each(|(id,)| Ok(writeln!(io::stdout(), "{id}")?))
 }
@@ -63,9 +54,6 @@ pub(crate) fn or_dash<T: ToString>(value: Option<&T>) -> String {
 }
 
 /// Writes `lines`, the first with the heads, in columns.
-///
-/// # Errors
-/// If that fails.
 pub(crate) fn write_table(out: &mut impl Write, lines: &[Vec<String>]) -> io::Result<()> {
     let mut widths = Vec::new();
     for line in lines {

@@ -5,7 +5,7 @@ use luoyun_status::status_string;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
 
-use crate::db::Database;
+use crate::db::{Cells, Database};
 use crate::output::{IDS_SHOWN, Row, or_dash, some_ids, write_list};
 
 /// Rows that are read at once: a server limits its replies.
@@ -47,10 +47,6 @@ pub(crate) struct Instance {
 impl Row for User {
     const HEADS: &'static [&'static str] = &["ID", "LAST LOGIN", "LOCKED", "USERNAME"];
 
-    fn id(&self) -> i64 {
-        self.id
-    }
-
     fn cells(&self) -> Vec<String> {
         let locked = if self.is_locked { "locked" } else { "-" };
         let last_login = or_dash(self.last_login.as_ref());
@@ -61,10 +57,6 @@ impl Row for User {
 impl Row for Node {
     const HEADS: &'static [&'static str] = &["ID", "IP", "HOSTNAME"];
 
-    fn id(&self) -> i64 {
-        self.id
-    }
-
     fn cells(&self) -> Vec<String> {
         vec![self.id.to_string(), or_dash(self.ip.as_ref()), or_dash(self.hostname.as_ref())]
     }
@@ -73,10 +65,6 @@ impl Row for Node {
 impl Row for Instance {
     const HEADS: &'static [&'static str] =
         &["ID", "OWNER", "NODE", "HOST", "PORT", "STATUS", "NAME"];
-
-    fn id(&self) -> i64 {
-        self.id
-    }
 
     fn cells(&self) -> Vec<String> {
         vec![
@@ -91,23 +79,22 @@ impl Row for Instance {
     }
 }
 
-/// Writes a list of the rows that `sql` selects by ascending id, where the id is above `?1`,
+/// Writes a list of the rows that `sql` selects by ascending id, its first column, above `?1`,
 /// at most `?2` at once; `values` are for `?3` and the next.
-///
-/// # Errors
-/// If the database or the output fails.
 pub(crate) fn list<R: Row>(
     db: &mut Database,
     sql: &str,
     values: &[Value],
     as_json: bool,
 ) -> anyhow::Result<()> {
-    let mut rows: Vec<R> = Vec::new();
+    let (mut rows, mut last_id): (Vec<R>, _) = (Vec::new(), json!(i64::MIN));
     loop {
-        let last_id = rows.last().map_or(i64::MIN, R::id);
-        let page = db.query(sql, &[&[json!(last_id), json!(PAGE_ROWS)], values].concat())?;
+        let page: Vec<Cells> = db.query(sql, &[&[last_id, json!(PAGE_ROWS)], values].concat())?;
         let is_last = page.len() < PAGE_ROWS;
-        rows.extend(page);
+        last_id = page.last().map_or(Value::Null, |cells| cells[0].clone());
+        for cells in page {
+            rows.push(serde_json::from_value(Value::Array(cells))?);
+        }
         if is_last {
             return write_list(&rows, as_json);
         }
@@ -116,9 +103,6 @@ pub(crate) fn list<R: Row>(
 
 /// How many instances that are not deleted match `condition`, and the ids of the first, in
 /// words; `None` if none does.
-///
-/// # Errors
-/// If the database fails.
 pub(crate) fn instances_where(
     db: &mut Database,
     condition: &str,

@@ -8,35 +8,34 @@ use crate::db::Database;
 use crate::{output, password, rows};
 
 /// Carries out a command on users.
-///
-/// # Errors
-/// If it is refused, or the database fails.
 pub(crate) fn run(db: &mut Database, command: args::User) -> Result<()> {
     match command {
-        args::User::Add { username, strength } => {
+        args::User::Add(new) => {
+            let username = &new.user.username;
             // Before anybody types a password in vain.
-            refuse_existing(db, &username)?;
-            let password = password::read_encoded(&username, strength.into())?;
+            refuse_existing(db, username)?;
+            let password = password::read_encoded(username, new.strength())?;
             let id: Vec<_> = db.transaction(|db| {
-                refuse_existing(db, &username)?;
+                refuse_existing(db, username)?;
                 let sql = "INSERT INTO users (username, password) VALUES (?1, ?2) RETURNING id";
                 db.query(sql, &[json!(username), json!(password)])
             })?;
             output::write_id(&id)
         }
-        args::User::Passwd { username, strength } => {
-            find(db, &username)?;
-            let password = password::read_encoded(&username, strength.into())?;
+        args::User::Passwd(new) => {
+            let username = &new.user.username;
+            find(db, username)?;
+            let password = password::read_encoded(username, new.strength())?;
             db.transaction(|db| {
-                let id = find(db, &username)?;
+                let id = find(db, username)?;
                 let sql = "UPDATE users SET password = ?2 WHERE id = ?1";
                 db.execute(sql, &[json!(id), json!(password)])
             })
         }
-        args::User::Lock { username } => set_locked(db, &username, true),
-        args::User::Unlock { username } => set_locked(db, &username, false),
-        args::User::Remove { username, cascade } => remove(db, &username, cascade),
-        args::User::List { format } => rows::list::<rows::User>(
+        args::User::Lock(user) => set_locked(db, &user.username, true),
+        args::User::Unlock(user) => set_locked(db, &user.username, false),
+        args::User::Remove { user, cascade } => remove(db, &user.username, cascade),
+        args::User::List(format) => rows::list::<rows::User>(
             db,
             "SELECT id, username, is_locked,
                     strftime('%Y-%m-%dT%H:%M:%SZ', last_login, 'unixepoch')
@@ -48,9 +47,7 @@ pub(crate) fn run(db: &mut Database, command: args::User) -> Result<()> {
 }
 
 /// The id of the user `username`.
-///
-/// # Errors
-/// If there is none, or the database fails.
+/// Fails if there is none, or the database fails.
 pub(crate) fn find(db: &mut Database, username: &str) -> Result<i64> {
     id(db, username)?
         .with_context(|| format!("There is no user {username}. luoyun-admin user list shows all."))

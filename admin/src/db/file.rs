@@ -24,9 +24,7 @@ pub(crate) struct File {
 
 impl File {
     /// Opens the existing file `path`.
-    ///
-    /// # Errors
-    /// If there is none, or it cannot be opened.
+    /// Fails if there is none, or it cannot be opened.
     pub(super) fn open(path: &Path) -> Result<Self> {
         let name = path.display().to_string();
         if !path.exists() {

@@ -18,7 +18,7 @@ use self::file::File;
 use self::server::Server;
 
 /// A row, as the values of its columns.
-type Cells = Vec<Value>;
+pub(crate) type Cells = Vec<Value>;
 
 /// Where a database is.
 #[derive(Clone)]
@@ -68,9 +68,8 @@ pub(crate) enum Database {
 
 impl Database {
     /// Opens a database that has the API's tables.
-    ///
-    /// # Errors
-    /// If a file is missing or cannot be opened. A server is contacted by the first statement.
+    /// Fails if a file is missing or cannot be opened. A server is contacted by the first
+    /// statement.
     pub(crate) fn open(location: &Location) -> Result<Self> {
         Ok(match location {
             Location::File(path) => Self::File(File::open(path)?),
@@ -80,9 +79,7 @@ impl Database {
 
     /// Runs the statement `sql` with `values` for its `?1`, `?2`, …; returns its rows, each
     /// deserialized from the values of its columns.
-    ///
-    /// # Errors
-    /// If the database fails, with advice.
+    /// Fails if the database fails, with advice.
     pub(crate) fn query<T: DeserializeOwned>(
         &mut self,
         sql: &str,
@@ -97,17 +94,12 @@ impl Database {
     }
 
     /// Runs the statement `sql`, which returns no rows.
-    ///
-    /// # Errors
-    /// As [`Self::query`].
     pub(crate) fn execute(&mut self, sql: &str, values: &[Value]) -> Result<()> {
         self.query::<Cells>(sql, values).map(drop)
     }
 
     /// Runs `work` in a transaction, which is rolled back if `work` fails.
-    ///
-    /// # Errors
-    /// Those of `work`, and if the database fails.
+    /// Fails with the error of `work` or of the database.
     pub(crate) fn transaction<T>(
         &mut self,
         work: impl FnOnce(&mut Self) -> Result<T>,
@@ -128,9 +120,7 @@ impl Database {
     ///
     /// A server gets them in one request, so that it holds its lock no longer than it works,
     /// and never for a client that was killed.
-    ///
-    /// # Errors
-    /// Those of `work`, and if the database fails. Nothing is then changed.
+    /// Fails with the error of `work` or of the database; nothing is then changed.
     pub(crate) fn batch(
         &mut self,
         work: impl FnOnce(&mut dyn FnMut(&str, Vec<Value>) -> Result<()>) -> Result<()>,

@@ -43,27 +43,21 @@ struct Reply {
 }
 
 #[derive(Deserialize)]
-#[serde(tag = "type", rename_all = "lowercase")]
-enum Outcome {
-    Ok { response: Response },
-    Error { error: Failure },
+struct Outcome {
+    response: Option<Response>,
+    error: Option<Failure>,
 }
 
 #[derive(Deserialize)]
-#[serde(tag = "type", rename_all = "lowercase")]
-enum Response {
-    Execute { result: Rows },
-    Batch { result: Steps },
-    Close,
+struct Response {
+    result: Option<Executed>,
 }
 
-#[derive(Deserialize)]
-struct Rows {
+/// What `execute` or `batch` came to.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Executed {
     rows: Vec<Vec<Cell>>,
-}
-
-#[derive(Deserialize)]
-struct Steps {
     step_errors: Vec<Option<Failure>>,
 }
 
@@ -74,11 +68,11 @@ struct Failure {
 }
 
 #[derive(Deserialize)]
-#[serde(tag = "type", rename_all = "lowercase")]
+#[serde(tag = "type", content = "value", rename_all = "lowercase")]
 enum Cell {
     Null,
-    Integer { value: String },
-    Text { value: String },
+    Integer(String),
+    Text(String),
 }
 
 impl Server {
@@ -116,45 +110,33 @@ impl Server {
             _ => {}
         }
         let statement = json!({"type": "execute", "stmt": statement(sql, values)});
-        match self.send(vec![statement])?.into_iter().next() {
-            Some(Response::Execute { result }) => {
-                result.rows.into_iter().map(|row| row.into_iter().map(cell).collect()).collect()
-            }
-            _ => Err(self.no_server("an unknown reply")),
-        }
+        let rows = self.send(vec![statement])?.swap_remove(0).rows;
+        rows.into_iter().map(|row| row.into_iter().map(cell).collect()).collect()
     }
 
     /// Runs `statements` in one request, each only if the one before it succeeded, and
     /// without foreign keys.
-    ///
-    /// # Errors
-    /// The first failure.
+    /// Fails with the first failure.
     pub(super) fn batch(&mut self, statements: Vec<(String, Vec<Value>)>) -> Result<()> {
         let steps = statements.into_iter().enumerate().map(|(at, (sql, values))| {
             let condition = at.checked_sub(1).map(|last| json!({"type": "ok", "step": last}));
             json!({"condition": condition, "stmt": statement(&sql, &values)})
         });
         let steps: Vec<_> = steps.collect();
-        let responses = self.send(vec![
+        let mut results = self.send(vec![
             json!({"type": "execute", "stmt": statement("PRAGMA foreign_keys = OFF", &[])}),
             json!({"type": "batch", "batch": {"steps": steps}}),
         ])?;
-        match responses.into_iter().nth(1) {
-            Some(Response::Batch { result }) => {
-                match result.step_errors.into_iter().flatten().next() {
-                    Some(error) => Err(self.failure(&error)),
-                    None => Ok(()),
-                }
-            }
-            _ => Err(self.no_server("an unknown reply")),
-        }
+        let errors = results.swap_remove(1).step_errors;
+        errors.into_iter().flatten().next().map_or(Ok(()), |error| Err(self.failure(&error)))
     }
 
     /// Sends `requests`; outside of a transaction, their stream ends with them.
-    fn send(&mut self, mut requests: Vec<Value>) -> Result<Vec<Response>> {
+    fn send(&mut self, mut requests: Vec<Value>) -> Result<Vec<Executed>> {
         if !self.in_transaction {
             requests.push(json!({"type": "close"}));
         }
+        let count = requests.len();
         let body = json!({"baton": self.baton.take(), "requests": requests});
         let body = serde_json::to_vec(&body)?;
         let url = self.stream_url.take().unwrap_or_else(|| self.url.clone());
@@ -183,11 +165,14 @@ impl Server {
             self.baton = reply.baton;
             self.stream_url = Some(reply.base_url.unwrap_or(url));
         }
-        let responses = reply.results.into_iter().map(|outcome| match outcome {
-            Outcome::Ok { response } => Ok(response),
-            Outcome::Error { error } => Err(self.failure(&error)),
+        if reply.results.len() != count {
+            return Err(self.no_server("an incomplete reply"));
+        }
+        let results = reply.results.into_iter().map(|outcome| match outcome.error {
+            Some(error) => Err(self.failure(&error)),
+            None => Ok(outcome.response.and_then(|response| response.result).unwrap_or_default()),
         });
-        responses.collect()
+        results.collect()
     }
 
     fn failure(&self, error: &Failure) -> anyhow::Error {
@@ -216,9 +201,7 @@ fn statement(sql: &str, values: &[Value]) -> Value {
 fn cell(cell: Cell) -> Result<Value> {
     Ok(match cell {
         Cell::Null => Value::Null,
-        Cell::Integer { value } => {
-            value.parse::<i64>().context("the server sent no integer")?.into()
-        }
-        Cell::Text { value } => value.into(),
+        Cell::Integer(number) => number.parse::<i64>().context("an invalid integer")?.into(),
+        Cell::Text(text) => text.into(),
     })
 }

@@ -102,18 +102,12 @@ impl Difference {
 }
 
 /// The number of the last import that wrote to the database, from any machine.
-///
-/// # Errors
-/// If the database fails.
 pub(crate) fn version(db: &mut Database) -> Result<i64> {
     let version = db.query("SELECT user_version FROM pragma_user_version", &[])?;
     version.first().map(|(version,)| *version).context("the database has no user_version")
 }
 
 /// Copies our rows into temporary tables of `staging`.
-///
-/// # Errors
-/// If either database fails.
 pub(crate) fn read_ours(db: &mut Database, staging: &Connection) -> Result<()> {
     for table in TABLES {
         let (name, columns) = (table.name, table.all_columns());
@@ -158,9 +152,6 @@ fn each_page(
 }
 
 /// Finds what differs, and keeps the ids in temporary tables.
-///
-/// # Errors
-/// If the staging file fails.
 pub(crate) fn find(staging: &Connection) -> Result<Difference> {
     staging.execute_batch(WANTED_USERS)?;
     let counts = TABLES.iter().map(|table| table.find(staging));
@@ -249,9 +240,7 @@ impl Table {
 
 /// Makes equal what [`find`] found to differ, in one transaction, and only if no other import
 /// has written since the database had `version`.
-///
-/// # Errors
-/// If the database fails, or has changed in between.
+/// Fails if the database fails, or has changed in between.
 pub(crate) fn apply(db: &mut Database, staging: &Connection, version: i64) -> Result<()> {
     db.batch(|run| {
         // A batch stops where a statement fails: this one does by violating NOT NULL.

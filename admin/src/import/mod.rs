@@ -31,10 +31,8 @@ use crate::import::state::State;
 use crate::{args, output};
 
 /// Imports into the database at `location`.
-///
-/// # Errors
-/// If the source or the database cannot be read or written, another import is running, or a
-/// table would be emptied. The database is then as before.
+/// Fails if the source or the database cannot be read or written, another import is running, or
+/// a table would be emptied. The database is then as before.
 pub(crate) fn run(location: &Location, command: args::Import) -> Result<()> {
     let config = source::parse(&command.url)?;
     let is_from_environment = std::env::var("LUOYUN_SOURCE").is_ok_and(|url| url == command.url);
@@ -43,16 +41,15 @@ pub(crate) fn run(location: &Location, command: args::Import) -> Result<()> {
                        PGPASSWORD or ~/.pgpass, or the whole URL into LUOYUN_SOURCE";
         args::Args::command().error(clap::error::ErrorKind::ArgumentConflict, message).exit();
     }
+    let progress = progress_bar(command.quiet);
     let mut db = Database::open(location)?;
     let path = command.state.map_or_else(|| state::default_path(location), Ok)?;
     let state = State::open(&path, command.dry_run)?;
     // In this order, what a later import has read from the source is newer.
     let version = difference::version(&mut db)?;
     difference::read_ours(&mut db, &state.db)?;
-    let mut source = Source::connect(config, command.ca.as_deref())?;
-
-    let progress = progress_bar(source.count()?, command.quiet);
-    let notes = staging::fill(&state, &mut source, &progress)?;
+    let mut source = Source::connect(config, command.ca.as_deref(), &progress)?;
+    let notes = staging::fill(&state, &mut source)?;
     drop(source);
 
     progress.set_message("comparing");
@@ -80,10 +77,10 @@ pub(crate) fn run(location: &Location, command: args::Import) -> Result<()> {
     Ok(())
 }
 
-fn progress_bar(rows: u64, is_quiet: bool) -> ProgressBar {
+fn progress_bar(is_quiet: bool) -> ProgressBar {
     let target = if is_quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
-    let bar = ProgressBar::with_draw_target(Some(rows), target);
-    match ProgressStyle::with_template("{msg:17} {wide_bar} {pos}/{len} rows") {
+    let bar = ProgressBar::with_draw_target(None, target).with_message("reading ours");
+    match ProgressStyle::with_template("{msg:18} {wide_bar} {pos}/{len} rows") {
         Ok(style) => bar.with_style(style),
         Err(_) => bar,
     }

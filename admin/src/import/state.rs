@@ -39,9 +39,7 @@ pub(crate) struct State {
 impl State {
     /// The file `path`, which is created if it is missing; for a dry run, nothing is created
     /// or locked.
-    ///
-    /// # Errors
-    /// If the file cannot be created or read, or another import has it open.
+    /// Fails if the file cannot be created or read, or another import has it open.
     pub(crate) fn open(path: &Path, is_dry_run: bool) -> Result<Self> {
         let db = if is_dry_run { look(path) } else { lock(path) }.map_err(|error| {
             let shown = path.display();
@@ -68,9 +66,6 @@ impl State {
     }
 
     /// Remembers the passwords in `source_users`.
-    ///
-    /// # Errors
-    /// If the file cannot be written.
     pub(crate) fn save(&self) -> Result<()> {
         let saved = self.db.execute_batch(
             "DELETE FROM imported_passwords
@@ -86,9 +81,7 @@ impl State {
 }
 
 /// The file for imports into `location` where none is given; its folder is created.
-///
-/// # Errors
-/// If there is no folder for it.
+/// Fails if there is no folder for it.
 pub(crate) fn default_path(location: &Location) -> Result<PathBuf> {
     let url = match location {
         Location::File(path) => return Ok(path.with_extension("import")),
