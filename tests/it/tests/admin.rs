@@ -389,12 +389,12 @@ fn what_a_server_refuses_is_explained() {
         (200, "<html>", "No libSQL server answers at"),
         (
             200,
-            r#"{"results":[{"type":"error","error":{"message":"database is locked","code":"SQLITE_BUSY"}}]}"#,
+            r#"{"results":[{"type":"error","error":{"message":"database is locked","code":"SQLITE_BUSY"}},{"type":"ok","response":{"type":"close"}}]}"#,
             "Another program is writing to it: try again later (database is locked)",
         ),
         (
             200,
-            r#"{"results":[{"type":"error","error":{"message":"no such table: nodes"}}]}"#,
+            r#"{"results":[{"type":"error","error":{"message":"no such table: nodes"}},{"type":"ok","response":{"type":"close"}}]}"#,
             "It lacks tables of the API.",
         ),
     ] {
