@@ -1,4 +1,4 @@
-//! The command line. What stands here is also the manual: `--help` prints it.
+//! The command line. These comments are also the manual: `--help` prints them.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -6,48 +6,32 @@ use std::path::PathBuf;
 use clap::{Args as ArgGroup, Parser, Subcommand};
 use clap_complete::Shell;
 
-use luoyun_password::{MEMORY_KIB, PASSES};
+use luoyun_password::{MEMORY_KIB, PASSES, Strength};
+use luoyun_status::STATUSES;
 
-use crate::instance::status_number;
+use crate::db::Location;
 
 /// Users, nodes and instances of the LuoYunCloud API
 ///
 /// Users log in, instances are their virtual machines, and a node is a machine that
 /// instances run on: its IP address is where their remote desktops are.
 ///
-/// A command changes a database file, and may do so while a server uses it: the next
-/// request sees the change. With --sql it changes nothing and prints the SQL that does,
-/// for a database that is no file here.
+/// A command may change the database while the API uses it: the next request sees the
+/// change.
 #[derive(Parser)]
 #[command(name = "luoyun-admin", version, after_long_help = EXAMPLES, max_term_width = 88)]
 pub(crate) struct Args {
-    /// The database file, which has to be there
+    /// The database: a file, or the URL of a libSQL server (Turso, sqld)
     ///
-    /// Spin keeps it in the state folder of the server. A server makes it when it first
-    /// starts (make up DEMO=0).
-    #[arg(
-        long,
-        global = true,
-        value_name = "FILE",
-        default_value = ".spin/sqlite_db.db",
-        help_heading = WHERE
-    )]
-    pub(crate) db: PathBuf,
-
-    /// Print SQL, one statement a line, and change nothing
-    ///
-    /// For `turso db shell NAME`, `sqlite3 FILE` or `spin up --sqlite @FILE`. Run what is
-    /// printed once. It names users and nodes by their names, so that it fits any
-    /// database; where a name is not there, the statement changes nothing, and nobody
-    /// says so: look with the command's list afterwards.
-    #[arg(long, global = true, conflicts_with = "db", help_heading = WHERE)]
-    pub(crate) sql: bool,
+    /// Spin keeps the file in its state folder and creates it at its first start (make up
+    /// DEMO=0). A server's token comes from the variable `LIBSQL_TOKEN`. Without TLS
+    /// (`http://`), it has to be on this machine.
+    #[arg(long, global = true, value_name = "FILE|URL", default_value = ".spin/sqlite_db.db")]
+    pub(crate) db: Location,
 
     #[command(subcommand)]
     pub(crate) command: Command,
 }
-
-const WHERE: &str = "What is changed";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -56,8 +40,8 @@ Examples:
     luoyun-admin node add node1 --ip 10.0.0.2
     luoyun-admin instance add --owner ada --node node1 --name gallery --vdi-port 5900
 
-  The same on a database that is no file here:
-    luoyun-admin --sql node add node1 --ip 10.0.0.2 | turso db shell luoyun
+  On a libSQL server:
+    LIBSQL_TOKEN=$(cat token) luoyun-admin user list --db https://luoyun-ada.turso.io
 
   Everything that a LuoYunCloud has:
     luoyun-admin import postgres://luoyun@db.example/luoyun
@@ -69,12 +53,12 @@ Exit codes:
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Who may log in: add, passwd, lock, unlock, list
+    /// The users: add, passwd, lock, unlock, remove, list
     User {
         #[command(subcommand)]
         command: User,
     },
-    /// The machines that instances run on: add, set, list
+    /// The machines that instances run on: add, set, remove, list
     Node {
         #[command(subcommand)]
         command: Node,
@@ -91,8 +75,8 @@ pub(crate) enum Command {
     /// THE SOURCE ARE DELETED HERE, those that were made with luoyun-admin too. Try it
     /// with --dry-run first.
     ///
-    /// It may run beside a server, every minute if you like. Equal rows are not touched,
-    /// and where all are equal nothing is written. All changes are one transaction:
+    /// It may run while the API is in use, every minute if you like. Equal rows are not
+    /// touched; where all are equal, nothing is written. All changes are one transaction:
     /// however the import ends, the database is as before, or as the source.
     #[command(after_long_help = IMPORT)]
     Import(Import),
@@ -111,7 +95,7 @@ What is not simply copied:
   password    Stays as it is here while the source's has not changed since the last
               import: a login may have stored it better, or `user passwd` another one.
               Where it has changed there, it is taken over, and the user's sessions end.
-              What is remembered for this is of use only with the key file; see --key
+              See --state
   is_locked   As in the source: `user lock` here lasts until the next import. NULL is
               not locked, as LuoYunCloud has it
   last_login  The later of the two. A time without a time zone is read as UTC
@@ -147,40 +131,35 @@ pub(crate) enum User {
     /// Add a user; prints the new id
     ///
     /// The password is read from the terminal, twice and without echo, or else from
-    /// standard input, one line. What is stored of it is what a login stores.
+    /// standard input, one line. It is stored as a login stores it.
     #[command(after_long_help = "\
 Examples:
   luoyun-admin user add ada
   pass show luoyun/ada | luoyun-admin user add ada")]
-    Add {
-        #[arg(value_name = "NAME", help = USERNAME, value_parser = username)]
-        username: String,
-        #[command(flatten)]
-        strength: Strength,
-    },
+    Add(NewPassword),
     /// Give a user another password, and end the user's sessions
     ///
     /// The password is read as `user add` reads it.
     #[command(after_long_help = "Example:\n  luoyun-admin user passwd ada")]
-    Passwd {
-        #[arg(value_name = "NAME", help = USERNAME, value_parser = username)]
-        username: String,
-        #[command(flatten)]
-        strength: Strength,
-    },
+    Passwd(NewPassword),
     /// Keep a user out, and end the user's sessions
     ///
     /// Where users are imported, lock them at the source: an import undoes this.
     #[command(after_long_help = "Example:\n  luoyun-admin user lock ada")]
-    Lock {
-        #[arg(value_name = "NAME", help = USERNAME, value_parser = username)]
-        username: String,
-    },
+    Lock(Username),
     /// Let a locked user log in again
     #[command(after_long_help = "Example:\n  luoyun-admin user unlock ada")]
-    Unlock {
-        #[arg(value_name = "NAME", help = USERNAME, value_parser = username)]
-        username: String,
+    Unlock(Username),
+    /// Remove a user, and end the user's sessions
+    ///
+    /// Where users are imported, remove them at the source: an import adds them again.
+    #[command(after_long_help = "Example:\n  luoyun-admin user remove ada --cascade")]
+    Remove {
+        #[command(flatten)]
+        user: Username,
+        /// Mark the user's instances as deleted
+        #[arg(long)]
+        cascade: bool,
     },
     /// List all users, by id
     ///
@@ -189,22 +168,23 @@ Examples:
 Examples:
   luoyun-admin user list
   luoyun-admin user list --json | jq -r '.[] | select(.is_locked) | .username'")]
-    List {
-        #[command(flatten)]
-        format: Format,
-    },
+    List(Format),
 }
 
-const USERNAME: &str = "The user's name";
+#[derive(ArgGroup)]
+pub(crate) struct Username {
+    /// The user's name
+    #[arg(value_name = "NAME", value_parser = username)]
+    pub(crate) username: String,
+}
 
 #[derive(Subcommand)]
 pub(crate) enum Node {
     /// Add a node; prints the new id
     #[command(after_long_help = "Example:\n  luoyun-admin node add node1 --ip 10.0.0.2")]
     Add {
-        /// The node's name, which no other node here has
-        #[arg(value_name = "HOSTNAME", value_parser = word)]
-        hostname: String,
+        #[command(flatten)]
+        node: Hostname,
         /// Where the remote desktops of its instances are
         #[arg(long)]
         ip: Option<IpAddr>,
@@ -212,19 +192,31 @@ pub(crate) enum Node {
     /// Give a node another IP address
     #[command(after_long_help = "Example:\n  luoyun-admin node set node1 --ip 10.0.0.3")]
     Set {
-        /// The node's name
-        #[arg(value_name = "HOSTNAME", value_parser = word)]
-        hostname: String,
+        #[command(flatten)]
+        node: Hostname,
         /// Where the remote desktops of its instances are
         #[arg(long)]
         ip: IpAddr,
     },
+    /// Remove a node
+    #[command(after_long_help = "Example:\n  luoyun-admin node remove node1 --cascade")]
+    Remove {
+        #[command(flatten)]
+        node: Hostname,
+        /// Leave its instances without a node
+        #[arg(long)]
+        cascade: bool,
+    },
     /// List all nodes, by id
     #[command(after_long_help = "Example:\n  luoyun-admin node list")]
-    List {
-        #[command(flatten)]
-        format: Format,
-    },
+    List(Format),
+}
+
+#[derive(ArgGroup)]
+pub(crate) struct Hostname {
+    /// The node's name
+    #[arg(value_parser = word)]
+    pub(crate) hostname: String,
 }
 
 #[derive(Subcommand)]
@@ -357,33 +349,36 @@ pub(crate) struct Import {
     /// Go on where the source has no rows for a table that has some here
     #[arg(long)]
     pub(crate) allow_empty: bool,
-    /// Trust the certificates in this PEM file, and whom they certify, and no others
+    /// Trust the certificates in this PEM file, and those that they sign, and no others
     #[arg(long, value_name = "FILE", env = "PGSSLROOTCERT")]
     pub(crate) ca: Option<PathBuf>,
-    /// The key for what is remembered of the source's passwords
+    /// The file with digests of the source's passwords, to see which ones change
     ///
-    /// Made by the first import, for its owner alone. Keep it out of copies of the
-    /// database. Where it is lost, the next import takes all passwords from the source
-    /// again [default: the database file with the ending .import-key]
+    /// The first import creates it, for its owner alone. Keep it as secret as the source.
+    /// Without it, the next import takes all passwords from the source again. Always
+    /// import from one machine, or with a copy of this file [default: the database file
+    /// with the ending .import; for a server, in ~/.local/state/luoyun-admin]
     #[arg(long, value_name = "FILE")]
-    pub(crate) key: Option<PathBuf>,
+    pub(crate) state: Option<PathBuf>,
 }
 
 #[derive(ArgGroup)]
-pub(crate) struct Strength {
+pub(crate) struct NewPassword {
+    #[command(flatten)]
+    pub(crate) user: Username,
     /// Memory of one derivation, in KiB: the server's variable `password_memory_kib`
-    #[arg(long, value_name = "KIB", default_value_t = luoyun_password::Strength::DEFAULT.memory_kib,
+    #[arg(long, value_name = "KIB", default_value_t = Strength::DEFAULT.memory_kib,
           value_parser = clap::value_parser!(u32).range(range(MEMORY_KIB)))]
     memory_kib: u32,
     /// Passes over the memory: the server's variable `password_passes`
-    #[arg(long, value_name = "NUMBER", default_value_t = luoyun_password::Strength::DEFAULT.passes,
+    #[arg(long, value_name = "NUMBER", default_value_t = Strength::DEFAULT.passes,
           value_parser = clap::value_parser!(u32).range(range(PASSES)))]
     passes: u32,
 }
 
-impl From<Strength> for luoyun_password::Strength {
-    fn from(Strength { memory_kib, passes }: Strength) -> Self {
-        Self { memory_kib, passes }
+impl NewPassword {
+    pub(crate) fn strength(&self) -> Strength {
+        Strength { memory_kib: self.memory_kib, passes: self.passes }
     }
 }
 
@@ -394,8 +389,18 @@ fn range(range: std::ops::RangeInclusive<u32>) -> std::ops::RangeInclusive<i64> 
 #[derive(ArgGroup)]
 pub(crate) struct Format {
     /// Print an array of JSON objects
-    #[arg(long, conflicts_with = "sql")]
+    #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// The status that a number or a word stands for.
+fn status_number(text: &str) -> Result<i64, String> {
+    let known = STATUSES.iter().find(|status| status.word == text).map(|status| status.number);
+    let number = text.parse().ok().filter(|number| *number >= 0);
+    known.or(number).ok_or_else(|| {
+        let words: Vec<_> = STATUSES.iter().map(|status| status.word).collect();
+        format!("a status is a number, or one of {}", words.join(", "))
+    })
 }
 
 fn vdi_type() -> clap::builder::RangedI64ValueParser<i64> {
@@ -407,7 +412,7 @@ fn vdi_port() -> clap::builder::RangedI64ValueParser<u16> {
 }
 
 /// A user name with which somebody can log in: a login drops white space and control
-/// characters around it (CONTRACT.md, "Requests").
+/// characters around it (docs/contract.md).
 fn username(text: &str) -> Result<String, String> {
     let trimmed = text.trim_matches(|c: char| c.is_whitespace() || c.is_control());
     if trimmed.is_empty() || trimmed != text || text.contains(char::is_control) {

@@ -1,81 +1,67 @@
 //! The commands on nodes.
 
-use anyhow::Result;
-use rusqlite::Connection;
-use rusqlite::types::Value;
-use serde::Serialize;
+use anyhow::{Result, bail};
+use serde_json::json;
 
-use crate::args;
-use crate::output::{self, Row, or_dash};
-use crate::statement::{Statement, optional_text};
-use crate::target::Target;
-
-#[derive(Serialize)]
-struct Node {
-    id: i64,
-    hostname: Option<String>,
-    ip: Option<String>,
-}
-
-impl Row for Node {
-    const HEADS: &'static [&'static str] = &["ID", "IP", "HOSTNAME"];
-
-    fn cells(&self) -> Vec<String> {
-        vec![self.id.to_string(), or_dash(self.ip.as_ref()), or_dash(self.hostname.as_ref())]
-    }
-}
+use crate::args::{self, Hostname};
+use crate::db::Database;
+use crate::{output, rows};
 
 /// Carries out a command on nodes.
-///
-/// # Errors
-/// Where it is refused, or the database fails.
-pub(crate) fn run(target: &Target, command: args::Node) -> Result<()> {
+pub(crate) fn run(db: &mut Database, command: args::Node) -> Result<()> {
     match command {
-        args::Node::Add { hostname, ip } => {
-            let taken = format!(
-                "There is a node {hostname} already. For another address: luoyun-admin node set."
-            );
-            let statement = Statement::new(
-                "INSERT INTO nodes (hostname, ip)
-                 SELECT ?1, ?2 WHERE NOT EXISTS (SELECT 1 FROM nodes WHERE hostname = ?1)",
-                vec![Value::Text(hostname), optional_text(ip.map(|ip| ip.to_string()))],
-            );
-            target.insert(&statement, |_| Ok(taken))
-        }
-        args::Node::Set { hostname, ip } => {
-            let statement = Statement::new(
-                "UPDATE nodes SET ip = ?2
-                 WHERE hostname = ?1 AND (SELECT count(*) FROM nodes WHERE hostname = ?1) = 1",
-                vec![Value::Text(hostname.clone()), Value::Text(ip.to_string())],
-            );
-            target.change(&statement, |db| {
-                let reason = is_not_one(db, &hostname)?;
-                Ok(reason.unwrap_or_else(|| format!("The node {hostname} is unchanged.")))
-            })
-        }
-        args::Node::List { format } => {
-            let all = Statement::new("SELECT id, hostname, ip FROM nodes ORDER BY id", Vec::new());
-            let nodes = target.query(&all, |row| {
-                Ok(Node { id: row.get(0)?, hostname: row.get(1)?, ip: row.get(2)? })
+        args::Node::Add { node: Hostname { hostname }, ip } => {
+            let id = db.transaction(|db| {
+                if !ids(db, &hostname)?.is_empty() {
+                    bail!(
+                        "There is a node {hostname} already. For another address: luoyun-admin \
+                         node set."
+                    );
+                }
+                let sql = "INSERT INTO nodes (hostname, ip) VALUES (?1, ?2) RETURNING id";
+                db.query(sql, &[json!(hostname), json!(ip)])
             })?;
-            nodes.map_or(Ok(()), |nodes| output::write_list(&nodes, &format))
+            output::write_id(&id)
         }
+        args::Node::Set { node: Hostname { hostname }, ip } => db.transaction(|db| {
+            let id = find(db, &hostname)?;
+            db.execute("UPDATE nodes SET ip = ?2 WHERE id = ?1", &[json!(id), json!(ip)])
+        }),
+        args::Node::Remove { node: Hostname { hostname }, cascade } => db.transaction(|db| {
+            let id = [json!(find(db, &hostname)?)];
+            if !cascade && let Some(instances) = rows::instances_where(db, "node_id = ?1", &id)? {
+                bail!(
+                    "Node {hostname} still runs {instances}. --cascade leaves them without a \
+                     node; luoyun-admin instance set ID --node HOSTNAME moves one."
+                );
+            }
+            db.execute("UPDATE instances SET node_id = NULL WHERE node_id = ?1", &id)?;
+            db.execute("DELETE FROM nodes WHERE id = ?1", &id)
+        }),
+        args::Node::List(format) => rows::list::<rows::Node>(
+            db,
+            "SELECT id, hostname, ip FROM nodes WHERE id > ?1 ORDER BY id LIMIT ?2",
+            &[],
+            format.json,
+        ),
     }
 }
 
-/// Why `hostname` does not name one node; `None` where it does.
-///
-/// # Errors
-/// Where the database fails.
-pub(crate) fn is_not_one(db: &Connection, hostname: &str) -> rusqlite::Result<Option<String>> {
-    let sql = "SELECT count(*) FROM nodes WHERE hostname = ?1";
-    Ok(match db.query_row(sql, [hostname], |row| row.get(0))? {
-        0 => Some(format!("There is no node {hostname}. luoyun-admin node list shows all.")),
-        1 => None,
-        // Only an import brings that about.
-        count => Some(format!(
-            "There are {count} nodes called {hostname}: give them names of their own, at the \
-             source of the import."
-        )),
-    })
+/// The id of the one node `hostname`.
+/// Fails if there is none or more than one, or the database fails.
+pub(crate) fn find(db: &mut Database, hostname: &str) -> Result<i64> {
+    match ids(db, hostname)?[..] {
+        [] => bail!("There is no node {hostname}. luoyun-admin node list shows all."),
+        [(id,)] => Ok(id),
+        // Only an import adds such nodes.
+        ref ids => bail!(
+            "There are {} nodes called {hostname}: give each its own name, at the source of the \
+             import.",
+            ids.len()
+        ),
+    }
+}
+
+fn ids(db: &mut Database, hostname: &str) -> Result<Vec<(i64,)>> {
+    db.query("SELECT id FROM nodes WHERE hostname = ?1", &[json!(hostname)])
 }

@@ -4,12 +4,11 @@ use std::io::{self, BufWriter, Write};
 
 use anyhow::Result;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use unicode_width::UnicodeWidthStr;
 
-use crate::args::Format;
-
 /// A row of a list; as JSON it has its fields.
-pub(crate) trait Row: Serialize {
+pub(crate) trait Row: Serialize + DeserializeOwned {
     /// The heads of the table's columns.
     const HEADS: &'static [&'static str];
 
@@ -17,13 +16,10 @@ pub(crate) trait Row: Serialize {
     fn cells(&self) -> Vec<String>;
 }
 
-/// Writes `rows` to standard output.
-///
-/// # Errors
-/// Where that fails.
-pub(crate) fn write_list<R: Row>(rows: &[R], format: &Format) -> Result<()> {
+/// Writes `rows` to standard output, as JSON or as a table.
+pub(crate) fn write_list<R: Row>(rows: &[R], as_json: bool) -> Result<()> {
     let mut out = BufWriter::new(io::stdout().lock());
-    if format.json {
+    if as_json {
         serde_json::to_writer_pretty(&mut out, rows).map_err(io::Error::from)?;
         writeln!(out)?;
     } else {
@@ -37,15 +33,27 @@ pub(crate) fn write_list<R: Row>(rows: &[R], format: &Format) -> Result<()> {
     Ok(out.flush()?)
 }
 
+/// Ids that a message names.
+pub(crate) const IDS_SHOWN: usize = 5;
+
+/// The first `ids` of `count`, for a message.
+pub(crate) fn some_ids(count: usize, ids: &[i64]) -> String {
+    let more = if count > ids.len() { ", …" } else { "" };
+    let ids: Vec<_> = ids.iter().map(ToString::to_string).collect();
+    format!("(id {}{more})", ids.join(", "))
+}
+
+/// Writes the id of a new row to standard output.
+pub(crate) fn write_id(id: &[(i64,)]) -> Result<()> {
+    id.iter().try_for_each(|(id,)| Ok(writeln!(io::stdout(), "{id}")?))
+}
+
 /// The cell of something that may be missing.
 pub(crate) fn or_dash<T: ToString>(value: Option<&T>) -> String {
     value.map_or_else(|| "-".to_owned(), ToString::to_string)
 }
 
 /// Writes `lines`, the first with the heads, in columns.
-///
-/// # Errors
-/// Where that fails.
 pub(crate) fn write_table(out: &mut impl Write, lines: &[Vec<String>]) -> io::Result<()> {
     let mut widths = Vec::new();
     for line in lines {
@@ -65,7 +73,7 @@ pub(crate) fn write_table(out: &mut impl Write, lines: &[Vec<String>]) -> io::Re
     Ok(())
 }
 
-/// A name can hold anything; what controls a terminal is shown, not sent.
+/// Control characters are shown escaped: a name may hold any, and some control a terminal.
 fn visible(cell: &str) -> String {
     let escape = |c: char| if c.is_control() { c.escape_default().collect() } else { c.into() };
     cell.chars().map(escape).collect::<Vec<String>>().concat()

@@ -5,15 +5,13 @@ use std::io::{self, IsTerminal, Read};
 use anyhow::{Context, Result, anyhow, bail};
 use luoyun_password::{SALT_BYTES, Strength};
 
-/// Bytes that a request can have (CONTRACT.md, "body size"): no longer password is of
-/// use.
-const LONGEST: u64 = 64 * 1024;
+/// Largest body of a request, in bytes (docs/contract.md): a login cannot send a longer
+/// password.
+const MAX_BYTES: u64 = 64 * 1024;
 
 /// Reads a new password of `username`, from the terminal or else from standard input;
-/// returns what to store of it, at `strength`.
-///
-/// # Errors
-/// Where it is empty or too long or is not repeated; where this machine has no randomness.
+/// returns it as it is stored, at `strength`.
+/// Fails if it is empty, too long or not repeated.
 pub(crate) fn read_encoded(username: &str, strength: Strength) -> Result<String> {
     let password =
         if io::stdin().is_terminal() { read_from_terminal(username)? } else { read_line()? };
@@ -39,11 +37,11 @@ fn read_from_terminal(username: &str) -> Result<Vec<u8>> {
 fn read_line() -> Result<Vec<u8>> {
     let mut line = Vec::new();
     io::stdin()
-        .take(LONGEST + 1)
+        .take(MAX_BYTES + 1)
         .read_to_end(&mut line)
         .context("cannot read the password from standard input")?;
-    if line.len() as u64 > LONGEST {
-        bail!("The password on standard input is longer than {LONGEST} bytes.");
+    if line.len() as u64 > MAX_BYTES {
+        bail!("The password on standard input is longer than {MAX_BYTES} bytes.");
     }
     if line.last() == Some(&b'\n') {
         line.pop();

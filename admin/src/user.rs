@@ -1,123 +1,92 @@
 //! The commands on users.
 
-use anyhow::{Result, bail};
-use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension};
-use serde::Serialize;
+use anyhow::{Context, Result, bail};
+use serde_json::json;
 
 use crate::args;
-use crate::output::{self, Row, or_dash};
-use crate::password;
-use crate::statement::Statement;
-use luoyun_password::Strength;
-
-use crate::target::{Target, explain};
-
-#[derive(Serialize)]
-struct User {
-    id: i64,
-    username: String,
-    is_locked: bool,
-    /// ISO 8601, in UTC.
-    last_login: Option<String>,
-}
-
-impl Row for User {
-    const HEADS: &'static [&'static str] = &["ID", "LAST LOGIN", "LOCKED", "USERNAME"];
-
-    fn cells(&self) -> Vec<String> {
-        let locked = if self.is_locked { "locked" } else { "-" };
-        let last_login = or_dash(self.last_login.as_ref());
-        vec![self.id.to_string(), last_login, locked.to_owned(), self.username.clone()]
-    }
-}
+use crate::db::Database;
+use crate::{output, password, rows};
 
 /// Carries out a command on users.
-///
-/// # Errors
-/// Where it is refused, or the database fails.
-pub(crate) fn run(target: &Target, command: args::User) -> Result<()> {
+pub(crate) fn run(db: &mut Database, command: args::User) -> Result<()> {
     match command {
-        args::User::Add { username, strength } => add(target, username, strength.into()),
-        args::User::Passwd { username, strength } => {
-            set_password(target, username, strength.into())
-        }
-        args::User::Lock { username } => set_locked(target, username, true),
-        args::User::Unlock { username } => set_locked(target, username, false),
-        args::User::List { format } => {
-            let all = Statement::new(
-                "SELECT id, username, is_locked,
-                        strftime('%Y-%m-%dT%H:%M:%SZ', last_login, 'unixepoch')
-                 FROM users ORDER BY id",
-                Vec::new(),
-            );
-            let users = target.query(&all, |row| {
-                Ok(User {
-                    id: row.get(0)?,
-                    username: row.get(1)?,
-                    is_locked: row.get(2)?,
-                    last_login: row.get(3)?,
-                })
+        args::User::Add(new) => {
+            let username = &new.user.username;
+            // Before anybody types a password in vain.
+            refuse_existing(db, username)?;
+            let password = password::read_encoded(username, new.strength())?;
+            let id: Vec<_> = db.transaction(|db| {
+                refuse_existing(db, username)?;
+                let sql = "INSERT INTO users (username, password) VALUES (?1, ?2) RETURNING id";
+                db.query(sql, &[json!(username), json!(password)])
             })?;
-            users.map_or(Ok(()), |users| output::write_list(&users, &format))
+            output::write_id(&id)
         }
+        args::User::Passwd(new) => {
+            let username = &new.user.username;
+            find(db, username)?;
+            let password = password::read_encoded(username, new.strength())?;
+            db.transaction(|db| {
+                let id = find(db, username)?;
+                let sql = "UPDATE users SET password = ?2 WHERE id = ?1";
+                db.execute(sql, &[json!(id), json!(password)])
+            })
+        }
+        args::User::Lock(user) => set_locked(db, &user.username, true),
+        args::User::Unlock(user) => set_locked(db, &user.username, false),
+        args::User::Remove { user, cascade } => remove(db, &user.username, cascade),
+        args::User::List(format) => rows::list::<rows::User>(
+            db,
+            "SELECT id, username, is_locked,
+                    strftime('%Y-%m-%dT%H:%M:%SZ', last_login, 'unixepoch')
+             FROM users WHERE id > ?1 ORDER BY id LIMIT ?2",
+            &[],
+            format.json,
+        ),
     }
 }
 
-/// Why there can be no such user; `None` where there is one.
-///
-/// # Errors
-/// Where the database fails.
-pub(crate) fn is_missing(db: &Connection, username: &str) -> rusqlite::Result<Option<String>> {
-    let found = db
-        .query_row("SELECT 1 FROM users WHERE username = ?1", [username], |_| Ok(()))
-        .optional()?;
-    let advice = || format!("There is no user {username}. luoyun-admin user list shows all.");
-    Ok(found.is_none().then(advice))
+/// The id of the user `username`.
+/// Fails if there is none, or the database fails.
+pub(crate) fn find(db: &mut Database, username: &str) -> Result<i64> {
+    id(db, username)?
+        .with_context(|| format!("There is no user {username}. luoyun-admin user list shows all."))
 }
 
-fn missing(db: &Connection, username: &str) -> rusqlite::Result<String> {
-    Ok(is_missing(db, username)?.unwrap_or_else(|| format!("The user {username} is unchanged.")))
+fn id(db: &mut Database, username: &str) -> Result<Option<i64>> {
+    let ids = db.query("SELECT id FROM users WHERE username = ?1", &[json!(username)])?;
+    Ok(ids.first().map(|(id,)| *id))
 }
 
-fn exists(username: &str) -> String {
-    format!("There is a user {username} already. For another password: luoyun-admin user passwd.")
-}
-
-fn add(target: &Target, username: String, strength: Strength) -> Result<()> {
-    // Before anybody types a password for nothing.
-    if let Some(db) = target.database()
-        && is_missing(db, &username).map_err(explain)?.is_none()
-    {
-        bail!(exists(&username));
+fn refuse_existing(db: &mut Database, username: &str) -> Result<()> {
+    if id(db, username)?.is_some() {
+        bail!(
+            "There is a user {username} already. For another password: luoyun-admin user passwd."
+        );
     }
-    let password = password::read_encoded(&username, strength)?;
-    let taken = exists(&username);
-    let statement = Statement::new(
-        "INSERT INTO users (username, password) VALUES (?1, ?2)",
-        vec![Value::Text(username), Value::Text(password)],
-    );
-    target.insert(&statement, |_| Ok(taken))
+    Ok(())
 }
 
-fn set_password(target: &Target, username: String, strength: Strength) -> Result<()> {
-    if let Some(db) = target.database()
-        && let Some(reason) = is_missing(db, &username).map_err(explain)?
-    {
-        bail!(reason);
-    }
-    let password = password::read_encoded(&username, strength)?;
-    let statement = Statement::new(
-        "UPDATE users SET password = ?2 WHERE username = ?1",
-        vec![Value::Text(username.clone()), Value::Text(password)],
-    );
-    target.change(&statement, |db| missing(db, &username))
+fn set_locked(db: &mut Database, username: &str, is_locked: bool) -> Result<()> {
+    db.transaction(|db| {
+        let id = find(db, username)?;
+        let sql = "UPDATE users SET is_locked = ?2 WHERE id = ?1";
+        db.execute(sql, &[json!(id), json!(is_locked)])
+    })
 }
 
-fn set_locked(target: &Target, username: String, is_locked: bool) -> Result<()> {
-    let statement = Statement::new(
-        "UPDATE users SET is_locked = ?2 WHERE username = ?1",
-        vec![Value::Text(username.clone()), Value::Integer(is_locked.into())],
-    );
-    target.change(&statement, |db| missing(db, &username))
+fn remove(db: &mut Database, username: &str, cascade: bool) -> Result<()> {
+    db.transaction(|db| {
+        let id = [json!(find(db, username)?)];
+        if !cascade && let Some(instances) = rows::instances_where(db, "user_id = ?1", &id)? {
+            bail!(
+                "User {username} still owns {instances}. --cascade marks them as deleted; \
+                 luoyun-admin instance set ID --owner NAME gives one to another user."
+            );
+        }
+        // A new user may get this id, but must not get these instances.
+        db.execute("UPDATE instances SET user_id = NULL, status = 100 WHERE user_id = ?1", &id)?;
+        // The sessions end, as their user is gone.
+        db.execute("DELETE FROM users WHERE id = ?1", &id)
+    })
 }

@@ -1,71 +1,59 @@
 //! `import`: makes the database equal to that of a LuoYunCloud.
 //!
-//! What the source has is first copied into temporary tables, which nobody else sees
-//! and nobody waits for; only then is it compared and, in one transaction, taken over.
+//! Both are first copied into temporary tables of the import's own; only what differs there
+//! is then written, in one transaction.
 //!
+//! - [`state`]: the file of the import, and what it remembers
 //! - [`source`]: the connection to PostgreSQL, and what is read from it
 //! - [`pgpass`]: the file with passwords for it
-//! - [`tls`]: whom the connection trusts
-//! - [`key`]: the key of the fingerprints of its passwords
-//! - [`staging`]: the temporary tables, and what was odd about the rows
-//! - [`difference`]: what differs, counted, and what makes it equal
+//! - [`tls`]: which certificates the connection trusts
+//! - [`staging`]: the source's rows in temporary tables, and what was odd about them
+//! - [`difference`]: our rows there, what differs, and what makes ours equal
 
 mod difference;
-mod key;
 mod pgpass;
 mod source;
 mod staging;
+mod state;
 mod tls;
 
 use std::io::{self, Write};
-use std::path::Path;
 
 use anyhow::{Result, bail};
+use clap::CommandFactory;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::db::{Database, Location};
 use crate::import::difference::Difference;
-use crate::import::key::Key;
 use crate::import::source::Source;
 use crate::import::staging::Notes;
-use crate::{args, output, target, usage_error};
+use crate::import::state::State;
+use crate::{args, output};
 
-/// KiB of the database that a transaction may change before it writes to the file:
-/// from then on, a server would have to wait for the transaction's end. 100,000 new
-/// instances are about 10 MiB.
-const CACHE_KIB: i64 = 48 * 1024;
-
-/// Imports into the database file `path`.
-///
-/// # Errors
-/// Where the source or the database cannot be read or written, another import is under
-/// way, or a table would be emptied. The database is then as before.
-pub(crate) fn run(path: &Path, command: args::Import) -> Result<()> {
+/// Imports into the database at `location`.
+/// Fails if the source or the database cannot be read or written, another import is running, or
+/// a table would be emptied. The database is then as before.
+pub(crate) fn run(location: &Location, command: args::Import) -> Result<()> {
     let config = source::parse(&command.url)?;
     let is_from_environment = std::env::var("LUOYUN_SOURCE").is_ok_and(|url| url == command.url);
     if config.get_password().is_some() && !is_from_environment {
-        usage_error(
-            "a password in the URL can be read by every user of this machine: put it into \
-             PGPASSWORD or ~/.pgpass, or the whole URL into LUOYUN_SOURCE",
-        );
+        let message = "every user of this machine can read a password in the URL: put it into \
+                       PGPASSWORD or ~/.pgpass, or the whole URL into LUOYUN_SOURCE";
+        args::Args::command().error(clap::error::ErrorKind::ArgumentConflict, message).exit();
     }
-    let mut db = target::open_database(path)?;
-    // With foreign keys, each user that vanishes would be looked for in all instances.
-    // What is taken over is consistent: see `staging`.
-    db.pragma_update(None, "foreign_keys", false)?;
-    db.pragma_update(None, "temp_store", "FILE")?;
-    db.pragma_update(None, "cache_size", -CACHE_KIB)?;
-
-    let key = command.key.unwrap_or_else(|| path.with_extension("import-key"));
-    let key = if command.dry_run { Key::look(&key) } else { Key::open(&key) }?;
-    // After the key, which is a lock: what a later import has read is newer.
-    let mut source = Source::connect(config, command.ca.as_deref())?;
-
-    let progress = progress_bar(source.count()?, command.quiet);
-    let notes = staging::fill(&mut db, &mut source, &key, &progress)?;
+    let progress = progress_bar(command.quiet);
+    let mut db = Database::open(location)?;
+    let path = command.state.map_or_else(|| state::default_path(location), Ok)?;
+    let state = State::open(&path, command.dry_run)?;
+    // In this order, what a later import has read from the source is newer.
+    let version = difference::version(&mut db)?;
+    difference::read_ours(&mut db, &state.db)?;
+    let mut source = Source::connect(config, command.ca.as_deref(), &progress)?;
+    let notes = staging::fill(&state, &mut source)?;
     drop(source);
 
     progress.set_message("comparing");
-    let found = difference::find(&db)?;
+    let found = difference::find(&state.db)?;
     if !command.allow_empty
         && let Some(table) = found.emptied()
     {
@@ -74,9 +62,13 @@ pub(crate) fn run(path: &Path, command: args::Import) -> Result<()> {
              --allow-empty deletes them."
         );
     }
-    if !command.dry_run && found.is_any() {
-        progress.set_message("writing");
-        difference::apply(&mut db)?;
+    if !command.dry_run {
+        if found.is_any() {
+            progress.set_message("writing");
+            difference::apply(&mut db, &state.db, version)?;
+        }
+        // Last: if this fails, the next import takes a changed password once more.
+        state.save()?;
     }
     progress.finish_and_clear();
     if !command.quiet {
@@ -85,10 +77,10 @@ pub(crate) fn run(path: &Path, command: args::Import) -> Result<()> {
     Ok(())
 }
 
-fn progress_bar(rows: u64, is_quiet: bool) -> ProgressBar {
+fn progress_bar(is_quiet: bool) -> ProgressBar {
     let target = if is_quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
-    let bar = ProgressBar::with_draw_target(Some(rows), target);
-    match ProgressStyle::with_template("{msg:17} {wide_bar} {pos}/{len} rows") {
+    let bar = ProgressBar::with_draw_target(None, target).with_message("reading ours");
+    match ProgressStyle::with_template("{msg:18} {wide_bar} {pos}/{len} rows") {
         Ok(style) => bar.with_style(style),
         Err(_) => bar,
     }

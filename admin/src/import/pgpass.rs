@@ -1,6 +1,6 @@
 //! The file of passwords that PostgreSQL's own clients read (PostgreSQL, "The Password
-//! File"): lines of `host:port:database:user:password`, where `*` fits anything and `\`
-//! takes the meaning from a `:` or a `\`.
+//! File"): lines of `host:port:database:user:password`, where `*` matches anything and `\`
+//! escapes a `:` or a `\`.
 
 use std::env;
 use std::fs;
@@ -8,7 +8,7 @@ use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
-/// The password for a connection, by the first line that fits.
+/// The password in the first line that matches a connection.
 pub(crate) fn find(host: &str, port: u16, database: &str, user: &str) -> Option<String> {
     let path = env::var_os("PGPASSFILE")
         .map(PathBuf::from)
@@ -32,9 +32,9 @@ fn find_in(text: &str, wanted: [&str; 4]) -> Option<String> {
         if fields.len() < 5 {
             return None;
         }
-        let fits =
+        let matches =
             fields.iter().zip(wanted).all(|((field, is_any), wanted)| *is_any || field == wanted);
-        fits.then(|| fields.swap_remove(4).0)
+        matches.then(|| fields.swap_remove(4).0)
     })
 }
 
@@ -74,7 +74,7 @@ too:short
 *:*:*:grace:anywhere";
 
     #[test]
-    fn the_first_line_that_fits_counts() {
+    fn the_first_line_that_matches_counts() {
         for (wanted, password) in [
             (["db.example", "5432", "luoyun", "ada"], Some("first")),
             (["db.example", "5433", "luoyun", "ada"], Some("any : and \\ here: too")),

@@ -1,17 +1,18 @@
 //! The source of an import: a LuoYunCloud's PostgreSQL database.
 
 use std::iter;
-use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use indicatif::ProgressBar;
 use postgres::config::{Host, SslMode};
 use postgres::fallible_iterator::FallibleIterator;
 use postgres::types::ToSql;
 use postgres::{Client, Config, Row};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use crate::db::is_this_machine;
 use crate::import::{pgpass, tls};
 
 /// Where PostgreSQL listens on Debian and Ubuntu.
@@ -26,59 +27,33 @@ const TABLES: [(&str, &[&str]); 3] = [
     ("instance", &["id", "user_id", "node_id", "name", "summary", "status", "vdi_port"]),
 ];
 
-/// A user, as the source has one.
-pub(crate) struct User<'a> {
-    pub(crate) id: i64,
-    pub(crate) username: Option<&'a str>,
-    pub(crate) password: Option<&'a str>,
-    pub(crate) is_locked: Option<&'a str>,
-    /// Unix time, in seconds.
-    pub(crate) last_login: Option<i64>,
-}
-
-/// A node, as the source has one.
-pub(crate) struct Node<'a> {
-    pub(crate) id: i64,
-    pub(crate) hostname: Option<&'a str>,
-    pub(crate) ip: Option<&'a str>,
-}
-
-/// An instance, as the source has one.
-pub(crate) struct Instance<'a> {
-    pub(crate) id: i64,
-    pub(crate) user_id: Option<i64>,
-    pub(crate) node_id: Option<i64>,
-    pub(crate) name: Option<&'a str>,
-    pub(crate) summary: Option<&'a str>,
-    pub(crate) status: Option<&'a str>,
-    pub(crate) vdi_port: Option<&'a str>,
-}
-
 /// A snapshot of the source.
 pub(crate) struct Source {
     client: Client,
     last_login_type: String,
+    progress: ProgressBar,
 }
 
 /// The connection that `url` describes.
-///
-/// # Errors
-/// Where it is no URL of PostgreSQL. What is wrong with it is not said: it may hold a
-/// password, in the wrong place.
+/// Fails if it is no URL of PostgreSQL, without the details: there may be a password in the
+/// wrong place.
 pub(crate) fn parse(url: &str) -> Result<Config> {
     let is_url = url.starts_with("postgres://") || url.starts_with("postgresql://");
     url.parse().ok().filter(|_| is_url).context(
         "The source is no URL of PostgreSQL: it takes postgres://USER@HOST:PORT/DATABASE, with \
-         ?sslmode=disable or ?sslmode=require where needed, and other signs as %XX.",
+         ?sslmode=disable or ?sslmode=require where needed, and other characters as %XX.",
     )
 }
 
 impl Source {
     /// Connects to the source and takes a snapshot: what is read later is of one moment.
-    ///
-    /// # Errors
-    /// Where it cannot be reached, or is no LuoYunCloud's.
-    pub(crate) fn connect(mut config: Config, ca: Option<&Path>) -> Result<Self> {
+    /// `progress` counts its rows.
+    /// Fails if it cannot be reached, or is no LuoYunCloud's.
+    pub(crate) fn connect(
+        mut config: Config,
+        ca: Option<&Path>,
+        progress: &ProgressBar,
+    ) -> Result<Self> {
         complete(&mut config);
         let connect = MakeRustlsConnect::new(match config.get_ssl_mode() {
             SslMode::Disable => tls::without_trust(),
@@ -107,28 +82,20 @@ impl Source {
                 }
             }
         }
-        Ok(Self { client, last_login_type })
-    }
-
-    /// How many rows there are to read.
-    ///
-    /// # Errors
-    /// Where the source fails.
-    pub(crate) fn count(&mut self) -> Result<u64> {
         let sql = "SELECT (SELECT count(*) FROM auth_user) + (SELECT count(*) FROM node)
                         + (SELECT count(*) FROM instance)";
-        let row = self.client.query_one(sql, &[]).context("cannot count the source's rows")?;
-        Ok(row.try_get::<_, i64>(0)?.try_into()?)
+        let count = client.query_one(sql, &[]).context("cannot count the source's rows")?;
+        progress.set_length(count.try_get::<_, i64>(0)?.try_into()?);
+        progress.set_message("reading the source");
+        Ok(Self { client, last_login_type, progress: progress.clone() })
     }
 
-    // A LuoYunCloud's columns have changed their types over the years: what is not read
-    // as text is cast.
+    // The types of a LuoYunCloud's columns have changed over the years: all but ids are read as
+    // text.
 
-    /// Hands every user to `take`, by id.
-    ///
-    /// # Errors
-    /// Where the source or `take` fails.
-    pub(crate) fn users(&mut self, mut take: impl FnMut(User) -> Result<()>) -> Result<()> {
+    /// Hands every user to `take`, by id: id, `username`, `password`, `is_locked` and
+    /// `last_login`, which is a unix time in seconds.
+    pub(crate) fn users(&mut self, take: impl FnMut(&Row) -> Result<()>) -> Result<()> {
         let last_login = match self.last_login_type.as_str() {
             "timestamp" | "timestamptz" | "date" => {
                 "CASE WHEN isfinite(last_login) \
@@ -143,56 +110,29 @@ impl Source {
             "SELECT id::bigint, username::text, password::text, is_locked::text, {last_login}
              FROM auth_user ORDER BY id"
         );
-        self.each(&sql, |row| {
-            take(User {
-                id: row.try_get(0)?,
-                username: row.try_get(1)?,
-                password: row.try_get(2)?,
-                is_locked: row.try_get(3)?,
-                last_login: row.try_get(4)?,
-            })
-        })
-        .context("cannot read the source's auth_user")
+        self.each(&sql, take).context("cannot read the source's auth_user")
     }
 
-    /// Hands every node to `take`, by id.
-    ///
-    /// # Errors
-    /// Where the source or `take` fails.
-    pub(crate) fn nodes(&mut self, mut take: impl FnMut(Node) -> Result<()>) -> Result<()> {
+    /// Hands every node to `take`, by id: id, `hostname` and `ip`.
+    pub(crate) fn nodes(&mut self, take: impl FnMut(&Row) -> Result<()>) -> Result<()> {
         let sql = "SELECT id::bigint, hostname::text, ip::text FROM node ORDER BY id";
-        self.each(sql, |row| {
-            take(Node { id: row.try_get(0)?, hostname: row.try_get(1)?, ip: row.try_get(2)? })
-        })
-        .context("cannot read the source's node")
+        self.each(sql, take).context("cannot read the source's node")
     }
 
-    /// Hands every instance to `take`, by id.
-    ///
-    /// # Errors
-    /// Where the source or `take` fails.
-    pub(crate) fn instances(&mut self, mut take: impl FnMut(Instance) -> Result<()>) -> Result<()> {
+    /// Hands every instance to `take`, by id: id, `user_id`, `node_id`, `name`, `summary`,
+    /// `status` and `vdi_port`.
+    pub(crate) fn instances(&mut self, take: impl FnMut(&Row) -> Result<()>) -> Result<()> {
         let sql = "SELECT id::bigint, user_id::bigint, node_id::bigint, name::text,
                           summary::text, status::text, vdi_port::text
                    FROM instance ORDER BY id";
-        self.each(sql, |row| {
-            take(Instance {
-                id: row.try_get(0)?,
-                user_id: row.try_get(1)?,
-                node_id: row.try_get(2)?,
-                name: row.try_get(3)?,
-                summary: row.try_get(4)?,
-                status: row.try_get(5)?,
-                vdi_port: row.try_get(6)?,
-            })
-        })
-        .context("cannot read the source's instance")
+        self.each(sql, take).context("cannot read the source's instance")
     }
 
     /// Row by row, as they arrive: the source may have more than fits into memory.
     fn each(&mut self, sql: &str, mut take: impl FnMut(&Row) -> Result<()>) -> Result<()> {
         let mut rows = self.client.query_raw(sql, iter::empty::<&(dyn ToSql + Sync)>())?;
         while let Some(row) = rows.next()? {
+            self.progress.inc(1);
             take(&row)?;
         }
         Ok(())
@@ -232,7 +172,7 @@ fn complete(config: &mut Config) {
         config.application_name("luoyun-admin");
     }
     if config.get_ssl_mode() == SslMode::Prefer {
-        let is_here = config.get_hosts().iter().all(is_on_this_machine);
+        let is_here = config.get_hosts().iter().all(is_local);
         config.ssl_mode(if is_here { SslMode::Disable } else { SslMode::Require });
     }
     if config.get_password().is_none()
@@ -242,12 +182,10 @@ fn complete(config: &mut Config) {
     }
 }
 
-fn is_on_this_machine(host: &Host) -> bool {
+fn is_local(host: &Host) -> bool {
     match host {
         Host::Unix(_) => true,
-        Host::Tcp(name) => {
-            name == "localhost" || name.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
-        }
+        Host::Tcp(name) => is_this_machine(name),
     }
 }
 

@@ -3,18 +3,15 @@
 //! What is in them is consistent: user names are unique, and an instance's owner and
 //! node are there, or NULL.
 
-use anyhow::{Context, Result};
-use indicatif::ProgressBar;
-use rusqlite::{Connection, Transaction, params};
+use anyhow::Result;
+use rusqlite::{Connection, Statement, params};
 
-use crate::import::key::Key;
-use crate::import::source::{Instance, Node, Source, User};
+use crate::import::source::Source;
+use crate::import::state::State;
+use crate::output::{IDS_SHOWN, some_ids};
 
-/// What no password is behind.
+/// A stored value that no password matches.
 const NO_PASSWORD: &str = "!";
-
-/// How many ids a note names.
-const NAMED: usize = 5;
 
 const TABLES: &str = "
     CREATE TEMP TABLE source_users (
@@ -33,8 +30,8 @@ pub(crate) struct Notes(Vec<Note>);
 
 struct Note {
     what: &'static str,
-    count: u64,
-    ids: Vec<String>,
+    count: usize,
+    ids: Vec<i64>,
 }
 
 impl Notes {
@@ -45,176 +42,142 @@ impl Notes {
         });
         let note = &mut self.0[at];
         note.count += 1;
-        if note.ids.len() < NAMED {
-            note.ids.push(id.to_string());
+        if note.ids.len() < IDS_SHOWN {
+            note.ids.push(id);
         }
     }
 
     /// A line for each kind: how many rows, and the ids of the first.
     pub(crate) fn lines(&self) -> impl Iterator<Item = String> {
         self.0.iter().map(|note| {
-            let more = if note.count > NAMED as u64 { ", …" } else { "" };
-            format!("{}: {} (id {}{more})", note.what, note.count, note.ids.join(", "))
+            format!("{}: {} {}", note.what, note.count, some_ids(note.count, &note.ids))
         })
     }
 }
 
-/// Copies `source` into temporary tables of `db`.
-///
-/// # Errors
-/// Where the source fails, or the disk is full.
-pub(crate) fn fill(
-    db: &mut Connection,
-    source: &mut Source,
-    key: &Key,
-    progress: &ProgressBar,
-) -> Result<Notes> {
+/// Copies `source` into temporary tables of `state`.
+/// Fails if the source fails, or the disk is full.
+pub(crate) fn fill(state: &State, source: &mut Source) -> Result<Notes> {
     let mut notes = Notes::default();
-    db.execute_batch(TABLES)?;
-    // A transaction of the temporary tables alone: nobody waits for it.
-    let tx = db.transaction()?;
-    progress.set_message("reading users");
-    fill_users(&tx, source, key, progress, &mut notes)?;
-    progress.set_message("reading nodes");
-    fill_nodes(&tx, source, progress, &mut notes)?;
-    progress.set_message("reading instances");
-    fill_instances(&tx, source, progress, &mut notes)?;
-    tx.commit().context("cannot keep what the source has in a temporary file")?;
+    state.db.execute_batch(TABLES)?;
+    fill_users(state, source, &mut notes)?;
+    fill_nodes(&state.db, source, &mut notes)?;
+    fill_instances(&state.db, source, &mut notes)?;
     Ok(notes)
 }
 
-fn fill_users(
-    tx: &Transaction,
-    source: &mut Source,
-    key: &Key,
-    progress: &ProgressBar,
-    notes: &mut Notes,
-) -> Result<()> {
-    let mut insert =
-        tx.prepare("INSERT OR IGNORE INTO temp.source_users VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
-    source.users(|user| {
-        progress.inc(1);
-        let Some(username) = user.username.filter(|name| !name.is_empty()) else {
-            notes.add("users left out, as they have no name", user.id);
+fn fill_users(state: &State, source: &mut Source, notes: &mut Notes) -> Result<()> {
+    let mut insert = state
+        .db
+        .prepare("INSERT OR IGNORE INTO temp.source_users VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
+    source.users(|row| {
+        let (id, username): (i64, Option<&str>) = (row.try_get(0)?, row.try_get(1)?);
+        let Some(username) = username.filter(|name| !name.is_empty()) else {
+            notes.add("users left out, as they have no name", id);
             return Ok(());
         };
-        let password = user.password.unwrap_or(NO_PASSWORD);
-        let fingerprint = key.fingerprint(user.id, password)?;
-        let is_locked = is_locked(&user, notes);
-        let row = params![user.id, username, password, is_locked, user.last_login, fingerprint];
-        if insert.execute(row)? == 0 {
-            notes.add("users left out, as an earlier one has their name", user.id);
-        } else if user.password.is_none() {
-            notes.add("users who cannot log in, as they have no password", user.id);
+        let stored: Option<&str> = row.try_get(2)?;
+        let password = stored.unwrap_or(NO_PASSWORD);
+        let fingerprint = state.fingerprint(id, password);
+        let is_locked = is_locked(row.try_get(3)?, id, notes);
+        let last_login: Option<i64> = row.try_get(4)?;
+        if insert.execute(params![id, username, password, is_locked, last_login, fingerprint])? == 0
+        {
+            notes.add("users left out, as an earlier one has their name", id);
+        } else if stored.is_none() {
+            notes.add("users who cannot log in, as they have no password", id);
         }
         Ok(())
     })
 }
 
-fn fill_nodes(
-    tx: &Transaction,
-    source: &mut Source,
-    progress: &ProgressBar,
-    notes: &mut Notes,
-) -> Result<()> {
-    let mut insert = tx.prepare("INSERT INTO temp.source_nodes VALUES (?1, ?2, ?3)")?;
-    source.nodes(|node| {
-        progress.inc(1);
-        if node.hostname.is_none() {
-            notes.add("nodes without a name", node.id);
+fn fill_nodes(db: &Connection, source: &mut Source, notes: &mut Notes) -> Result<()> {
+    let mut insert = db.prepare("INSERT INTO temp.source_nodes VALUES (?1, ?2, ?3)")?;
+    source.nodes(|row| {
+        let (id, hostname): (i64, Option<&str>) = (row.try_get(0)?, row.try_get(1)?);
+        if hostname.is_none() {
+            notes.add("nodes without a name", id);
         }
-        insert.execute(params![node.id, node.hostname, ip(&node, notes)])?;
+        // The text of an inet has its netmask.
+        let ip = row.try_get::<_, Option<&str>>(2)?.and_then(|ip| ip.split('/').next());
+        let ip = ip.map(str::trim).filter(|ip| !ip.is_empty());
+        if ip.is_none() {
+            notes.add("nodes without an IP address: their instances have no host", id);
+        }
+        insert.execute(params![id, hostname, ip])?;
         Ok(())
     })
 }
 
-fn fill_instances(
-    tx: &Transaction,
-    source: &mut Source,
-    progress: &ProgressBar,
-    notes: &mut Notes,
-) -> Result<()> {
+fn fill_instances(db: &Connection, source: &mut Source, notes: &mut Notes) -> Result<()> {
     let mut insert =
-        tx.prepare("INSERT INTO temp.source_instances VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?;
-    let mut is_user =
-        tx.prepare("SELECT EXISTS (SELECT 1 FROM temp.source_users WHERE id = ?1)")?;
-    let mut is_node =
-        tx.prepare("SELECT EXISTS (SELECT 1 FROM temp.source_nodes WHERE id = ?1)")?;
-    source.instances(|instance| {
-        progress.inc(1);
-        let id = instance.id;
-        let (mut user_id, mut node_id) = (instance.user_id, instance.node_id);
-        match user_id {
-            None => notes.add("instances without an owner: nobody sees them", id),
-            Some(owner) if !is_user.query_row([owner], |row| row.get(0))? => {
-                user_id = None;
-                notes.add("instances whose owner is not there: nobody sees them", id);
+        db.prepare("INSERT INTO temp.source_instances VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?;
+    let exists =
+        |table| db.prepare(&format!("SELECT EXISTS (SELECT 1 FROM temp.{table} WHERE id = ?1)"));
+    let (mut is_user, mut is_node) = (exists("source_users")?, exists("source_nodes")?);
+    source.instances(|row| {
+        let id: i64 = row.try_get(0)?;
+        let mut existing = |at, exists: &mut Statement, without, missing| -> Result<Option<i64>> {
+            let Some(other): Option<i64> = row.try_get(at)? else {
+                notes.add(without, id);
+                return Ok(None);
+            };
+            if exists.query_row([other], |row| row.get(0))? {
+                return Ok(Some(other));
             }
-            Some(_) => {}
-        }
-        match node_id {
-            None => notes.add("instances without a node: they have no host", id),
-            Some(node) if !is_node.query_row([node], |row| row.get(0))? => {
-                node_id = None;
-                notes.add("instances whose node is not there: they have no host", id);
-            }
-            Some(_) => {}
-        }
-        if instance.name.is_none() {
+            notes.add(missing, id);
+            Ok(None)
+        };
+        let user_id = existing(
+            1,
+            &mut is_user,
+            "instances without an owner: nobody sees them",
+            "instances whose owner is not there: nobody sees them",
+        )?;
+        let node_id = existing(
+            2,
+            &mut is_node,
+            "instances without a node: they have no host",
+            "instances whose node is not there: they have no host",
+        )?;
+        let (name, summary): (Option<&str>, Option<&str>) = (row.try_get(3)?, row.try_get(4)?);
+        if name.is_none() {
             notes.add("instances without a name", id);
         }
-        insert.execute(params![
-            id,
-            user_id,
-            node_id,
-            instance.name.unwrap_or_default(),
-            instance.summary,
-            status(&instance, notes),
-            vdi_port(&instance, notes),
-        ])?;
+        let status: Option<&str> = row.try_get(5)?;
+        let status = status.and_then(|status| status.parse::<i64>().ok()).unwrap_or_else(|| {
+            notes.add("instances without a status: it is 0, unknown", id);
+            0
+        });
+        let vdi_port = vdi_port(row.try_get(6)?, id, notes);
+        let name = name.unwrap_or_default();
+        insert.execute(params![id, user_id, node_id, name, summary, status, vdi_port])?;
         Ok(())
     })
 }
 
-fn is_locked(user: &User, notes: &mut Notes) -> bool {
-    match user.is_locked {
+fn is_locked(value: Option<&str>, id: i64, notes: &mut Notes) -> bool {
+    match value {
         Some("true" | "t" | "1") => true,
         Some("false" | "f" | "0") => false,
-        // The original asks only whether it is true.
+        // The original only checks whether it is true.
         None => {
-            notes.add("users not locked, as nothing says whether they are", user.id);
+            notes.add("users not locked, as nothing says whether they are", id);
             false
         }
         Some(_) => {
-            notes.add("users locked, as is_locked is neither true nor false", user.id);
+            notes.add("users locked, as is_locked is neither true nor false", id);
             true
         }
     }
 }
 
-fn ip<'a>(node: &Node<'a>, notes: &mut Notes) -> Option<&'a str> {
-    // The text of an inet has its netmask.
-    let ip = node.ip.and_then(|ip| ip.split('/').next()).map(str::trim);
-    let ip = ip.filter(|ip| !ip.is_empty());
-    if ip.is_none() {
-        notes.add("nodes without an IP address: their instances have no host", node.id);
-    }
-    ip
-}
-
-fn status(instance: &Instance, notes: &mut Notes) -> i64 {
-    instance.status.and_then(|status| status.parse().ok()).unwrap_or_else(|| {
-        notes.add("instances without a status: it is 0, unknown", instance.id);
-        0
-    })
-}
-
-fn vdi_port(instance: &Instance, notes: &mut Notes) -> Option<u16> {
-    match instance.vdi_port.map(str::parse) {
+fn vdi_port(value: Option<&str>, id: i64, notes: &mut Notes) -> Option<u16> {
+    match value.map(str::parse) {
         None | Some(Ok(0)) => None,
         Some(Ok(port)) => Some(port),
         Some(Err(_)) => {
-            notes.add("instances without a port, as theirs is none (1 to 65535)", instance.id);
+            notes.add("instances without a port, as theirs is none (1 to 65535)", id);
             None
         }
     }

@@ -1,4 +1,4 @@
-//! Whom a connection to the source trusts.
+//! Which certificates the connection to the source trusts.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,16 +10,14 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
-/// TLS that trusts nobody, for a connection that does without.
+/// TLS without a trusted certificate, for a connection without TLS.
 pub(crate) fn without_trust() -> ClientConfig {
     ClientConfig::builder().with_root_certificates(RootCertStore::empty()).with_no_client_auth()
 }
 
-/// TLS that trusts the certificates of the PEM file `ca`, and whom they certify; or the
-/// authorities that this machine trusts.
-///
-/// # Errors
-/// Where there is nobody to trust.
+/// TLS that trusts the certificates in the PEM file `ca` and those that they sign; without
+/// one, the authorities that this machine trusts.
+/// Fails if there is no certificate to trust.
 pub(crate) fn with_trust(ca: Option<&Path>) -> Result<ClientConfig> {
     let given = ca.map_or(Ok(Vec::new()), read)?;
     let mut authorities = RootCertStore::empty();
@@ -47,10 +45,9 @@ fn read(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
     certificates.collect::<Result<_, _>>().with_context(failed)
 }
 
-/// A server's own certificate is trusted where it was given as such, whatever it says:
-/// one that is made as PostgreSQL's manual has it calls itself an authority, and for a
-/// server's own that is refused otherwise. That the server has its key is checked for
-/// each.
+/// Also trusts the server's own certificate if it is in the PEM file. PostgreSQL's manual makes
+/// one that calls itself an authority, which rustls refuses as a server's own. Either way, the
+/// server has to prove that it has the key.
 #[derive(Debug)]
 struct Verifier {
     given: Vec<CertificateDer<'static>>,

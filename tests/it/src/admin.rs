@@ -1,22 +1,27 @@
 //! `luoyun-admin`, as a test runs it.
 
+use std::ffi::OsString;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
+use tempfile::TempDir;
 
 use crate::server::built;
 
-/// `luoyun-admin` on a database file.
+/// `luoyun-admin` on a database.
 pub struct Admin {
-    db: PathBuf,
+    db: OsString,
+    token: Option<String>,
+    /// `XDG_STATE_HOME`.
+    state: TempDir,
 }
 
-/// What a run of it came to.
+/// The result of a run.
 #[derive(Debug)]
 pub struct Outcome {
-    /// The exit code, `None` where a signal ended it.
+    /// The exit code, `None` if a signal ended it.
     pub code: Option<i32>,
     /// Standard output.
     pub stdout: String,
@@ -36,9 +41,22 @@ impl From<Output> for Outcome {
 
 impl Admin {
     /// On the database file `db`.
+    ///
+    /// # Panics
+    /// If there is no place for temporary folders.
     #[must_use]
     pub fn on(db: &Path) -> Self {
-        Self { db: db.to_owned() }
+        Self { db: db.into(), token: None, state: TempDir::new().unwrap() }
+    }
+
+    /// On the libSQL server at `url`, with `token`.
+    ///
+    /// # Panics
+    /// If there is no place for temporary folders.
+    #[must_use]
+    pub fn at(url: &str, token: Option<&str>) -> Self {
+        let state = TempDir::new().unwrap();
+        Self { db: url.into(), token: token.map(str::to_owned), state }
     }
 
     /// The command line with `args`, to be run otherwise than below.
@@ -46,13 +64,15 @@ impl Admin {
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(built("luoyun-admin"));
         command.args(args).arg("--db").arg(&self.db);
+        command.env_remove("LIBSQL_TOKEN").envs(self.token.iter().map(|it| ("LIBSQL_TOKEN", it)));
+        command.env("XDG_STATE_HOME", self.state.path());
         command
     }
 
     /// Runs it with `args`, and `input` on its standard input.
     ///
     /// # Panics
-    /// Where it cannot be run.
+    /// If it cannot be run.
     #[must_use]
     pub fn run_with(&self, args: &[&str], input: &[u8]) -> Outcome {
         run(self.command(args), input)
@@ -61,7 +81,7 @@ impl Admin {
     /// Runs it with `args`.
     ///
     /// # Panics
-    /// Where it cannot be run.
+    /// If it cannot be run.
     #[must_use]
     pub fn run(&self, args: &[&str]) -> Outcome {
         self.run_with(args, b"")
@@ -70,7 +90,7 @@ impl Admin {
     /// What it prints with `args`, and `input` on its standard input.
     ///
     /// # Panics
-    /// Where it fails, or says anything on standard error.
+    /// If it fails, or says anything on standard error.
     #[allow(clippy::must_use_candidate, reason = "most commands print nothing")]
     pub fn done_with(&self, args: &[&str], input: &[u8]) -> String {
         let outcome = self.run_with(args, input);
@@ -81,7 +101,7 @@ impl Admin {
     /// What it prints with `args`.
     ///
     /// # Panics
-    /// Where it fails, or says anything on standard error.
+    /// If it fails, or says anything on standard error.
     #[allow(clippy::must_use_candidate, reason = "most commands print nothing")]
     pub fn done(&self, args: &[&str]) -> String {
         self.done_with(args, b"")
@@ -90,7 +110,7 @@ impl Admin {
     /// The list that it prints with `args` and `--json`.
     ///
     /// # Panics
-    /// Where it fails, or prints no JSON.
+    /// If it fails, or prints no JSON.
     #[must_use]
     pub fn list(&self, args: &[&str]) -> Value {
         serde_json::from_str(&self.done(&[args, &["--json"]].concat())).unwrap()
@@ -100,12 +120,12 @@ impl Admin {
 /// Runs `command`, with `input` on its standard input.
 ///
 /// # Panics
-/// Where it cannot be run.
+/// If it cannot be run.
 #[must_use]
 pub fn run(mut command: Command, input: &[u8]) -> Outcome {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
-    // Who refuses the command line does not read its input.
+    // A refused command line leaves its input unread.
     let _ = child.stdin.take().unwrap().write_all(input);
     child.wait_with_output().unwrap().into()
 }

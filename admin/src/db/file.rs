@@ -1,0 +1,108 @@
+//! A database file.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail};
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{Connection, ErrorCode, OpenFlags, ToSql, params_from_iter};
+use serde_json::Value;
+
+use super::{Cells, failure};
+
+/// How long a statement waits for another program to end its transaction.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long a checkpoint waits for other programs to end theirs.
+const CHECKPOINT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// A connection to a database file.
+pub(crate) struct File {
+    db: Connection,
+    name: String,
+}
+
+impl File {
+    /// Opens the existing file `path`.
+    /// Fails if there is none, or it cannot be opened.
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        let name = path.display().to_string();
+        if !path.exists() {
+            bail!(
+                "There is no database at {name}. The server creates it when it first starts (make \
+                 up DEMO=0); --db names another one."
+            );
+        }
+        // Without SQLITE_OPEN_CREATE, a mistyped name creates no database.
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let db = Connection::open_with_flags(path, flags)
+            .with_context(|| format!("cannot open the database {name}"))?;
+        db.busy_timeout(BUSY_TIMEOUT)?;
+        let file = Self { db, name };
+        // A password hash that is replaced or deleted is overwritten.
+        file.query("PRAGMA secure_delete = ON", &[])?;
+        Ok(file)
+    }
+
+    /// As [`super::Database::query`].
+    pub(super) fn query(&self, sql: &str, values: &[Value]) -> Result<Vec<Cells>> {
+        let query = || {
+            let mut statement = self.db.prepare(sql)?;
+            let columns = statement.column_count();
+            let values = params_from_iter(values.iter().map(Argument));
+            let rows = statement
+                .query_map(values, |row| (0..columns).map(|at| cell(row.get_ref(at)?)).collect())?;
+            rows.collect()
+        };
+        let result: rusqlite::Result<_> = query();
+        result.map_err(|error| match error.sqlite_error_code() {
+            Some(code) => failure(&self.name, code_name(code), &error.to_string()),
+            None => anyhow!(error),
+        })
+    }
+
+    /// Moves the write-ahead log into the file and empties it: replaced password hashes may
+    /// be in it. Does nothing if another program keeps it from that, or there is none; the
+    /// last program to close the file does the same.
+    pub(super) fn checkpoint(&self) {
+        let _ = self.db.busy_timeout(CHECKPOINT_TIMEOUT);
+        let _ = self.query("PRAGMA wal_checkpoint(TRUNCATE)", &[]);
+        let _ = self.db.busy_timeout(BUSY_TIMEOUT);
+    }
+}
+
+/// A value to bind.
+struct Argument<'a>(&'a Value);
+
+impl ToSql for Argument<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(match self.0 {
+            Value::String(text) => text.as_str().into(),
+            Value::Null => rusqlite::types::Null.into(),
+            other => other.as_i64().unwrap_or_else(|| i64::from(other == true)).into(),
+        })
+    }
+}
+
+fn cell(value: ValueRef) -> rusqlite::Result<Value> {
+    Ok(match value {
+        ValueRef::Null => Value::Null,
+        ValueRef::Integer(number) => number.into(),
+        other => other.as_str()?.into(),
+    })
+}
+
+/// The name by which a server reports the same.
+fn code_name(code: ErrorCode) -> &'static str {
+    match code {
+        ErrorCode::DatabaseBusy => "SQLITE_BUSY",
+        ErrorCode::DatabaseLocked => "SQLITE_LOCKED",
+        ErrorCode::ReadOnly => "SQLITE_READONLY",
+        ErrorCode::PermissionDenied => "SQLITE_PERM",
+        ErrorCode::CannotOpen => "SQLITE_CANTOPEN",
+        ErrorCode::ConstraintViolation => "SQLITE_CONSTRAINT",
+        ErrorCode::NotADatabase => "SQLITE_NOTADB",
+        ErrorCode::DiskFull => "SQLITE_FULL",
+        _ => "",
+    }
+}

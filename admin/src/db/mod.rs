@@ -1,0 +1,171 @@
+//! The database: a file of SQLite, or a libSQL server.
+//!
+//! - [`file`]: a file, through SQLite
+//! - [`server`]: a server, through its HTTP API
+
+mod file;
+mod server;
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use anyhow::{Result, anyhow};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use self::file::File;
+use self::server::Server;
+
+/// A row, as the values of its columns.
+pub(crate) type Cells = Vec<Value>;
+
+/// Where a database is.
+#[derive(Clone)]
+pub(crate) enum Location {
+    /// The path of a file.
+    File(PathBuf),
+    /// The URL of a server, without a slash at its end.
+    Server(String),
+}
+
+impl FromStr for Location {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        // Turso prints its URLs with a scheme of its own.
+        let url = text.replacen("libsql://", "https://", 1);
+        let Some((scheme, rest)) = url.split_once("://") else {
+            return Ok(Self::File(text.into()));
+        };
+        let host = url.parse().ok().and_then(|uri: ureq::http::Uri| Some(uri.host()?.to_owned()));
+        match (scheme, host) {
+            ("https", Some(_)) => {}
+            ("http", Some(host)) if is_this_machine(&host) => {}
+            ("http", Some(_)) => return Err("http:// would show the token: use https://".into()),
+            _ => return Err("a server is given as https://HOST".into()),
+        }
+        if rest.contains(['@', '?', '#']) {
+            return Err("the URL takes no user, token or parameter: the token comes from \
+                        LIBSQL_TOKEN"
+                .into());
+        }
+        Ok(Self::Server(url.trim_end_matches('/').to_owned()))
+    }
+}
+
+/// Whether `host`, of a URL, is this machine.
+pub(crate) fn is_this_machine(host: &str) -> bool {
+    let ip = host.trim_start_matches('[').trim_end_matches(']').parse();
+    host == "localhost" || ip.is_ok_and(|ip: IpAddr| ip.is_loopback())
+}
+
+/// A connection to a database.
+pub(crate) enum Database {
+    File(File),
+    Server(Server),
+}
+
+impl Database {
+    /// Opens a database that has the API's tables.
+    /// Fails if a file is missing or cannot be opened. A server is contacted by the first
+    /// statement.
+    pub(crate) fn open(location: &Location) -> Result<Self> {
+        Ok(match location {
+            Location::File(path) => Self::File(File::open(path)?),
+            Location::Server(url) => Self::Server(Server::new(url)),
+        })
+    }
+
+    /// Runs the statement `sql` with `values` for its `?1`, `?2`, …; returns its rows, each
+    /// deserialized from the values of its columns.
+    /// Fails if the database fails, with advice.
+    pub(crate) fn query<T: DeserializeOwned>(
+        &mut self,
+        sql: &str,
+        values: &[Value],
+    ) -> Result<Vec<T>> {
+        let rows = match self {
+            Self::File(file) => file.query(sql, values),
+            Self::Server(server) => server.query(sql, values),
+        }?;
+        let rows = rows.into_iter().map(|cells| serde_json::from_value(Value::Array(cells)));
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Runs the statement `sql`, which returns no rows.
+    pub(crate) fn execute(&mut self, sql: &str, values: &[Value]) -> Result<()> {
+        self.query::<Cells>(sql, values).map(drop)
+    }
+
+    /// Runs `work` in a transaction, which is rolled back if `work` fails.
+    /// Fails with the error of `work` or of the database.
+    pub(crate) fn transaction<T>(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> Result<T>,
+    ) -> Result<T> {
+        self.execute("BEGIN IMMEDIATE", &[])?;
+        let result = work(self).and_then(|value| self.execute("COMMIT", &[]).map(|()| value));
+        match (&result, self) {
+            (Ok(_), Self::File(file)) => file.checkpoint(),
+            // The first error is the one to report.
+            (Err(_), db) => drop(db.execute("ROLLBACK", &[])),
+            _ => {}
+        }
+        result
+    }
+
+    /// Runs the statements that `work` hands over in one transaction, without foreign keys:
+    /// with them, each deleted user would be looked for in all instances.
+    ///
+    /// A server gets them in one request, so that it holds its lock no longer than it works,
+    /// and never for a client that was killed.
+    /// Fails with the error of `work` or of the database; nothing is then changed.
+    pub(crate) fn batch(
+        &mut self,
+        work: impl FnOnce(&mut dyn FnMut(&str, Vec<Value>) -> Result<()>) -> Result<()>,
+    ) -> Result<()> {
+        match self {
+            Self::File(file) => {
+                file.query("PRAGMA foreign_keys = OFF", &[])?;
+                self.transaction(|db| work(&mut |sql, values| db.execute(sql, &values)))
+            }
+            Self::Server(server) => {
+                let mut statements = vec![("BEGIN IMMEDIATE".to_owned(), Vec::new())];
+                work(&mut |sql, values| {
+                    statements.push((sql.to_owned(), values));
+                    Ok(())
+                })?;
+                statements.push(("COMMIT".to_owned(), Vec::new()));
+                server.batch(statements)
+            }
+        }
+    }
+}
+
+/// The failure of a statement with SQLite's `message`, and with advice where there is some.
+/// `code` is SQLite's name for it, or the server's.
+fn failure(database: &str, code: &str, message: &str) -> anyhow::Error {
+    let advice = match code {
+        _ if message.contains("no such table") => {
+            "It lacks tables of the API. Run each migrations/0….sql on it; for a file, the server \
+             does so when it starts (make up DEMO=0)"
+        }
+        "SQLITE_BUSY" | "SQLITE_LOCKED" | "TRANSACTION_BUSY" => {
+            "Another program is writing to it: try again later"
+        }
+        "TRANSACTION_TIMEOUT" => {
+            "The server ended the transaction, as it took too long and others were waiting: try \
+             again later"
+        }
+        "SQLITE_READONLY" | "SQLITE_PERM" | "SQLITE_CANTOPEN" => {
+            "This user may not write the file, its -wal and -shm, or their folder: run this as \
+             the server's user"
+        }
+        "SQLITE_CONSTRAINT" => "Another program has just changed it: try again",
+        "SQLITE_NOTADB" => "It is no SQLite database",
+        "SQLITE_FULL" => "The disk is full",
+        _ => return anyhow!("{database}: {message}"),
+    };
+    anyhow!("{database}: {advice} ({message})")
+}
