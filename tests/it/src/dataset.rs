@@ -40,3 +40,11 @@ pub fn fill_tables(db: &Connection, tables: &str, key_value: &Path, size: Size) 
     let dataset = fs::read_to_string(root().join("tests/bench/dataset.sql")).unwrap();
     db.execute_batch(&format!("BEGIN; {dataset} COMMIT;")).unwrap();
 }
+
+/// The SQL that adds users, each a name and the stored form of the password.
+#[must_use]
+pub fn insert_users<P: AsRef<str>>(users: &[(&str, P)]) -> String {
+    let rows: Vec<String> =
+        users.iter().map(|(name, stored)| format!("('{name}', '{}')", stored.as_ref())).collect();
+    format!("INSERT INTO users (username, password) VALUES {};", rows.join(", "))
+}

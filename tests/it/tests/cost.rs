@@ -3,6 +3,7 @@
 
 use std::fs;
 
+use api_tests::dataset::insert_users;
 use api_tests::server::root;
 use api_tests::{Server, Setup};
 use devhost::Options;
@@ -116,12 +117,7 @@ fn a_refusal_costs_the_same_whatever_is_stored() {
         ("lowest", argon2id("m=8,t=1")),
         ("broken", "x".to_owned()),
     ];
-    let sql: String = users
-        .iter()
-        .map(|(name, stored)| {
-            format!("INSERT INTO users (username, password) VALUES ('{name}', '{stored}');")
-        })
-        .collect();
+    let sql = insert_users(&users);
     let variables = &[("password_memory_kib", "1024"), ("password_passes", "2")];
     let server = Server::start(Setup { sql: &sql, variables, ..Setup::default() });
     let mut costs: Vec<(&str, f64)> = Vec::new();

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use std::{fs, thread};
 
 use api_tests::cases::auth_failed;
+use api_tests::dataset::insert_users;
 use api_tests::{Admin, Client, Response, Server, Setup};
 use serde_json::{Value, json};
 use sha1::{Digest, Sha1};
@@ -25,13 +26,6 @@ const STORED: [(&str, &str); 4] = [
     ),
 ];
 
-fn add_users(stored: &[(&str, &str)]) -> String {
-    let insert = |(name, stored): &(&str, &str)| {
-        format!("INSERT INTO users (username, password) VALUES ('{name}', '{stored}');")
-    };
-    stored.iter().map(insert).collect()
-}
-
 fn log_in(server: &Server, username: &str, password: &str) -> Value {
     server.connect().post(LOGIN, &[("username", username), ("password", password)]).json()
 }
@@ -43,7 +37,7 @@ fn stored(server: &Server, username: &str) -> String {
 
 #[test]
 fn every_stored_form_is_accepted_and_replaced_by_the_strong_one() {
-    let sql = add_users(&STORED);
+    let sql = insert_users(&STORED);
     let variables = &[("password_passes", "2")];
     let server = Server::start(Setup { sql: &sql, variables, ..Setup::default() });
     for (name, before) in STORED {
@@ -65,7 +59,7 @@ fn every_stored_form_is_accepted_and_replaced_by_the_strong_one() {
 
 #[test]
 fn an_upgraded_password_leaves_the_sessions_from_before() {
-    let sql = add_users(&STORED[3..]);
+    let sql = insert_users(&STORED[3..]);
     let server = Server::start(Setup { sql: &sql, ..Setup::default() });
     let before = log_in(&server, "argon2id", "password");
     // The weak form again, set in the way that leaves the sessions.
@@ -92,7 +86,7 @@ fn a_malformed_stored_value_refuses_everybody() {
         ),
         ("other", "pbkdf2_sha1$1$salt$DGDID5YfDnHzqbUkr2ASBi/gN6Y="),
     ];
-    let sql = add_users(&malformed);
+    let sql = insert_users(&malformed);
     let server = Server::start(Setup { sql: &sql, ..Setup::default() });
     for (name, stored) in malformed {
         for password in ["", "password", stored] {
@@ -105,9 +99,12 @@ fn a_malformed_stored_value_refuses_everybody() {
 fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     entries
-        .flat_map(|path| match path.is_dir() {
-            true => files(&path),
-            false => vec![(path.clone(), fs::read(&path).unwrap())],
+        .flat_map(|path| {
+            if path.is_dir() {
+                return files(&path);
+            }
+            let content = fs::read(&path).unwrap();
+            vec![(path, content)]
         })
         .collect()
 }
