@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use api_tests::dataset::{self, Size};
-use api_tests::server::{root, tables};
+use api_tests::server::root;
 use api_tests::{Server, Setup};
 use serde_json::{Value, json};
 
