@@ -1,15 +1,15 @@
-//! The components: made out of modules as Spin makes them, compiled, and given a
-//! fresh instance for each request.
+//! Components: made from core modules as Spin does it, compiled, and run in a new instance for
+//! each request.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
 
 use anyhow::{Context, Result, anyhow};
 use http::{Request, Response};
 use hyper::body::Incoming;
 use tokio::sync::oneshot;
 use wasi_preview1_component_adapter_provider::{
-    WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
+    WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_PROXY_ADAPTER,
 };
 use wasmtime::component::{Linker, ResourceTable};
 use wasmtime::{
@@ -26,30 +26,35 @@ use wit_component::ComponentEncoder;
 
 use crate::Measured;
 use crate::manifest::Component;
-use crate::stores::{self, Grants, Stores};
+use crate::stores::{self, Stores};
 
 /// The state of one request's instance.
 pub(crate) struct Guest {
     pub(crate) table: ResourceTable,
-    pub(crate) grants: Grants,
+    pub(crate) component: Arc<Component>,
+    pub(crate) stores: Arc<Stores>,
+    pub(crate) measured: Measured,
     wasi: WasiCtx,
     http: WasiHttpCtx,
     outbound: NoOutbound,
-    memory: Memory,
 }
 
-/// The guest's linear memory, in bytes. It never shrinks, so this is its peak.
-#[derive(Default)]
-struct Memory(usize);
+impl Guest {
+    /// Counts a call of a host function.
+    pub(crate) fn count(&mut self, call: &'static str) {
+        *self.measured.calls.entry(call).or_default() += 1;
+    }
+}
 
-impl ResourceLimiter for Memory {
+/// Measures the linear memory, which never shrinks.
+impl ResourceLimiter for Measured {
     fn memory_growing(
         &mut self,
         current: usize,
         desired: usize,
         _: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        self.0 += desired - current;
+        self.memory += desired - current;
         Ok(true)
     }
 
@@ -58,7 +63,7 @@ impl ResourceLimiter for Memory {
     }
 }
 
-/// Lets no request out: no component of ours may send one.
+/// Denies outbound requests: `spin.toml` allows none.
 struct NoOutbound;
 
 impl WasiHttpHooks for NoOutbound {
@@ -86,17 +91,14 @@ impl WasiHttpView for Guest {
     }
 }
 
-/// A component, ready to be instantiated.
+/// A compiled component.
 pub(crate) struct Handler {
-    name: String,
     pre: ProxyPre<Guest>,
     component: Arc<Component>,
-    variables: Arc<BTreeMap<String, String>>,
     quiet: bool,
 }
 
-/// An engine that counts fuel and keeps compiled code in the user's cache folder,
-/// where Wasmtime and Spin keep theirs.
+/// An engine that counts fuel and keeps compiled code in the user's cache folder, as Spin does.
 pub(crate) fn new_engine() -> Result<Engine> {
     let mut config = Config::new();
     config
@@ -107,104 +109,76 @@ pub(crate) fn new_engine() -> Result<Engine> {
 }
 
 impl Handler {
-    /// Compiles the component called `name`.
+    /// Compiles `component`.
     ///
     /// # Errors
-    /// Where its module cannot be read, is none, or imports what devhost lacks.
-    pub(crate) fn new(
-        engine: &Engine,
-        name: &str,
-        component: &Component,
-        variables: BTreeMap<String, String>,
-        quiet: bool,
-    ) -> Result<Self> {
-        let source = &component.source;
-        let module = std::fs::read(source)
-            .with_context(|| format!("cannot read {}: is it built?", source.display()))?;
-        let pre = prepare(engine, &module)
-            .with_context(|| format!("devhost cannot run {}", source.display()))?;
-        Ok(Self {
-            name: name.to_owned(),
-            pre,
-            component: Arc::new(component.clone()),
-            variables: Arc::new(variables),
-            quiet,
-        })
+    /// If its file cannot be read, is no module, or imports what devhost lacks.
+    pub(crate) fn new(engine: &Engine, component: Component, quiet: bool) -> Result<Self> {
+        let source = component.source.display();
+        let module = std::fs::read(&component.source)
+            .with_context(|| format!("cannot read {source}: is it built?"))?;
+        let pre =
+            compile(engine, &module).with_context(|| format!("devhost cannot run {source}"))?;
+        Ok(Self { pre, component: Arc::new(component), quiet })
     }
 
-    /// Answers `request` in a fresh instance. `finished` is told what it took,
-    /// once the guest has returned, which may be after the response has left.
+    /// Answers `request` in a new instance. Sends the costs to `measured` when the guest has
+    /// returned, which may be after the response has been sent.
     ///
     /// # Errors
-    /// Where the guest traps, or returns without a response.
+    /// If the guest traps, or returns without a response.
     pub(crate) async fn handle(
         &self,
-        stores: &Arc<Stores>,
+        stores: Arc<Stores>,
         request: Request<Incoming>,
-        finished: impl FnOnce(Measured) + Send + 'static,
+        measured: SyncSender<Measured>,
     ) -> Result<Response<HyperOutgoingBody>> {
-        let mut store = Store::new(self.pre.engine(), self.guest(stores));
+        let mut wasi = WasiCtx::builder();
+        if !self.quiet {
+            wasi.inherit_stdout().inherit_stderr();
+        }
+        let guest = Guest {
+            table: ResourceTable::new(),
+            component: self.component.clone(),
+            stores,
+            measured: Measured::default(),
+            wasi: wasi.build(),
+            http: WasiHttpCtx::new(),
+            outbound: NoOutbound,
+        };
+        let mut store = Store::new(self.pre.engine(), guest);
         store.set_fuel(u64::MAX)?;
-        store.limiter(|guest| &mut guest.memory);
+        store.limiter(|guest| &mut guest.measured);
 
-        let (send, receive) = oneshot::channel();
+        let (sender, receiver) = oneshot::channel();
         let request = store.data_mut().http().new_incoming_request(Scheme::Http, request)?;
-        let response = store.data_mut().http().new_response_outparam(send)?;
+        let response = store.data_mut().http().new_response_outparam(sender)?;
         let proxy = self.pre.instantiate_async(&mut store).await?;
-        let name = self.name.clone();
-
         let guest = tokio::spawn(async move {
             let outcome =
                 proxy.wasi_http_incoming_handler().call_handle(&mut store, request, response).await;
-            finished(Measured {
-                component: name,
-                fuel: u64::MAX - store.get_fuel()?,
-                memory: store.data().memory.0,
-                calls: std::mem::take(&mut store.data_mut().grants.calls),
-                sql: std::mem::take(&mut store.data_mut().grants.sql),
-                sql_steps: store.data().grants.sql_steps,
-            });
+            let fuel = u64::MAX - store.get_fuel()?;
+            // A full queue keeps the measurements that it has.
+            let _ = measured.try_send(Measured { fuel, ..store.into_data().measured });
             outcome
         });
-        let Ok(response) = receive.await else {
+        let Ok(response) = receiver.await else {
             guest.await??;
             return Err(anyhow!("the guest returned without a response"));
         };
         response.map_err(|code| anyhow!("the guest failed: {code:?}"))
     }
-
-    fn guest(&self, stores: &Arc<Stores>) -> Guest {
-        let mut wasi = WasiCtx::builder();
-        if !self.quiet {
-            wasi.inherit_stdout().inherit_stderr();
-        }
-        Guest {
-            table: ResourceTable::new(),
-            grants: Grants {
-                component: self.component.clone(),
-                variables: self.variables.clone(),
-                stores: stores.clone(),
-                calls: BTreeMap::new(),
-                sql: Vec::new(),
-                sql_steps: 0,
-            },
-            wasi: wasi.build(),
-            http: WasiHttpCtx::new(),
-            outbound: NoOutbound,
-            memory: Memory::default(),
-        }
-    }
 }
 
-fn prepare(engine: &Engine, module: &[u8]) -> Result<ProxyPre<Guest>> {
+/// Makes a component of `module` and compiles it.
+fn compile(engine: &Engine, module: &[u8]) -> Result<ProxyPre<Guest>> {
     let component = ComponentEncoder::default()
         .module(module)?
-        .adapter(WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER)?
+        .adapter(WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_PROXY_ADAPTER)?
         .encode()?;
     let component = wasmtime::component::Component::new(engine, &component)?;
     let mut linker = Linker::new(engine);
-    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
-    wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
+    wasmtime_wasi_http::p2::add_to_linker_async(&mut linker)?;
     stores::add_to_linker(&mut linker)?;
     Ok(ProxyPre::new(linker.instantiate_pre(&component)?)?)
 }

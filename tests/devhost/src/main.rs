@@ -1,5 +1,5 @@
-//! `devhost`: runs a Spin application for development, with the flags of
-//! `spin up` that this project uses.
+//! `devhost`: runs a Spin application for development, with the options of `spin up` that this
+//! project uses.
 
 #![forbid(unsafe_code)]
 
@@ -9,28 +9,17 @@ use devhost::{DevHost, Options};
 use tokio::signal::unix::{SignalKind, signal};
 
 fn main() -> Result<()> {
-    let mut options = Options::parse();
-    let beside_manifest = options.from.with_file_name(".spin");
-    options.state_dir.get_or_insert(beside_manifest);
-    let host = DevHost::start(options)?;
-
-    // Before the first line, which tells others that they may send signals.
+    let host = DevHost::start(Options::parse())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
-    let signals = runtime.enter();
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    drop(signals);
-
-    println!("Serving http://{}", host.addr());
-    println!("Available Routes:");
-    for route in host.routes() {
-        println!("  http://{}{route}", host.addr());
-    }
     runtime.block_on(async {
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        // From this line on, signals end the server cleanly.
+        println!("Serving http://{}", host.addr());
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
         }
-    });
-    Ok(())
+        Ok(())
+    })
 }

@@ -1,35 +1,50 @@
-//! `spin.toml`, as far as devhost can honour it.
+//! `spin.toml`, as far as devhost supports it.
 //!
-//! Every table refuses the keys it does not know, so that a manifest which asks
-//! for more than devhost does is an error that names what it asked for.
+//! Every table rejects unknown keys, so a manifest that needs more than devhost supports is an
+//! error that names the key.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
-/// What devhost does with `spin.toml`.
-#[derive(Debug)]
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Manifest {
-    pub(crate) routes: Vec<(String, Target)>,
-    pub(crate) components: BTreeMap<String, Component>,
-    pub(crate) variables: BTreeMap<String, Variable>,
+    spin_manifest_version: u32,
+    #[serde(rename = "application")]
+    _application: IgnoredAny,
+    #[serde(default)]
+    variables: BTreeMap<String, Variable>,
+    pub(crate) trigger: Triggers,
+    pub(crate) component: BTreeMap<String, Component>,
 }
 
-/// What answers on a route.
-#[derive(Clone, Debug)]
-pub(crate) enum Target {
-    /// The component with this name.
-    Component(String),
-    /// Always the same response.
-    Static(StaticResponse),
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Variable {
+    default: Option<String>,
 }
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Triggers {
+    pub(crate) http: Vec<Trigger>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Trigger {
+    pub(crate) route: String,
+    pub(crate) component: Option<String>,
+    pub(crate) static_response: Option<StaticResponse>,
+}
+
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct StaticResponse {
-    #[serde(default = "ok")]
     pub(crate) status_code: u16,
     #[serde(default)]
     pub(crate) headers: BTreeMap<String, String>,
@@ -37,151 +52,78 @@ pub(crate) struct StaticResponse {
     pub(crate) body: String,
 }
 
-fn ok() -> u16 {
-    200
-}
-
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Component {
-    /// The module's file; relative to the manifest in the file, resolved here.
+    /// The module's file. [`Manifest::read`] makes it relative to the current folder.
     pub(crate) source: PathBuf,
     #[serde(default)]
-    pub(crate) key_value_stores: Vec<String>,
+    pub(crate) key_value_stores: Vec<Label>,
     #[serde(default)]
-    pub(crate) sqlite_databases: Vec<String>,
+    pub(crate) sqlite_databases: Vec<Label>,
+    /// The values. In the file, they are templates.
     #[serde(default)]
     pub(crate) variables: BTreeMap<String, String>,
-    /// For `spin build`, which devhost leaves to make.
+    /// For `spin build`; here, make builds.
     #[serde(rename = "build")]
-    _build: Option<toml::Table>,
+    _build: Option<IgnoredAny>,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Variable {
-    pub(crate) default: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    spin_manifest_version: u32,
-    #[serde(rename = "application")]
-    _application: Application,
-    #[serde(default)]
-    variables: BTreeMap<String, Variable>,
-    trigger: Triggers,
-    component: BTreeMap<String, Component>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-#[allow(dead_code, reason = "for people, and for other hosts")]
-struct Application {
-    name: String,
-    version: Option<String>,
-    authors: Option<Vec<String>>,
-    description: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Triggers {
-    http: Vec<Trigger>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Trigger {
-    route: String,
-    component: Option<String>,
-    static_response: Option<StaticResponse>,
+/// The one label of a store that Spin has without a runtime config.
+#[derive(Clone, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Label {
+    Default,
 }
 
 impl Manifest {
-    /// Reads the manifest at `path`.
+    /// Reads the manifest at `path`, and fills in the components' variables from `given`, or
+    /// else from the defaults.
     ///
     /// # Errors
-    /// Where the file cannot be read, or asks for what devhost does not do.
-    pub(crate) fn read(path: &Path) -> Result<Self> {
+    /// If the file cannot be read or needs more than devhost supports, or if a variable is
+    /// given or used but not declared, or has no value.
+    pub(crate) fn read(path: &Path, given: &BTreeMap<String, String>) -> Result<Self> {
         let text = std::fs::read_to_string(path)
             .with_context(|| format!("cannot read {}", path.display()))?;
         let folder = path.parent().unwrap_or(Path::new(""));
-        Self::parse(&text, folder).with_context(|| format!("devhost cannot run {}", path.display()))
+        Self::parse(&text, folder, given)
+            .with_context(|| format!("devhost cannot run {}", path.display()))
     }
 
-    fn parse(text: &str, folder: &Path) -> Result<Self> {
-        let file: File = toml::from_str(text)?;
-        ensure!(
-            file.spin_manifest_version == 2,
-            "spin_manifest_version is {}, not 2",
-            file.spin_manifest_version
-        );
+    fn parse(text: &str, folder: &Path, given: &BTreeMap<String, String>) -> Result<Self> {
+        let mut manifest: Self = toml::from_str(text)?;
+        let version = manifest.spin_manifest_version;
+        ensure!(version == 2, "spin_manifest_version is {version}, not 2");
 
-        let mut routes = Vec::new();
-        for trigger in file.trigger.http {
-            let route = trigger.route;
-            let target = match (trigger.component, trigger.static_response) {
-                (Some(name), None) => {
-                    ensure!(
-                        file.component.contains_key(&name),
-                        "the route {route} names the component {name}, which there is not"
-                    );
-                    Target::Component(name)
-                }
-                (None, Some(response)) => Target::Static(response),
-                _ => bail!("the route {route} takes either a component or a static_response"),
-            };
-            routes.push((route, target));
+        if let Some(name) = given.keys().find(|name| !manifest.variables.contains_key(*name)) {
+            bail!("--variable {name}: no such variable is declared");
         }
-
-        let mut components = file.component;
-        for component in components.values_mut() {
-            component.source = folder.join(&component.source);
-        }
-        Ok(Self { routes, components, variables: file.variables })
-    }
-
-    /// The variables of the component called `name`: its templates filled in
-    /// from the application's variables, with `given` before their defaults.
-    ///
-    /// # Errors
-    /// Where a variable is given or used but not declared, or has no value.
-    pub(crate) fn variables_of(
-        &self,
-        name: &str,
-        given: &BTreeMap<String, String>,
-    ) -> Result<BTreeMap<String, String>> {
-        let value = |variable: &str| -> Result<String> {
-            let declared = self
-                .variables
-                .get(variable)
-                .with_context(|| format!("no variable {variable} is declared"))?;
-            let value = given.get(variable).or(declared.default.as_ref());
-            value.cloned().with_context(|| format!("the variable {variable} has no value"))
+        let value = |name: &str| {
+            let variable = manifest.variables.get(name);
+            let variable = variable.with_context(|| format!("no variable {name} is declared"))?;
+            let value = given.get(name).or(variable.default.as_ref());
+            value.with_context(|| format!("the variable {name} has no value"))
         };
-        if let Some(unknown) = given.keys().find(|key| !self.variables.contains_key(*key)) {
-            bail!("--variable {unknown}: no such variable is declared");
+        for component in manifest.component.values_mut() {
+            component.source = folder.join(&component.source);
+            for template in component.variables.values_mut() {
+                *template = fill(template, value)?;
+            }
         }
-        let templates = self.components.get(name).map(|component| &component.variables);
-        templates
-            .into_iter()
-            .flatten()
-            .map(|(key, template)| Ok((key.clone(), fill(template, value)?)))
-            .collect()
+        Ok(manifest)
     }
 }
 
 /// `template` with each `{{ name }}` replaced.
-fn fill(template: &str, value: impl Fn(&str) -> Result<String>) -> Result<String> {
+fn fill<'a>(template: &str, value: impl Fn(&str) -> Result<&'a String>) -> Result<String> {
     let mut filled = String::new();
     let mut rest = template;
     while let Some((before, after)) = rest.split_once("{{") {
         let (name, after) =
             after.split_once("}}").with_context(|| format!("{template:?} lacks a }}}}"))?;
         filled.push_str(before);
-        filled.push_str(&value(name.trim())?);
+        filled.push_str(value(name.trim())?);
         rest = after;
     }
     filled.push_str(rest);

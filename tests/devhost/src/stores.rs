@@ -1,18 +1,25 @@
-//! What Spin lends a component: `key-value`, `sqlite` and `variables` of
-//! `fermyon:spin@2.0.0`, over files in Spin's own format.
+//! The stores and the variables of a component: `key-value`, `sqlite` and `variables` of
+//! `fermyon:spin@2.0.0`, on files in Spin's own format.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result};
-use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::types::{self, ValueRef};
 use rusqlite::{OptionalExtension, StatementStatus, params};
-use tokio::task::{block_in_place, spawn_blocking};
-use wasmtime::component::{ComponentType, Lift, Linker, Lower, Resource, ResourceType};
+use tokio::task::block_in_place;
+use wasmtime::component::{HasSelf, Linker, Resource};
 
+use self::bindings::fermyon::spin::{key_value, sqlite, variables};
 use crate::engine::Guest;
-use crate::manifest::Component;
+
+mod bindings {
+    wasmtime::component::bindgen!({
+        path: "wit",
+        imports: { "fermyon:spin/sqlite": trappable },
+        with: { "fermyon:spin/sqlite.connection": rusqlite::Connection },
+    });
+}
 
 /// The one store and the one database that Spin has without a runtime config.
 const DEFAULT: &str = "default";
@@ -27,10 +34,10 @@ impl Stores {
     /// Opens the files in `state_dir`, under the names that Spin gives them.
     ///
     /// # Errors
-    /// Where a file cannot be made or opened.
+    /// If a file cannot be created or opened.
     pub(crate) fn open(state_dir: &Path) -> Result<Self> {
         std::fs::create_dir_all(state_dir)
-            .with_context(|| format!("cannot make {}", state_dir.display()))?;
+            .with_context(|| format!("cannot create {}", state_dir.display()))?;
         let path = state_dir.join("sqlite_key_value.db");
         let key_value = rusqlite::Connection::open(&path)
             .with_context(|| format!("cannot open {}", path.display()))?;
@@ -45,24 +52,70 @@ impl Stores {
         Ok(Self { database: state_dir.join("sqlite_db.db"), key_value: Mutex::new(key_value) })
     }
 
-    /// Runs what `--sqlite` was given: one statement, or `@` and a file of them.
-    pub(crate) fn run_sql(&self, given: &str) -> Result<()> {
+    /// Runs the argument of `--sqlite`: one statement, or `@` and a file of statements.
+    ///
+    /// # Errors
+    /// If the file cannot be read or a statement fails.
+    pub(crate) fn run_sql(&self, argument: &str) -> Result<()> {
         let db = rusqlite::Connection::open(&self.database)
             .with_context(|| format!("cannot open {}", self.database.display()))?;
-        let done = match given.strip_prefix('@') {
+        let outcome = match argument.strip_prefix('@') {
             Some(file) => {
                 let sql = std::fs::read_to_string(file)
                     .with_context(|| format!("--sqlite: cannot read {file}"))?;
                 db.execute_batch(&sql)
             }
-            None => db.execute(given, []).map(drop),
+            None => db.execute(argument, []).map(drop),
         };
-        done.with_context(|| format!("--sqlite {given}"))
+        outcome.with_context(|| format!("--sqlite {argument}"))
     }
 
-    /// Sets an entry of the default key-value store.
-    pub(crate) fn set(&self, key: &str, value: &[u8]) -> rusqlite::Result<()> {
-        self.key_value(|db| {
+    fn key_value<T>(
+        &self,
+        query: impl FnOnce(&rusqlite::Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, key_value::Error> {
+        block_in_place(|| query(&self.key_value.lock().unwrap_or_else(PoisonError::into_inner)))
+            .map_err(|cause| key_value::Error::Other(cause.to_string()))
+    }
+}
+
+/// Adds the three interfaces. A component that imports anything else does not link, and the
+/// error names the import.
+pub(crate) fn add_to_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+    bindings::Host_::add_to_linker::<_, HasSelf<_>>(linker, |guest| guest)
+}
+
+impl key_value::Host for Guest {}
+
+impl key_value::HostStore for Guest {
+    fn open(&mut self, label: String) -> Result<Resource<key_value::Store>, key_value::Error> {
+        self.count("store.open");
+        let granted = label == DEFAULT && !self.component.key_value_stores.is_empty();
+        // All handles are of the same store, which nothing has to be kept for.
+        granted.then(|| Resource::new_own(0)).ok_or(key_value::Error::AccessDenied)
+    }
+
+    fn get(
+        &mut self,
+        _: Resource<key_value::Store>,
+        key: String,
+    ) -> Result<Option<Vec<u8>>, key_value::Error> {
+        self.count("store.get");
+        self.stores.key_value(|db| {
+            db.prepare_cached("SELECT value FROM spin_key_value WHERE store = ?1 AND key = ?2")?
+                .query_row(params![DEFAULT, key], |row| row.get(0))
+                .optional()
+        })
+    }
+
+    fn set(
+        &mut self,
+        _: Resource<key_value::Store>,
+        key: String,
+        value: Vec<u8>,
+    ) -> Result<(), key_value::Error> {
+        self.count("store.set");
+        self.stores.key_value(|db| {
             db.prepare_cached(
                 "INSERT INTO spin_key_value (store, key, value) VALUES (?1, ?2, ?3)
                  ON CONFLICT (store, key) DO UPDATE SET value = excluded.value",
@@ -72,268 +125,99 @@ impl Stores {
         })
     }
 
-    fn get(&self, key: &str) -> rusqlite::Result<Option<Vec<u8>>> {
-        self.key_value(|db| {
-            db.prepare_cached("SELECT value FROM spin_key_value WHERE store = ?1 AND key = ?2")?
-                .query_row(params![DEFAULT, key], |row| row.get(0))
-                .optional()
-        })
-    }
-
-    fn delete(&self, key: &str) -> rusqlite::Result<()> {
-        self.key_value(|db| {
+    fn delete(
+        &mut self,
+        _: Resource<key_value::Store>,
+        key: String,
+    ) -> Result<(), key_value::Error> {
+        self.count("store.delete");
+        self.stores.key_value(|db| {
             db.prepare_cached("DELETE FROM spin_key_value WHERE store = ?1 AND key = ?2")?
                 .execute(params![DEFAULT, key])
                 .map(drop)
         })
     }
 
-    fn key_value<T>(
-        &self,
-        work: impl FnOnce(&rusqlite::Connection) -> rusqlite::Result<T>,
-    ) -> rusqlite::Result<T> {
-        work(&self.key_value.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-/// What the component of a request may open, and the handles it has open.
-pub(crate) struct Grants {
-    pub(crate) component: Arc<Component>,
-    pub(crate) variables: Arc<BTreeMap<String, String>>,
-    pub(crate) stores: Arc<Stores>,
-    pub(crate) calls: BTreeMap<&'static str, u32>,
-    pub(crate) sql: Vec<String>,
-    pub(crate) sql_steps: i32,
-}
-
-impl Grants {
-    fn count(&mut self, call: &'static str) {
-        *self.calls.entry(call).or_default() += 1;
-    }
-}
-
-/// A guest's handle to a key-value store.
-struct Store;
-
-/// A guest's handle to a database: as in Spin, a connection of its own, opened
-/// when it is first used.
-#[derive(Clone, Default)]
-struct Connection(Arc<Mutex<Option<rusqlite::Connection>>>);
-
-#[derive(ComponentType, Lift, Lower)]
-#[component(variant)]
-#[allow(dead_code, reason = "the interface's variants, used here or not")]
-enum KeyValueError {
-    #[component(name = "store-table-full")]
-    StoreTableFull,
-    #[component(name = "no-such-store")]
-    NoSuchStore,
-    #[component(name = "access-denied")]
-    AccessDenied,
-    #[component(name = "other")]
-    Other(String),
-}
-
-impl KeyValueError {
-    #[allow(clippy::needless_pass_by_value, reason = "for map_err")]
-    fn other(cause: rusqlite::Error) -> Self {
-        Self::Other(cause.to_string())
-    }
-}
-
-#[derive(ComponentType, Lift, Lower)]
-#[component(variant)]
-#[allow(dead_code, reason = "the interface's variants, used here or not")]
-enum SqliteError {
-    #[component(name = "no-such-database")]
-    NoSuchDatabase,
-    #[component(name = "access-denied")]
-    AccessDenied,
-    #[component(name = "invalid-connection")]
-    InvalidConnection,
-    #[component(name = "database-full")]
-    DatabaseFull,
-    #[component(name = "io")]
-    Io(String),
-}
-
-#[derive(ComponentType, Lift, Lower)]
-#[component(variant)]
-enum Value {
-    #[component(name = "integer")]
-    Integer(i64),
-    #[component(name = "real")]
-    Real(f64),
-    #[component(name = "text")]
-    Text(String),
-    #[component(name = "blob")]
-    Blob(Vec<u8>),
-    #[component(name = "null")]
-    Null,
-}
-
-#[derive(ComponentType, Lower)]
-#[component(record)]
-struct Row {
-    values: Vec<Value>,
-}
-
-#[derive(ComponentType, Lower)]
-#[component(record)]
-struct QueryResult {
-    columns: Vec<String>,
-    rows: Vec<Row>,
-}
-
-#[derive(ComponentType, Lift, Lower)]
-#[component(variant)]
-#[allow(dead_code, reason = "the interface's variants, used here or not")]
-enum VariableError {
-    #[component(name = "invalid-name")]
-    InvalidName(String),
-    #[component(name = "undefined")]
-    Undefined(String),
-    #[component(name = "provider")]
-    Provider(String),
-    #[component(name = "other")]
-    Other(String),
-}
-
-/// Adds what our components import; a component that imports more does not link,
-/// and the error names the import.
-pub(crate) fn add_to_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
-    add_key_value(linker)?;
-    add_sqlite(linker)?;
-    let mut variables = linker.instance("fermyon:spin/variables@2.0.0")?;
-    variables.func_wrap("get", |mut guest, (name,): (String,)| {
-        let grants = &mut guest.data_mut().grants;
-        grants.count("variables.get");
-        let value = grants.variables.get(&name).cloned();
-        Ok((value.ok_or(VariableError::Undefined(name)),))
-    })
-}
-
-fn add_key_value(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
-    let mut key_value = linker.instance("fermyon:spin/key-value@2.0.0")?;
-    key_value.resource("store", ResourceType::host::<Store>(), |mut guest, rep| {
-        guest.data_mut().table.delete(Resource::<Store>::new_own(rep))?;
+    fn drop(&mut self, _: Resource<key_value::Store>) -> wasmtime::Result<()> {
         Ok(())
-    })?;
-    key_value.func_wrap("[static]store.open", |mut guest, (label,): (String,)| {
-        let Guest { grants, table, .. } = guest.data_mut();
-        grants.count("store.open");
-        if !grants.component.key_value_stores.contains(&label) {
-            return Ok((Err(KeyValueError::AccessDenied),));
-        }
-        if label != DEFAULT {
-            return Ok((Err(KeyValueError::NoSuchStore),));
-        }
-        Ok((Ok(table.push(Store)?),))
-    })?;
-    key_value.func_wrap(
-        "[method]store.get",
-        |mut guest, (store, key): (Resource<Store>, String)| {
-            let stores = counted(guest.data_mut(), "store.get", &store)?;
-            let value = block_in_place(|| stores.get(&key));
-            Ok((value.map_err(KeyValueError::other),))
-        },
-    )?;
-    key_value.func_wrap(
-        "[method]store.set",
-        |mut guest, (store, key, value): (Resource<Store>, String, Vec<u8>)| {
-            let stores = counted(guest.data_mut(), "store.set", &store)?;
-            let done = block_in_place(|| stores.set(&key, &value));
-            Ok((done.map_err(KeyValueError::other),))
-        },
-    )?;
-    key_value.func_wrap(
-        "[method]store.delete",
-        |mut guest, (store, key): (Resource<Store>, String)| {
-            let stores = counted(guest.data_mut(), "store.delete", &store)?;
-            let done = block_in_place(|| stores.delete(&key));
-            Ok((done.map_err(KeyValueError::other),))
-        },
-    )
+    }
 }
 
-/// Counts a call on a handle and checks the handle.
-fn counted(
-    guest: &mut Guest,
-    call: &'static str,
-    store: &Resource<Store>,
-) -> wasmtime::Result<Arc<Stores>> {
-    guest.grants.count(call);
-    guest.table.get(store)?;
-    Ok(guest.grants.stores.clone())
+impl variables::Host for Guest {
+    fn get(&mut self, name: String) -> Result<String, variables::Error> {
+        self.count("variables.get");
+        let value = self.component.variables.get(&name).cloned();
+        value.ok_or(variables::Error::Undefined(name))
+    }
 }
 
-fn add_sqlite(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
-    let mut sqlite = linker.instance("fermyon:spin/sqlite@2.0.0")?;
-    sqlite.resource("connection", ResourceType::host::<Connection>(), |mut guest, rep| {
-        let handle = Resource::<Connection>::new_own(rep);
-        guest.data_mut().table.delete(handle)?;
+impl From<rusqlite::Error> for sqlite::Error {
+    fn from(cause: rusqlite::Error) -> Self {
+        Self::Io(cause.to_string())
+    }
+}
+
+impl sqlite::Host for Guest {}
+
+impl sqlite::HostConnection for Guest {
+    fn open(
+        &mut self,
+        label: String,
+    ) -> wasmtime::Result<Result<Resource<rusqlite::Connection>, sqlite::Error>> {
+        self.count("connection.open");
+        if label != DEFAULT || self.component.sqlite_databases.is_empty() {
+            return Ok(Err(sqlite::Error::AccessDenied));
+        }
+        match block_in_place(|| rusqlite::Connection::open(&self.stores.database)) {
+            Ok(db) => Ok(Ok(self.table.push(db)?)),
+            Err(cause) => Ok(Err(cause.into())),
+        }
+    }
+
+    fn execute(
+        &mut self,
+        connection: Resource<rusqlite::Connection>,
+        sql: String,
+        values: Vec<sqlite::Value>,
+    ) -> wasmtime::Result<Result<sqlite::QueryResult, sqlite::Error>> {
+        self.count("connection.execute");
+        let db = self.table.get(&connection)?;
+        let outcome = block_in_place(|| execute(db, &sql, values));
+        self.measured.sql.push(sql);
+        Ok(match outcome {
+            Ok((result, steps)) => {
+                self.measured.sql_steps += steps;
+                Ok(result)
+            }
+            Err(cause) => Err(cause.into()),
+        })
+    }
+
+    fn drop(&mut self, connection: Resource<rusqlite::Connection>) -> wasmtime::Result<()> {
+        self.table.delete(connection)?;
         Ok(())
-    })?;
-    sqlite.func_wrap("[static]connection.open", |mut guest, (label,): (String,)| {
-        let Guest { grants, table, .. } = guest.data_mut();
-        grants.count("connection.open");
-        if !grants.component.sqlite_databases.contains(&label) {
-            return Ok((Err(SqliteError::AccessDenied),));
-        }
-        if label != DEFAULT {
-            return Ok((Err(SqliteError::NoSuchDatabase),));
-        }
-        Ok((Ok(table.push(Connection::default())?),))
-    })?;
-    sqlite.func_wrap_async(
-        "[method]connection.execute",
-        |mut guest, (handle, sql, values): (Resource<Connection>, String, Vec<Value>)| {
-            Box::new(async move {
-                let Guest { grants, table, .. } = guest.data_mut();
-                grants.count("connection.execute");
-                grants.sql.push(sql.clone());
-                let connection = table.get(&handle)?.clone();
-                let path = grants.stores.database.clone();
-                let work = move || execute(&connection, &path, &sql, &values);
-                let result = match spawn_blocking(work).await? {
-                    Ok((result, steps)) => {
-                        guest.data_mut().grants.sql_steps += steps;
-                        Ok(result)
-                    }
-                    Err(cause) => Err(SqliteError::Io(cause.to_string())),
-                };
-                Ok((result,))
-            })
-        },
-    )
+    }
 }
 
+/// The result of a statement, and the instructions of SQLite's virtual machine that it took.
 fn execute(
-    Connection(connection): &Connection,
-    path: &Path,
+    db: &rusqlite::Connection,
     sql: &str,
-    values: &[Value],
-) -> rusqlite::Result<(QueryResult, i32)> {
-    let mut connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
-    let db = match connection.take() {
-        Some(db) => db,
-        None => rusqlite::Connection::open(path)?,
-    };
-    let db = connection.insert(db);
-
+    values: Vec<sqlite::Value>,
+) -> rusqlite::Result<(sqlite::QueryResult, i32)> {
     let mut statement = db.prepare(sql)?;
-    let columns = statement.column_names().map(str::to_owned).collect();
-    let width = statement.column_count();
+    let columns: Vec<_> = statement.column_names().map(str::to_owned).collect();
+    let parameters = rusqlite::params_from_iter(values.into_iter().map(types::Value::from));
     let rows = statement
-        .query_map(rusqlite::params_from_iter(values), |row| {
-            let values = (0..width).map(|at| Ok(Value::from(row.get_ref(at)?)));
-            Ok(Row { values: values.collect::<rusqlite::Result<_>>()? })
+        .query_map(parameters, |row| {
+            let values = (0..columns.len()).map(|at| Ok(row.get_ref(at)?.into()));
+            Ok(sqlite::RowResult { values: values.collect::<rusqlite::Result<_>>()? })
         })?
         .collect::<rusqlite::Result<_>>()?;
-    Ok((QueryResult { columns, rows }, statement.get_status(StatementStatus::VmStep)))
+    Ok((sqlite::QueryResult { columns, rows }, statement.get_status(StatementStatus::VmStep)))
 }
 
-impl From<ValueRef<'_>> for Value {
+impl From<ValueRef<'_>> for sqlite::Value {
     fn from(value: ValueRef<'_>) -> Self {
         match value {
             ValueRef::Null => Self::Null,
@@ -345,14 +229,14 @@ impl From<ValueRef<'_>> for Value {
     }
 }
 
-impl rusqlite::ToSql for Value {
-    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        Ok(ToSqlOutput::Borrowed(match self {
-            Self::Null => ValueRef::Null,
-            Self::Integer(integer) => ValueRef::Integer(*integer),
-            Self::Real(real) => ValueRef::Real(*real),
-            Self::Text(text) => ValueRef::Text(text.as_bytes()),
-            Self::Blob(blob) => ValueRef::Blob(blob),
-        }))
+impl From<sqlite::Value> for types::Value {
+    fn from(value: sqlite::Value) -> Self {
+        match value {
+            sqlite::Value::Null => Self::Null,
+            sqlite::Value::Integer(integer) => Self::Integer(integer),
+            sqlite::Value::Real(real) => Self::Real(real),
+            sqlite::Value::Text(text) => Self::Text(text),
+            sqlite::Value::Blob(blob) => Self::Blob(blob),
+        }
     }
 }

@@ -1,18 +1,17 @@
-//! Tests as a table: one row a case, read by one runner.
+//! Table-driven tests: a request and the expected reply per row.
 
 use serde_json::{Value, json};
 
 use crate::Server;
 
-/// In a row, stands for the user luoyun's session key in a request, and for any
-/// session key in a reply.
+/// Placeholder: the session key of the user luoyun in a request, any session key in a reply.
 pub const KEY: &str = "$KEY";
 
-/// In a request, stands for a word that no other run has: wrong passwords for a name
-/// are counted, on a server that is given for all the runs.
+/// Placeholder in a request: a word that differs in every run. A server at `BASE_URL` counts
+/// the wrong passwords for a name across runs.
 pub const UNIQUE: &str = "$UNIQUE";
 
-/// One row: what is sent, and what has to come back.
+/// A row: the request and the expected reply.
 pub struct Case {
     name: &'static str,
     method: &'static str,
@@ -23,19 +22,19 @@ pub struct Case {
     reply: Value,
 }
 
-/// The reply of a refusal.
+/// The reply that refuses a request with this `error`.
 #[must_use]
 pub fn refusal(error: &str, desc: &str) -> Value {
     json!({"code": 1, "desc": desc, "error": error})
 }
 
-/// The one refusal of a wrong user name and of a wrong password.
+/// The reply to a wrong user name or password.
 #[must_use]
 pub fn auth_failed() -> Value {
     refusal("auth_failed", "The user name or the password is wrong.")
 }
 
-/// The refusal of whoever has no session.
+/// The reply to a request without a valid session.
 #[must_use]
 pub fn auth_required() -> Value {
     refusal("auth_required", "A valid session_key is required. Log in to get one.")
@@ -43,8 +42,7 @@ pub fn auth_required() -> Value {
 
 const FORM: &str = "Content-Type: application/x-www-form-urlencoded";
 
-/// A row: `body`, sent as a form to `path` by `POST`, is answered with HTTP status
-/// 200 and exactly `reply`.
+/// A row: `POST`s the form `body` to `path`, and expects HTTP status 200 and exactly `reply`.
 pub fn case(name: &'static str, path: &str, body: impl AsRef<[u8]>, reply: Value) -> Case {
     Case {
         name,
@@ -58,34 +56,39 @@ pub fn case(name: &'static str, path: &str, body: impl AsRef<[u8]>, reply: Value
 }
 
 impl Case {
-    /// The row, with another method.
+    /// Replaces the method.
     #[must_use]
     pub fn method(self, method: &'static str) -> Self {
         Self { method, ..self }
     }
 
-    /// The row, with these header fields instead of the form's content type.
+    /// Replaces the header fields, `Content-Type` included.
     #[must_use]
     pub fn fields(self, fields: &[&'static str]) -> Self {
         Self { fields: fields.to_vec(), ..self }
     }
 
-    /// The row, with another HTTP status.
+    /// Replaces the expected HTTP status.
     #[must_use]
     pub fn status(self, status: u16) -> Self {
         Self { status, ..self }
     }
 }
 
-/// Sends every row of `cases` to `server`.
+/// Runs every row of `cases` against `server`.
 ///
 /// # Panics
-/// Where a row is answered otherwise: with every such row and what came back.
+/// If any reply differs; the message lists all of them.
 pub fn run(server: &Server, cases: &[Case]) {
     let key = server.log_in("luoyun");
     let failures: Vec<_> = cases.iter().filter_map(|case| failure(server, case, &key)).collect();
     let count = cases.len();
-    assert!(failures.is_empty(), "of {count} cases, these failed:\n{}", failures.join("\n"));
+    assert!(
+        failures.is_empty(),
+        "{} of {count} cases failed:\n{}",
+        failures.len(),
+        failures.join("\n")
+    );
     println!("{count} cases");
 }
 
@@ -116,10 +119,10 @@ fn failure(server: &Server, case: &Case, key: &str) -> Option<String> {
     }
     let text = String::from_utf8_lossy(&response.body);
     if case.method != "HEAD" {
-        let begins =
+        let code_first =
             text.starts_with(r#"{"code":0,"desc":"#) || text.starts_with(r#"{"code":1,"desc":"#);
-        if !begins {
-            wrong.push("code and desc do not come first".to_owned());
+        if !code_first {
+            wrong.push("code and desc are not first".to_owned());
         }
         match serde_json::from_str(&text) {
             Ok(reply) if matches(&case.reply, &reply) => {}
@@ -129,7 +132,7 @@ fn failure(server: &Server, case: &Case, key: &str) -> Option<String> {
     (!wrong.is_empty()).then(|| format!("  {}: {}", case.name, wrong.join("; ")))
 }
 
-/// Whether `reply` is `expected`, in which [`KEY`] stands for any session key.
+/// Whether `reply` equals `expected`, where [`KEY`] matches any session key.
 fn matches(expected: &Value, reply: &Value) -> bool {
     match (expected, reply) {
         (Value::Object(expected), Value::Object(reply)) => {

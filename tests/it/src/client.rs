@@ -1,4 +1,4 @@
-//! A client of one kept-alive HTTP/1.1 connection.
+//! An HTTP/1.1 client that keeps its one connection alive.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -10,11 +10,11 @@ use serde_json::Value;
 pub struct Client {
     stream: TcpStream,
     addr: SocketAddr,
-    /// What came after the last response.
+    /// Bytes received after the last response.
     received: Vec<u8>,
 }
 
-/// What came back.
+/// A response.
 #[derive(Debug)]
 pub struct Response {
     /// The status code.
@@ -23,13 +23,12 @@ pub struct Response {
     pub headers: Vec<(String, String)>,
     /// The body.
     pub body: Vec<u8>,
-    /// The reads from the socket that it took: 1 where head and body arrived in
-    /// one TCP segment.
+    /// The number of reads from the socket: 1 if head and body arrived in one TCP segment.
     pub reads: usize,
 }
 
 impl Response {
-    /// The value of the header field `name` (in lower case), where there is one.
+    /// The value of the header field `name` (in lower case), if present.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         let field = self.headers.iter().find(|(known, _)| known == name)?;
@@ -39,11 +38,11 @@ impl Response {
     /// The body as JSON.
     ///
     /// # Panics
-    /// Where it is none.
+    /// If it is not JSON.
     #[must_use]
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body)
-            .unwrap_or_else(|_| panic!("no JSON: {:?}", String::from_utf8_lossy(&self.body)))
+            .unwrap_or_else(|_| panic!("not JSON: {:?}", String::from_utf8_lossy(&self.body)))
     }
 }
 
@@ -51,18 +50,18 @@ impl Client {
     /// Connects to the server at `addr`.
     ///
     /// # Panics
-    /// Where that fails.
+    /// If that fails.
     #[must_use]
     pub fn connect(addr: SocketAddr) -> Self {
-        Self::try_connect(addr).expect("a server that listens")
+        Self::try_connect(addr).expect("a listening server")
     }
 
-    /// Connects to the server at `addr`; `None` where that fails.
+    /// Connects to the server at `addr`; `None` if that fails.
     #[must_use]
     pub fn try_connect(addr: SocketAddr) -> Option<Self> {
         let stream = TcpStream::connect(addr).ok()?;
         stream.set_read_timeout(Some(Duration::from_mins(1))).ok()?;
-        // Ours leaves at once: what a test measures is the server.
+        // Without Nagle's delay, tests measure only the server.
         stream.set_nodelay(true).ok()?;
         Some(Self { stream, addr, received: Vec::new() })
     }
@@ -78,7 +77,7 @@ impl Client {
     /// Sends a form to `path` and returns the response.
     ///
     /// # Errors
-    /// Where the server breaks off, as one does that is killed.
+    /// If the server closes the connection early, as a killed one does.
     pub fn try_post(&mut self, path: &str, form: &[(&str, &str)]) -> io::Result<Response> {
         let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
         let fields = ["Content-Type: application/x-www-form-urlencoded"];
@@ -114,19 +113,19 @@ impl Client {
         self.try_receive(method == "HEAD")
     }
 
-    /// Sends bytes as they are.
+    /// Sends raw bytes.
     ///
     /// # Panics
-    /// Where the server no longer takes them.
+    /// If the server has closed the connection.
     pub fn send(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).unwrap();
     }
 
-    /// Reads one response, whose body is left out after a `HEAD` request.
+    /// Reads one response; the response to a `HEAD` request has no body.
     ///
     /// # Panics
-    /// Where the server breaks off, sends no HTTP/1.1, or sends a body without
-    /// `Content-Length`: no reply of ours may be chunked.
+    /// If the server closes the connection early, or sends anything but HTTP/1.1, or a body
+    /// without `Content-Length`: replies of the API are never chunked.
     pub fn receive(&mut self, is_head: bool) -> Response {
         self.try_receive(is_head).unwrap()
     }
@@ -171,7 +170,7 @@ impl Client {
         let mut buffer = [0; 16 * 1024];
         let count = loop {
             match self.stream.read(&mut buffer) {
-                // With a time-out, a machine that was paused interrupts it (signal(7)).
+                // With a time-out set, a pause of the machine interrupts the read (signal(7)).
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 read => break read?,
             }

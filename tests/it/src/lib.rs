@@ -1,11 +1,12 @@
-//! What the black-box tests share: a server to test, and an HTTP client that
-//! sends whatever bytes a test wants and sees what came back, as it came.
+//! Shared code of the black-box tests: a server to test, and an HTTP client that sends
+//! arbitrary bytes and shows the response as received.
 //!
-//! The server is the one at `BASE_URL` where that is set (`http://HOST:PORT`, with
-//! the demo data), else one of our own, by `LUOYUN_HOST`: `spin`, or `devhost`, the default.
+//! If `BASE_URL` is set (`http://HOST:PORT`, a server with the demo data), tests of the contract
+//! use that server. Otherwise, and for all other tests, each test starts its own, on the host
+//! in `LUOYUN_HOST`: `spin` or `devhost`, the default.
 
 #![forbid(unsafe_code)]
-// A test that cannot go on panics.
+// Tests fail by panicking.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 pub mod admin;

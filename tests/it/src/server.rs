@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use crate::Client;
 
-/// A server with the API. One of our own stops when this is dropped.
+/// A running server with the API. Dropping this stops it, except for one at `BASE_URL`.
 pub struct Server {
     addr: SocketAddr,
     running: Running,
@@ -22,27 +22,26 @@ pub struct Server {
 }
 
 enum Running {
-    Given,
+    External,
     DevHost(Box<DevHost>),
     Process(Child),
 }
 
-/// What a server of our own has beside the migrations and the demo data.
+/// How to set up a server that the test starts: by default with the migrations and the demo
+/// data.
 #[derive(Clone, Copy, Default)]
 pub struct Setup<'a> {
-    /// SQL statements to run first.
+    /// SQL statements to run after the migrations and the demo data.
     pub sql: &'a str,
-    /// Whether it has only that: no migrations and no demo data.
+    /// Whether to leave out the migrations and the demo data.
     pub bare: bool,
-    /// Whether the stores of a devhost are in memory, so that what is measured is not
-    /// this machine's disk.
+    /// Whether devhost's stores are in memory, so that measurements exclude the disk.
     pub in_memory: bool,
-    /// Values for the variables; passwords are stored at the lowest cost where none is given,
-    /// as nothing is protected here.
+    /// Values for the variables. By default, passwords are stored at the lowest cost.
     pub variables: &'a [(&'a str, &'a str)],
-    /// Another manifest than the API's; it has no variables.
+    /// A manifest to use instead of the API's; it has no variables.
     pub manifest: Option<&'a str>,
-    /// The state folder of another server, to share it.
+    /// The state folder of another server to share.
     pub state_dir: Option<&'a Path>,
 }
 
@@ -52,11 +51,10 @@ pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// The path of `program`, `devhost` or `luoyun-admin`; builds both where they are not up to
-/// date.
+/// The path of `program`, `devhost` or `luoyun-admin`; builds both unless they are up to date.
 ///
 /// # Panics
-/// Where the build fails.
+/// If the build fails.
 #[must_use]
 pub fn built(program: &str) -> PathBuf {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
@@ -76,7 +74,7 @@ pub fn built(program: &str) -> PathBuf {
 /// ones, demo.sql.
 ///
 /// # Panics
-/// Where they cannot be listed.
+/// If they cannot be listed.
 #[must_use]
 pub fn migrations() -> Vec<PathBuf> {
     let files = fs::read_dir(root().join("migrations")).unwrap();
@@ -88,7 +86,7 @@ pub fn migrations() -> Vec<PathBuf> {
 /// The SQL of the API's tables, without the demo data.
 ///
 /// # Panics
-/// Where it cannot be read.
+/// If it cannot be read.
 #[must_use]
 pub fn tables() -> String {
     let files = migrations().into_iter().filter(|path| !path.ends_with("demo.sql"));
@@ -96,7 +94,7 @@ pub fn tables() -> String {
 }
 
 impl Setup<'_> {
-    /// How devhost runs the API on the state folder `state`, on a free port.
+    /// The options with which a host serves on the state folder `state`.
     fn options(&self, state: &Path) -> Options {
         let mut files = if self.bare { Vec::new() } else { migrations() };
         let folder = self.state_dir.unwrap_or(state);
@@ -125,34 +123,32 @@ impl Setup<'_> {
     }
 }
 
-/// What runs a server of our own: the command of `spin up`, or devhost's.
-fn host() -> Vec<String> {
+/// The command that starts the host: `spin up` or devhost.
+fn host_command() -> Vec<String> {
     match env::var("LUOYUN_HOST").as_deref() {
-        Err(_) | Ok("devhost") => {
-            vec![built("devhost").display().to_string()]
-        }
+        Err(_) | Ok("devhost") => vec![built("devhost").display().to_string()],
         Ok("spin") => vec!["spin".to_owned(), "up".to_owned()],
-        Ok(other) => panic!("LUOYUN_HOST is {other}: it takes spin or devhost"),
+        Ok(other) => panic!("LUOYUN_HOST must be spin or devhost, not {other}"),
     }
 }
 
 impl Server {
-    /// A server with the demo data: the one at `BASE_URL`, or one of our own.
+    /// A server with the demo data: the one at `BASE_URL`, or a new one.
     ///
     /// # Panics
-    /// Where it cannot be started.
+    /// If it cannot be started.
     #[must_use]
     pub fn demo() -> Self {
         match env::var("BASE_URL") {
-            Ok(url) => Self::given(&url),
+            Ok(url) => Self::external(&url),
             Err(_) => Self::start(Setup::default()),
         }
     }
 
-    /// A server of our own: devhost within this process, or Spin.
+    /// A new server: devhost in this process, or Spin.
     ///
     /// # Panics
-    /// Where it cannot be started.
+    /// If it cannot be started.
     #[must_use]
     pub fn start(setup: Setup) -> Self {
         if env::var("LUOYUN_HOST").is_ok_and(|host| host == "spin") {
@@ -160,26 +156,30 @@ impl Server {
         }
         let state = if setup.in_memory { TempDir::new_in("/dev/shm") } else { TempDir::new() };
         let state = state.unwrap();
-        let mut server = Self::devhost(setup.options(state.path()));
-        server.state = Some(state);
-        server
+        Self::start_devhost(setup.options(state.path()), state)
     }
 
-    /// A devhost with `options`, within this process.
+    /// devhost in this process, with `options` and a temporary state folder.
     ///
     /// # Panics
-    /// Where it cannot be started.
+    /// If it cannot be started.
     #[must_use]
     pub fn devhost(options: Options) -> Self {
-        let host = DevHost::start(options).unwrap();
-        Self { addr: host.addr(), running: Running::DevHost(Box::new(host)), state: None }
+        let state = TempDir::new().unwrap();
+        let options = Options { state_dir: Some(state.path().to_owned()), ..options };
+        Self::start_devhost(options, state)
     }
 
-    /// A server of our own in a process of its own, on the state folder `state`,
-    /// where its output goes too.
+    fn start_devhost(options: Options, state: TempDir) -> Self {
+        let host = DevHost::start(options).unwrap();
+        Self { addr: host.addr(), running: Running::DevHost(Box::new(host)), state: Some(state) }
+    }
+
+    /// A new server in a separate process, on the state folder `state`; its output goes to
+    /// `output.log` there.
     ///
     /// # Panics
-    /// Where it cannot be started.
+    /// If it cannot be started.
     #[must_use]
     pub fn start_process(setup: Setup, state: TempDir) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
@@ -187,7 +187,7 @@ impl Server {
         drop(listener);
 
         let options = setup.options(state.path());
-        let host = host();
+        let host = host_command();
         let mut command = Command::new(&host[0]);
         command.args(&host[1..]);
         command.arg("--from").arg(options.from);
@@ -205,7 +205,7 @@ impl Server {
             .open(state.path().join("output.log"))
             .unwrap();
         command.stdout(output.try_clone().unwrap()).stderr(output);
-        // A group of its own: `spin up` serves from a child.
+        // `spin up` serves from a child process: a group, so that a signal reaches both.
         let mut child = command.process_group(0).spawn().expect("the host's command");
 
         let deadline = Instant::now() + Duration::from_mins(1);
@@ -217,63 +217,62 @@ impl Server {
         Self { addr, running: Running::Process(child), state: Some(state) }
     }
 
-    fn given(url: &str) -> Self {
+    fn external(url: &str) -> Self {
         let authority = url.strip_prefix("http://").expect("BASE_URL is http://HOST:PORT");
         let authority = authority.trim_end_matches('/');
         let addr = authority.to_socket_addrs().unwrap().next().unwrap();
-        Self { addr, running: Running::Given, state: None }
+        Self { addr, running: Running::External, state: None }
     }
 
-    /// A new connection.
+    /// Opens a connection.
     #[must_use]
     pub fn connect(&self) -> Client {
         Client::connect(self.addr)
     }
 
-    /// Its address.
+    /// The server's address.
     #[must_use]
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }
 
-    /// Its address as a URL.
+    /// The server's address as a URL.
     #[must_use]
     pub fn base_url(&self) -> String {
         format!("http://{}", self.addr)
     }
 
-    /// The folder of a server of our own.
+    /// The temporary folder of the server.
     ///
     /// # Panics
-    /// Where the server is not ours.
+    /// If the server is the one at `BASE_URL`.
     #[must_use]
     pub fn state(&self) -> &Path {
-        self.state.as_ref().expect("a server of our own").path()
+        self.state.as_ref().expect("a server started by the test").path()
     }
 
-    /// The database of a server of our own.
+    /// Opens the server's database.
     ///
     /// # Panics
-    /// Where the server is not ours.
+    /// If the server is the one at `BASE_URL`.
     #[must_use]
     pub fn database(&self) -> rusqlite::Connection {
         rusqlite::Connection::open(self.state().join("sqlite_db.db")).unwrap()
     }
 
-    /// The file behind the key-value store of a server of our own:
-    /// `spin_key_value(store, key, value)`.
+    /// Opens the file of the server's key-value store: `spin_key_value(store, key, value)`.
     ///
     /// # Panics
-    /// Where the server is not ours.
+    /// If the server is the one at `BASE_URL`.
     #[must_use]
     pub fn key_value(&self) -> rusqlite::Connection {
         rusqlite::Connection::open(self.state().join("sqlite_key_value.db")).unwrap()
     }
 
-    /// What the next request cost; see [`DevHost::measured`].
+    /// The cost of the next completed request; see [`DevHost::measured`].
     ///
     /// # Panics
-    /// Where it is no devhost within this process, or nothing was requested.
+    /// If the server is not devhost in this process, or if there was no request.
     #[must_use]
     pub fn measured(&self) -> devhost::Measured {
         match &self.running {
@@ -282,11 +281,10 @@ impl Server {
         }
     }
 
-    /// Logs in with the password that is the same as the user name, as in the
-    /// demo data, and returns the session key.
+    /// Logs in and returns the session key. The password is the user name, as in the demo data.
     ///
     /// # Panics
-    /// Where that is refused.
+    /// If the login is refused.
     #[must_use]
     pub fn log_in(&self, username: &str) -> String {
         let form = [("username", username), ("password", username)];
@@ -294,7 +292,7 @@ impl Server {
         reply["session_key"].as_str().expect("a session key").to_owned()
     }
 
-    /// Whether the list is given to who has this session key.
+    /// Whether the server accepts this session key.
     #[must_use]
     pub fn accepts(&self, key: &str) -> bool {
         self.connect().post("/api/myun/instance", &[("session_key", key)]).json()["code"] == 0
@@ -303,27 +301,28 @@ impl Server {
     /// The id of the server's process.
     ///
     /// # Panics
-    /// Where it is no process of its own.
+    /// If the server does not run in a separate process.
     #[must_use]
     pub fn process_id(&self) -> u32 {
         match &self.running {
             Running::Process(child) => child.id(),
-            _ => panic!("no process of its own"),
+            _ => panic!("the server has no process of its own"),
         }
     }
 
-    /// Ends the server's process without a warning, and returns its state folder.
+    /// Kills the server's process (SIGKILL) and returns its state folder.
     ///
     /// # Panics
-    /// Where it is no process of its own.
+    /// If the server is the one at `BASE_URL`.
     #[must_use]
     pub fn kill(mut self) -> TempDir {
         self.signal("-KILL");
-        self.state.take().expect("a server of our own")
+        self.state.take().expect("a server started by the test")
     }
 
     fn signal(&mut self, signal: &str) {
-        if let Running::Process(mut child) = std::mem::replace(&mut self.running, Running::Given) {
+        if let Running::Process(mut child) = std::mem::replace(&mut self.running, Running::External)
+        {
             let group = format!("-{}", child.id());
             let _ = Command::new("kill").args([signal, "--", &group]).status();
             let _ = child.wait();

@@ -1,4 +1,4 @@
-//! devhost as a command: what it prints, what it refuses, and how it ends.
+//! The command `devhost`: its output, its error messages, and signals.
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ fn devhost(arguments: &[&str]) -> Command {
     command
 }
 
-/// A devhost that serves, and its output, which has to stay open.
+/// Starts devhost; the caller keeps its output open.
 fn serving(state: &Path) -> (Child, BufReader<ChildStdout>) {
     let mut child = devhost(&["--quiet"])
         .arg("--from")
@@ -35,7 +35,7 @@ fn serving(state: &Path) -> (Child, BufReader<ChildStdout>) {
 }
 
 #[test]
-fn a_signal_ends_it_within_a_second() {
+fn a_signal_stops_it_within_a_second() {
     for signal in ["-INT", "-TERM"] {
         let state = tempfile::tempdir().unwrap();
         let (mut child, _output) = serving(state.path());
@@ -49,25 +49,25 @@ fn a_signal_ends_it_within_a_second() {
 }
 
 #[test]
-fn what_it_cannot_do_is_said() {
+fn invalid_arguments_are_named_in_the_error() {
     let from = manifest();
     let from = from.to_str().unwrap();
     let state = tempfile::tempdir().unwrap();
     let state = state.path().to_str().unwrap();
-    for (arguments, said) in [
+    for (arguments, message) in [
         (vec!["--from", "no-such.toml"], "no-such.toml"),
         (vec!["--from", from, "--state-dir", state, "--variable", "a=b"], "--variable a"),
         (vec!["--from", from, "--state-dir", state, "--variable", "a"], "= is missing"),
         (vec!["--from", from, "--state-dir", state, "--sqlite", "@no-such.sql"], "no-such.sql"),
         (vec!["--from", from, "--state-dir", state, "--sqlite", "SELEC 1"], "syntax error"),
-        // Spin would run the first of them and not say so.
+        // Spin runs only the first of several statements, without an error.
         (
             vec!["--from", from, "--state-dir", state, "--sqlite", "PRAGMA a; PRAGMA b"],
             "Multiple statements",
         ),
     ] {
-        let errors = output_of(&mut devhost(&arguments));
-        assert!(errors.contains(said), "{arguments:?}: {errors}");
+        let errors = errors_of(&mut devhost(&arguments));
+        assert!(errors.contains(message), "{arguments:?}: {errors}");
     }
 }
 
@@ -86,18 +86,22 @@ source = "x.wasm"
 "#;
 
 #[test]
-fn what_a_manifest_asks_for_in_vain_is_named() {
+fn unsupported_manifests_are_errors_that_name_the_cause() {
     let folder = tempfile::tempdir().unwrap();
     let manifest = folder.path().join("spin.toml");
-    for (text, said) in [
+    for (text, message) in [
         (MINIMAL.to_owned(), "x.wasm: is it built?"),
         (format!("{MINIMAL}files = ['a']"), "files"),
+        (format!("{MINIMAL}key_value_stores = ['cache']"), "cache"),
         (format!("{MINIMAL}allowed_outbound_hosts = ['*://*:*']"), "allowed_outbound_hosts"),
         (MINIMAL.replace("trigger.http", "trigger.redis"), "redis"),
         (MINIMAL.replace("version = 2", "version = 1"), "not 2"),
         (MINIMAL.replace("component = \"x\"", "component = \"y\""), "names the component y"),
         (MINIMAL.replace("component = \"x\"", ""), "either a component or a static_response"),
-        (format!("{MINIMAL}[[trigger.http]]\nroute = '/x'\ncomponent = 'x'"), "/x stands twice"),
+        (
+            format!("{MINIMAL}[[trigger.http]]\nroute = '/x'\ncomponent = 'x'"),
+            "/x is declared twice",
+        ),
         (format!("{MINIMAL}variables = {{ a = '{{{{ unset }}}}' }}"), "unset has no value"),
         (format!("{MINIMAL}variables = {{ a = '{{{{ other }}}}' }}"), "no variable other"),
         (format!("{MINIMAL}variables = {{ a = '{{{{ set' }}"), "lacks a }}"),
@@ -106,13 +110,13 @@ fn what_a_manifest_asks_for_in_vain_is_named() {
         std::fs::write(&manifest, &text).unwrap();
         let mut command = devhost(&["--from"]);
         command.arg(&manifest).arg("--state-dir").arg(folder.path().join("state"));
-        let output = output_of(&mut command);
-        assert!(output.contains(said), "{said}: {output}");
+        let errors = errors_of(&mut command);
+        assert!(errors.contains(message), "{message}: {errors}");
     }
 }
 
-/// What a command that fails prints on stderr.
-fn output_of(command: &mut Command) -> String {
+/// Runs a command that fails; returns its standard error.
+fn errors_of(command: &mut Command) -> String {
     let output = command.output().unwrap();
     assert!(!output.status.success());
     String::from_utf8_lossy(&output.stderr).into_owned()
