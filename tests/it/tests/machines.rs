@@ -10,16 +10,90 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use api_tests::{Client, Response};
+use api_tests::{Admin, Client, Response};
 use serde_json::Value;
 
-use servers::{Process, Site, free_address, wait_until};
+use crate::admin::{every_command, refusals};
+use crate::import::{MANY, Source, many, measure, start, wait_until};
+
+use servers::{Process, Site, free_address};
 
 /// How long a store is away.
 const OUTAGE: Duration = Duration::from_secs(5);
 
 /// How long after its return a request may still take.
 const RECOVERY: Duration = Duration::from_secs(3);
+
+#[test]
+#[ignore = "needs sqld: make test-deploy"]
+fn every_admin_command_works_on_a_libsql_server() {
+    let mut site = Site::new();
+    let sqld = site.start_libsql();
+    every_command(&site.admin());
+    site.run_readme("openssl rand -base64 12 >ada.password");
+    assert!(site.rows().iter().any(|row| row.contains("|gallery|")), "{:?}", site.rows());
+
+    // Another token, no server, no tables: a reason, and no success.
+    let refused = |admin: &Admin, reason: &str| {
+        let outcome = admin.run(&["user", "list"]);
+        assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(1), ""), "{outcome:?}");
+        assert!(outcome.stderr.contains(reason), "{outcome:?}");
+    };
+    let admin = site.admin();
+    site.run_readme("openssl genpkey");
+    let another = site.run("deploy/libsql.sh token sqld.pem");
+    refused(&Admin::at(site.get("LIBSQL_URL"), Some(another.trim())), "LIBSQL_TOKEN");
+    drop(sqld);
+    refused(&admin, site.get("LIBSQL_URL"));
+    let _sqld = site.start_empty_libsql();
+    refused(&site.admin(), "migrations");
+
+    site.run_readme("for file in migrations/");
+    refusals(&site.admin());
+}
+
+#[test]
+#[ignore = "needs PostgreSQL and sqld: make test-deploy"]
+fn an_import_into_a_libsql_server_leaves_the_old_or_the_new_rows_when_it_is_killed() {
+    let mut site = Site::new();
+    let _sqld = site.start_libsql();
+    let source = Source::new("machines", &many(MANY));
+    let admin = site.admin();
+    let import = |what: &str| {
+        let begin = Instant::now();
+        let (_, memory) = measure(&admin, &source);
+        let duration = begin.elapsed();
+        println!("import of {MANY} instances into sqld, {what}: {duration:.1?}, {memory} KiB");
+        assert!(memory < 100 * 1024, "{memory} KiB");
+        assert!(site.rows() == source.rows(), "{what}: the rows are not the source's");
+        duration
+    };
+    import("all new");
+    import("nothing changed");
+    source.sql("UPDATE instance SET name = 'changed'");
+    let duration = import("all changed");
+
+    let mut old = site.rows();
+    let mut kept = 0;
+    for percent in [10, 40, 70, 90, 110, 140] {
+        source.sql(&format!("UPDATE instance SET name = 'until {percent}%'"));
+        let mut import = start(&admin, &source);
+        thread::sleep(duration * percent / 100);
+        let _ = import.kill();
+        import.wait().unwrap();
+        let found = site.rows();
+        let is_new = found == source.rows();
+        println!(
+            "killed after {percent}% of that: the {} rows",
+            if is_new { "new" } else { "old" }
+        );
+        assert!(is_new || found == old, "killed after {percent}%: neither old nor new");
+        kept += usize::from(!is_new);
+        old = found;
+    }
+    assert!(kept > 0, "no import was killed before its end");
+    import("after those");
+}
 
 #[test]
 #[ignore = "needs sqld: make test-deploy"]

@@ -6,30 +6,19 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
 
-use api_tests::Client;
 use api_tests::admin::{Outcome, run};
 use api_tests::server::{built, root};
+use api_tests::{Admin, Client};
 use tempfile::TempDir;
+
+use crate::import::{rows, wait_until};
 
 /// A password with characters that a shell, a URL and HAProxy's configuration treat specially.
 pub(super) const REDIS_PASSWORD: &str = r#"se"cr et\$x%1{}"#;
 
 /// That password in a URL.
 const REDIS_PASSWORD_IN_URL: &str = "se%22cr%20et%5C%24x%251%7B%7D";
-
-/// Waits until `condition` holds; returns how long that took.
-#[track_caller]
-pub(super) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) -> Duration {
-    let begin = Instant::now();
-    while !condition() {
-        assert!(begin.elapsed() < Duration::from_secs(30), "{what}: not within 30 s");
-        thread::sleep(Duration::from_millis(10));
-    }
-    begin.elapsed()
-}
 
 /// A free port of this machine. Another program may take it before the caller does.
 pub(super) fn free_address() -> SocketAddr {
@@ -103,6 +92,17 @@ impl Site {
     /// Runs `sql` on the libSQL server.
     pub(super) fn sql(&self, sql: &str) -> Outcome {
         run(self.shell("deploy/libsql.sh"), sql.as_bytes())
+    }
+
+    /// `luoyun-admin` on the libSQL server.
+    pub(super) fn admin(&self) -> Admin {
+        Admin::at(self.get("LIBSQL_URL"), Some(self.get("LIBSQL_TOKEN")))
+    }
+
+    /// The rows of users, nodes and instances on the libSQL server.
+    pub(super) fn rows(&self) -> Vec<String> {
+        self.run("rm -f copy.db; deploy/libsql.sh dump | sqlite3 copy.db");
+        rows(&self.path("copy.db"))
     }
 
     /// Starts the server that the README starts with `command`, each of `replacements` made:
