@@ -25,7 +25,7 @@ test: lint unit api ## everything that needs no more than Rust and python3
 	@if command -v spin >/dev/null; then $(MAKE) --no-print-directory api-on-spin; \
 		else echo "The tests over HTTP ran on tests/devhost only: there is no spin on PATH."; fi
 
-test-all: test test-import test-openapi test-browser ## that, and what needs PostgreSQL, PyPI or npm
+test-all: test test-import test-deploy test-openapi test-browser ## that, and what needs PostgreSQL, PyPI or npm
 
 unit: ## the unit tests
 	cargo test --locked -p luoyun-common -p luoyun-password -p login -p luoyun-admin
@@ -46,6 +46,10 @@ api-on-spin: test-components python ## the tests over HTTP, on Spin
 # One at a time: one measures.
 test-import: devhost ## luoyun-admin import, from a PostgreSQL of its own
 	@tests/with-postgres.sh $(IT) import:: --ignored --test-threads 1 --nocapture
+
+# One at a time: they measure.
+test-deploy: devhost ## deploy/ with Redis, HAProxy, sqld, PostgreSQL and, where it is, Spin
+	@tests/with-postgres.sh tests/sqld/run.sh $(IT) machines:: --ignored --test-threads 1 --nocapture
 
 test-openapi: devhost python ## devhost against api/openapi.yaml, with schemathesis
 	@scripts/need.sh python3-venv python3 -c 'import ensurepip'
@@ -96,6 +100,6 @@ devhost: build
 python:
 	@scripts/need.sh python3 python3 -c 'import pty, termios'
 
-.PHONY: help up admin build test test-all unit api api-on-spin test-import test-openapi \
+.PHONY: help up admin build test test-all unit api api-on-spin test-import test-deploy test-openapi \
 	test-browser screenshots fuzz bench smoke lint clean wasm-target test-components browser \
 	devhost python

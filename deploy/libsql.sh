@@ -1,19 +1,25 @@
 #!/bin/sh
-# Runs SQL on a libSQL server: Turso or sqld. Takes SQL from standard input, or prints the
-# whole database as SQL:
+# Runs SQL on a libSQL server, Turso or sqld, from standard input; prints the whole database
+# as SQL; or makes a token for one's own sqld, with the key that its public key belongs to:
 #
-#   deploy/libsql.sh <migrations/0001_initial.sql
+#   deploy/libsql.sh <migrations/0001_cloud.sql
 #   deploy/libsql.sh dump >backup.sql
+#   deploy/libsql.sh token sqld.pem
 #
 # LIBSQL_URL (http:// or https://) and LIBSQL_TOKEN say which server. Exits with another code
 # than 0 where the SQL fails: what stands before the error is then done, but for a
 # transaction that is open.
 set -eu
-: "${LIBSQL_URL:?is the address of the libSQL server, such as https://NAME.turso.io}"
-: "${LIBSQL_TOKEN:?is the token of the libSQL server}"
+
+usage() {
+    sed -n '2,11s/^# \{0,1\}//p' "$0" >&2
+    exit 2
+}
 
 # The token comes from a file descriptor: everybody on a machine can read arguments.
 server() {
+    : "${LIBSQL_URL:?is the address of the libSQL server, such as https://NAME.turso.io}"
+    : "${LIBSQL_TOKEN:?is the token of the libSQL server}"
     path=$1
     shift
     curl --silent --show-error --fail --config /dev/fd/3 "$@" "${LIBSQL_URL%/}/$path" 3<<END
@@ -21,10 +27,24 @@ header = "Authorization: Bearer $LIBSQL_TOKEN"
 END
 }
 
-case ${1-} in
-'') ;;
-dump) server dump; exit ;;
-*) sed -n '2,10s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+base64url() { openssl base64 -A | tr '+/' '-_' | tr -d '='; }
+
+# A JWT (RFC 7519) that may read and write, and does not expire.
+token() {
+    claims=$(printf '{"alg":"EdDSA","typ":"JWT"}' | base64url).$(printf '{"a":"rw"}' | base64url)
+    # openssl signs only what is in a file.
+    file=$(mktemp)
+    trap 'rm -f "$file"' EXIT
+    printf %s "$claims" >"$file"
+    signature=$(openssl pkeyutl -sign -rawin -inkey "$1" -in "$file" | base64url)
+    [ -n "$signature" ] && echo "$claims.$signature"
+}
+
+case $#,${1-} in
+0,) ;;
+1,dump) server dump; exit ;;
+2,token) token "$2"; exit ;;
+*) usage ;;
 esac
 
 reply=$(jq --raw-input --slurp '{requests: [{type: "sequence", sql: .}, {type: "close"}]}' |

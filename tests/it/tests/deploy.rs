@@ -1,4 +1,5 @@
-//! `deploy/`: its files are well-formed, and fit `spin.toml` and each other.
+//! `deploy/`: its files are well-formed, and fit `spin.toml` and each other. What they do,
+//! `machines` tests.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -14,10 +15,18 @@ fn toml(file: &str) -> Value {
     toml::from_str(&read(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
 }
 
-/// The object of this kind in `deploy/spinapp.yaml`.
+/// The object of this kind among those that `deploy/kustomization.yaml` names.
 fn object(kind: &str) -> Value {
-    let objects: Vec<Value> = serde_saphyr::from_multiple(&read("deploy/spinapp.yaml")).unwrap();
+    let files = kustomization()["resources"].as_array().unwrap().clone();
+    let objects = files.iter().flat_map(|file| -> Vec<Value> {
+        let file = format!("deploy/{}", file.as_str().unwrap());
+        serde_saphyr::from_multiple(&read(&file)).unwrap_or_else(|error| panic!("{file}: {error}"))
+    });
     objects.into_iter().find(|object| object["kind"] == kind).unwrap()
+}
+
+fn kustomization() -> Value {
+    serde_saphyr::from_str(&read("deploy/kustomization.yaml")).unwrap()
 }
 
 /// The names in all the lists called `field` of the components.
@@ -45,14 +54,40 @@ fn every_store_that_a_component_opens_is_in_the_runtime_config() {
 }
 
 #[test]
-fn the_readme_names_the_secrets_that_the_runtime_config_takes() {
-    let config = read("deploy/runtime-config.toml");
+fn the_readme_names_the_environment_that_the_files_take() {
     let readme = read("deploy/README.md");
-    let names = placeholders(&config);
-    assert!(!names.is_empty());
-    for name in names {
-        assert!(readme.contains(&format!("`{name}`")), "{name}");
+    for file in ["runtime-config.toml", "haproxy.cfg", "haproxy-http.cfg"] {
+        let text = read(&format!("deploy/{file}"));
+        let mut names = placeholders(&text);
+        assert!(!names.is_empty(), "{file}");
+        names.retain(|name| !text.contains(&format!("presetenv {name} ")));
+        names.extend(text.contains("env(REDIS_PASSWORD)").then_some("REDIS_PASSWORD"));
+        for name in names {
+            assert!(readme.contains(&format!("`{name}`")), "{name}");
+        }
     }
+}
+
+#[test]
+fn every_command_in_the_readme_is_run_by_a_test_or_marked_as_not_tried() {
+    let tests = ["machines.rs", "machines/servers.rs"]
+        .map(|file| read(&format!("tests/it/tests/{file}")))
+        .concat();
+    let tests = tests.replace("\\\"", "\u{1}");
+    let literals: Vec<String> =
+        tests.split('"').map(|literal| literal.replace('\u{1}', "\"")).collect();
+    let readme = read("deploy/README.md");
+    let mut tried = 0;
+    for fenced in readme.split("\n```").skip(1).step_by(2) {
+        let (kind, block) = fenced.split_once('\n').unwrap();
+        assert!(["sh tested", "sh not tried", "text"].contains(&kind), "{kind}");
+        if kind == "sh tested" {
+            let is_run = |literal: &String| literal.len() > 4 && block.starts_with(literal);
+            assert!(literals.iter().any(is_run), "no test runs {block}");
+            tried += 1;
+        }
+    }
+    assert!(tried > 10, "{tried}");
 }
 
 #[test]
@@ -88,9 +123,55 @@ fn the_route_leads_to_the_spinapp_and_gives_up_in_time() {
 }
 
 #[test]
-fn the_readme_makes_the_secret_that_the_spinapp_loads() {
+fn the_executor_is_the_spinapps_own() {
+    let executor = object("SpinAppExecutor");
+    assert_eq!(object("SpinApp")["spec"]["executor"], executor["metadata"]["name"]);
+}
+
+#[test]
+fn the_readme_makes_the_secrets_that_the_cluster_needs() {
     let app = object("SpinApp");
-    let secret = app["spec"]["runtimeConfig"]["loadFromSecret"].as_str().unwrap();
-    let command = format!("kubectl create secret generic {secret} ");
-    assert!(read("deploy/README.md").contains(&command), "{command}");
+    let executor = object("SpinAppExecutor");
+    let password = environment("REDIS_PASSWORD")["valueFrom"]["secretKeyRef"].clone();
+    let key = format!("{}=", password["key"].as_str().unwrap());
+    for (secret, key) in [
+        (&app["spec"]["runtimeConfig"]["loadFromSecret"], "runtime-config.toml="),
+        (&executor["spec"]["deploymentConfig"]["caCertSecret"], "ca-certificates.crt="),
+        (&password["name"], &key),
+    ] {
+        let secret = secret.as_str().unwrap();
+        let command = format!("kubectl create secret generic {secret} --from-file={key}");
+        assert!(read("deploy/README.md").contains(&command), "{command}");
+    }
+}
+
+/// The environment variable of the container of HAProxy.
+fn environment(name: &str) -> Value {
+    let container = &object("Deployment")["spec"]["template"]["spec"]["containers"][0];
+    let variables = container["env"].as_array().unwrap();
+    let found = variables.iter().find(|variable| variable["name"] == name);
+    found.unwrap_or_else(|| panic!("{name}")).clone()
+}
+
+#[test]
+fn haproxy_in_the_cluster_gets_its_configuration_and_environment() {
+    for name in placeholders(&read("deploy/haproxy.cfg")) {
+        assert!(environment(name)["value"].is_string(), "{name}");
+    }
+    let deployment = object("Deployment");
+    let pod = &deployment["spec"]["template"];
+    let generated = &kustomization()["configMapGenerator"][0];
+    assert_eq!(pod["spec"]["volumes"][0]["configMap"]["name"], generated["name"]);
+    let file = generated["files"][0].as_str().unwrap();
+    let container = &pod["spec"]["containers"][0];
+    let folder = container["volumeMounts"][0]["mountPath"].as_str().unwrap();
+    let path = format!("{folder}/{file}");
+    assert!(container["args"].as_array().unwrap().contains(&path.into()));
+    read(&format!("deploy/{file}"));
+
+    let service = object("Service");
+    assert_eq!(service["spec"]["selector"], pod["metadata"]["labels"]);
+    assert_eq!(service["spec"]["ports"][0]["targetPort"], container["ports"][0]["name"]);
+    let address = format!("@{}:", service["metadata"]["name"].as_str().unwrap());
+    assert!(read("deploy/README.md").contains(&address), "{address}");
 }

@@ -17,7 +17,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// Instances of the large source.
-const MANY: usize = 100_000;
+pub(crate) const MANY: usize = 100_000;
 
 /// As LuoYunCloud makes its tables.
 const TABLES: &str = "
@@ -128,7 +128,7 @@ impl Ours {
 }
 
 /// The rows of a database, as [`Source::rows`] gives them.
-fn rows(path: &Path) -> Vec<String> {
+pub(crate) fn rows(path: &Path) -> Vec<String> {
     let db = Connection::open(path).unwrap();
     let mut query = db
         .prepare(

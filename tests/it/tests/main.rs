@@ -16,6 +16,7 @@ mod faults;
 mod framing;
 mod fuzz;
 mod import;
+mod machines;
 mod openapi;
 mod passwords;
 mod queries;

@@ -1,0 +1,535 @@
+//! More than one machine, with real servers, by the commands of `deploy/README.md`.
+
+mod servers;
+
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use api_tests::{Admin, Client, Response};
+use serde_json::Value;
+
+use crate::admin::{every_command, refusals};
+use crate::import::{MANY, Source, many, measure, start, wait_until};
+
+use servers::{Process, Site, free_address};
+
+/// How long a store is away.
+const OUTAGE: Duration = Duration::from_secs(5);
+
+/// How long after its return a request may still take.
+const RECOVERY: Duration = Duration::from_secs(3);
+
+#[test]
+#[ignore = "needs sqld: make test-deploy"]
+fn every_admin_command_works_on_a_libsql_server() {
+    let mut site = Site::new();
+    let sqld = site.start_libsql();
+    every_command(&site.admin());
+    site.run_readme("openssl rand -base64 12 >ada.password");
+    assert!(site.rows().iter().any(|row| row.contains("|gallery|")), "{:?}", site.rows());
+
+    // Another token, no server, no tables: a reason, and no success.
+    let refused = |admin: &Admin, reason: &str| {
+        let outcome = admin.run(&["user", "list"]);
+        assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(1), ""), "{outcome:?}");
+        assert!(outcome.stderr.contains(reason), "{outcome:?}");
+    };
+    let admin = site.admin();
+    site.run_readme("openssl genpkey");
+    let another = site.run("deploy/libsql.sh token sqld.pem");
+    refused(&Admin::at(site.get("LIBSQL_URL"), Some(another.trim())), "LIBSQL_TOKEN");
+    drop(sqld);
+    refused(&admin, site.get("LIBSQL_URL"));
+    let _sqld = site.start_empty_libsql();
+    refused(&site.admin(), "migrations");
+
+    site.run_readme("for file in migrations/");
+    refusals(&site.admin());
+}
+
+#[test]
+#[ignore = "needs PostgreSQL and sqld: make test-deploy"]
+fn an_import_into_a_libsql_server_leaves_the_old_or_the_new_rows_when_it_is_killed() {
+    let mut site = Site::new();
+    let _sqld = site.start_libsql();
+    let source = Source::new("machines", &many(MANY));
+    let admin = site.admin();
+    let import = |what: &str| {
+        let begin = Instant::now();
+        let (_, memory) = measure(&admin, &source);
+        let duration = begin.elapsed();
+        println!("import of {MANY} instances into sqld, {what}: {duration:.1?}, {memory} KiB");
+        assert!(memory < 100 * 1024, "{memory} KiB");
+        assert!(site.rows() == source.rows(), "{what}: the rows are not the source's");
+        duration
+    };
+    import("all new");
+    import("nothing changed");
+    source.sql("UPDATE instance SET name = 'changed'");
+    let duration = import("all changed");
+
+    let mut old = site.rows();
+    let mut kept = 0;
+    for percent in [10, 40, 70, 90, 110, 140] {
+        source.sql(&format!("UPDATE instance SET name = 'until {percent}%'"));
+        let mut import = start(&admin, &source);
+        thread::sleep(duration * percent / 100);
+        let _ = import.kill();
+        import.wait().unwrap();
+        let found = site.rows();
+        let is_new = found == source.rows();
+        println!(
+            "killed after {percent}% of that: the {} rows",
+            if is_new { "new" } else { "old" }
+        );
+        assert!(is_new || found == old, "killed after {percent}%: neither old nor new");
+        kept += usize::from(!is_new);
+        old = found;
+    }
+    assert!(kept > 0, "no import was killed before its end");
+    import("after those");
+}
+
+#[test]
+#[ignore = "needs sqld: make test-deploy"]
+fn a_dump_restores_the_database_and_ends_its_sessions() {
+    let mut site = Site::new();
+    let sqld = site.start_libsql();
+    let sql = fs::read_to_string(site.path("migrations/demo.sql")).unwrap()
+        + "INSERT INTO sessions VALUES ('digest', 1, 1);
+           INSERT INTO instances (user_id, name, summary)
+           WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000)
+           SELECT 1 + i % 2, 'it''s 库 ' || i, 'line
+' || i FROM n;";
+    assert_eq!(site.sql(&sql).code, Some(0));
+    assert_eq!(site.sql("SELECT nothing; SELECT 1").code, Some(1), "an error is not reported");
+
+    let begin = Instant::now();
+    site.run_readme("deploy/libsql.sh dump >backup.sql");
+    println!("100,000 instances dumped: {:.1?}", begin.elapsed());
+    drop(sqld);
+    let _sqld = site.start_empty_libsql();
+    let begin = Instant::now();
+    site.run_readme("deploy/libsql.sh <backup.sql");
+    println!("and restored: {:.1?}", begin.elapsed());
+
+    // All is as it was, but for the sessions' end.
+    let backup = site.read("backup.sql");
+    let restored = site.run("deploy/libsql.sh dump");
+    assert_eq!(restored.lines().count(), backup.lines().count());
+    for (old, new) in backup.lines().zip(restored.lines()) {
+        let Some((old_row, old_epoch)) = old.rsplit_once(',') else {
+            assert_eq!(old, new);
+            continue;
+        };
+        let (new_row, new_epoch) = new.rsplit_once(',').unwrap();
+        let is_user = old.starts_with("INSERT INTO users ");
+        assert_eq!((old_row, old_epoch != new_epoch), (new_row, is_user));
+    }
+
+    // sqlite3 reads it too, and its own dump goes the same way.
+    site.run("mkdir .spin; sqlite3 .spin/sqlite_db.db <backup.sql");
+    let _sqld = site.start_empty_libsql();
+    site.run_readme("sqlite3 .spin/sqlite_db.db .dump");
+    let sorted = |dump: String| {
+        let mut lines: Vec<_> = dump.lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    let moved = sorted(site.run("deploy/libsql.sh dump"));
+    assert!(moved.len() > 100_000);
+    assert!(moved == sorted(backup), "the database is not that of the one machine");
+}
+
+#[test]
+#[ignore = "needs Redis and HAProxy: make test-deploy"]
+fn haproxy_leads_to_the_primary_and_waits_for_one() {
+    let mut site = Site::new();
+    let (first, second) = (free_address(), free_address());
+    let mut primary = site.start_redis(first, "");
+    let replica_of = |address: SocketAddr| format!("--replicaof 127.0.0.1 {}", address.port());
+    let replica = site.start_redis(second, &replica_of(first));
+    wait_until("a replica", || site.redis(second, "INFO").contains("master_link_status:up"));
+    site.set("REDIS_1", first.to_string());
+    site.set("REDIS_2", second.to_string());
+    let (_proxy, proxy) = site.start_redis_proxy();
+    assert_eq!(site.redis(proxy, "SET name value"), "OK");
+    assert_eq!(site.redis(first, "WAIT 1 0"), "1");
+
+    // A request waits for the primary to come; the replica takes none.
+    primary.kill();
+    promote(&site, || assert_eq!(site.redis(proxy, "GET name"), "value"));
+    assert_eq!(site.redis(proxy, "SET name second"), "OK");
+
+    // The old primary comes back as a replica, and the new one keeps its place.
+    let _old = site.start_redis(first, &replica_of(second));
+    wait_until("the old one", || site.redis(first, "INFO").contains("master_link_status:up"));
+    assert_eq!(site.redis(proxy, "SET name third"), "OK");
+
+    // A hung primary has not closed its connections; HAProxy does.
+    let mut waiting = Command::new("redis-cli");
+    waiting.args(["-h", "127.0.0.1", "-p", &proxy.port().to_string(), "BLPOP", "list", "0"]);
+    waiting.env("REDISCLI_AUTH", servers::REDIS_PASSWORD).stdout(Stdio::null());
+    waiting.stderr(Stdio::null());
+    let mut waiting = waiting.spawn().unwrap();
+    wait_until("a client", || site.redis(second, "INFO").contains("blocked_clients:1"));
+    replica.signal("-STOP");
+    wait_until("its end", || waiting.try_wait().unwrap().is_some());
+    replica.signal("-CONT");
+    wait_until("an answer", || site.redis(proxy, "GET name") == "third");
+
+    // The sessions can be carried to another Redis.
+    site.set("REDIS_1", second.to_string());
+    site.run_readme("REDISCLI_AUTH=$REDIS_PASSWORD redis-cli -h \"${REDIS_1%:*}\"");
+    let other = free_address();
+    site.run(&format!("mkdir redis-{0}; mv sessions.rdb redis-{0}/dump.rdb", other.port()));
+    let _other = site.start_redis(other, "--appendonly no");
+    assert_eq!(site.redis(other, "GET name"), "third");
+
+    // Debian's own configuration comes first there.
+    let check = "haproxy -c -f /etc/haproxy/haproxy.cfg -f deploy/haproxy.cfg";
+    assert!(site.run(check).contains("valid"));
+}
+
+/// Promotes the replica when the primary has been away for a while. `request` has to wait for
+/// that, and to be answered soon afterwards.
+fn promote(site: &Site, request: impl Fn() + Sync) {
+    thread::scope(|scope| {
+        let answer = scope.spawn(|| {
+            request();
+            Instant::now()
+        });
+        thread::sleep(OUTAGE);
+        assert!(!answer.is_finished(), "answered without a primary");
+        site.run_readme("REDISCLI_AUTH=$REDIS_PASSWORD redis-cli -h \"${REDIS_2%:*}\"");
+        let promoted = Instant::now();
+        let waited = answer.join().unwrap() - promoted;
+        println!("the replica promoted: answered {waited:.1?} later");
+        assert!(waited < RECOVERY, "{waited:?}");
+    });
+}
+
+/// A form sent to `addr`, on a connection of its own.
+fn post(addr: SocketAddr, path: &str, form: &[(&str, &str)]) -> io::Result<Response> {
+    let refused = || io::Error::from(io::ErrorKind::ConnectionRefused);
+    Client::try_connect(addr).ok_or_else(refused)?.try_post(path, form)
+}
+
+/// The key of a new session of the demo data's user `luoyun`.
+#[track_caller]
+fn session(addr: SocketAddr) -> String {
+    let form = [("username", "luoyun"), ("password", "luoyun")];
+    let reply = post(addr, "/api/login", &form).unwrap().json();
+    reply["session_key"].as_str().unwrap_or_else(|| panic!("{reply}")).to_owned()
+}
+
+/// The `code` of a list that is asked for with `key` at `addr`.
+fn list(addr: SocketAddr, key: &str) -> Value {
+    post(addr, "/api/myun/instance", &[("session_key", key)]).unwrap().json()["code"].clone()
+}
+
+/// A request, and the reply to it where that was HTTP 200.
+struct Sent {
+    begin: Instant,
+    end: Instant,
+    reply: Option<Value>,
+}
+
+impl Sent {
+    fn is_done(&self) -> bool {
+        self.reply.as_ref().is_some_and(|reply| reply["code"] == 0)
+    }
+}
+
+/// Calls `meanwhile` while `CLIENTS` clients log in and read at `addr`, each on a connection
+/// that it keeps, and returns their requests. `meanwhile` gets a function that waits until more
+/// requests are done.
+fn under_load(addr: SocketAddr, meanwhile: impl FnOnce(&dyn Fn(usize))) -> Vec<Sent> {
+    const CLIENTS: usize = 8;
+    let key = session(addr);
+    let (done, is_over) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let client = |first: usize| {
+        let mut sent = Vec::new();
+        let mut connection = None;
+        for number in first.. {
+            if is_over.load(Ordering::Relaxed) {
+                break;
+            }
+            let begin = Instant::now();
+            let login = [("username", "luoyun"), ("password", "luoyun")];
+            let read = [("session_key", key.as_str()), ("instance_id", "2252")];
+            let (path, form) = match number % 5 {
+                0 => ("/api/login", login),
+                _ => ("/api/instance/baseinfo", read),
+            };
+            connection = connection.or_else(|| Client::try_connect(addr));
+            let reply = connection.as_mut().and_then(|known| known.try_post(path, &form).ok());
+            if reply.is_none() {
+                connection = None;
+            }
+            let reply = reply.filter(|reply| reply.status == 200).map(|reply| reply.json());
+            sent.push(Sent { begin, end: Instant::now(), reply });
+            done.fetch_add(usize::from(sent.last().is_some_and(Sent::is_done)), Ordering::Relaxed);
+        }
+        sent
+    };
+    thread::scope(|scope| {
+        let clients: Vec<_> =
+            (0..CLIENTS).map(|first| scope.spawn(move || client(first))).collect();
+        let over = SetOnDrop(&is_over);
+        meanwhile(&|count| {
+            let goal = done.load(Ordering::Relaxed) + count;
+            wait_until("requests", || done.load(Ordering::Relaxed) >= goal);
+        });
+        drop(over);
+        clients.into_iter().flat_map(|client| client.join().unwrap()).collect()
+    })
+}
+
+/// Sets a flag, also where a test fails.
+struct SetOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for SetOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Fails where a session of a login in `sent` that was answered is refused at `addr`; returns
+/// how many there are.
+#[track_caller]
+fn assert_sessions_live(addr: SocketAddr, sent: &[Sent]) -> usize {
+    let keys = sent.iter().filter_map(|sent| sent.reply.as_ref()?["session_key"].as_str());
+    let mut client = Client::connect(addr);
+    let refused = keys.clone().filter(|key| {
+        client.post("/api/myun/instance", &[("session_key", key)]).json()["code"] != 0
+    });
+    assert_eq!(refused.count(), 0, "sessions were lost");
+    keys.count()
+}
+
+/// Starts a Spin as the README does; its address.
+fn start_spin(site: &mut Site) -> (Process, SocketAddr) {
+    let address = free_address();
+    site.run_readme("(umask 077; envsubst");
+    let command = format!(
+        "spin up --variable password_memory_kib=8 --variable password_passes=1 \
+         --state-dir spin-{}",
+        address.port()
+    );
+    let replacements = [("0.0.0.0:3000", &*address.to_string()), ("spin up", &command)];
+    let spin = site.start("SSL_CERT_FILE=", &replacements);
+    wait_until("Spin", || Client::try_connect(address).is_some());
+    (spin, address)
+}
+
+/// Two Spins, and everything that they need.
+struct Machines {
+    site: Site,
+    spins: [(Process, SocketAddr); 2],
+    /// The HAProxy in front of them, with TLS and without.
+    front_tls: SocketAddr,
+    front: SocketAddr,
+    redis: (Process, SocketAddr),
+    sqld: Process,
+    _others: [Process; 3],
+}
+
+impl Machines {
+    fn start() -> Self {
+        let mut site = Site::new();
+        let sqld = site.start_libsql();
+        site.run("deploy/libsql.sh <migrations/demo.sql");
+        let (primary, replica) = (free_address(), free_address());
+        let redis = (site.start_redis(primary, ""), primary);
+        let replica_of = format!("--replicaof 127.0.0.1 {}", primary.port());
+        let redis_2 = site.start_redis(replica, &replica_of);
+        site.set("REDIS_1", primary.to_string());
+        site.set("REDIS_2", replica.to_string());
+        let (redis_proxy, _) = site.start_redis_proxy();
+        site.run_readme("openssl x509 -in /etc/ssl/certs/");
+        let spins = [(); 2].map(|()| start_spin(&mut site));
+
+        // Beside its port with TLS, one without, and a log.
+        let (front, front_tls) = (free_address(), free_address());
+        site.set("SPIN_1", spins[0].1.to_string());
+        site.set("SPIN_2", spins[1].1.to_string());
+        site.set("API_LISTEN", front_tls.to_string());
+        site.set("API_CERTIFICATE", "localhost.key.pem");
+        site.make_certificate();
+        let plain = format!(
+            "global\n log stdout format raw local0\n\
+             frontend plain from http\n bind {front}\n default_backend spins\n"
+        );
+        fs::write(site.path("plain.cfg"), plain).unwrap();
+        let command = "haproxy -f deploy/haproxy-http.cfg";
+        let http_proxy = site.start(command, &[(command, &format!("{command} -f plain.cfg"))]);
+        wait_until("HAProxy", || Client::try_connect(front).is_some());
+        let others = [redis_2, redis_proxy, http_proxy];
+        Self { site, spins, front_tls, front, redis, sqld, _others: others }
+    }
+
+    fn share_sessions_and_locks(&self) {
+        let (one, two) = (self.spins[0].1, self.spins[1].1);
+        let key = session(one);
+        assert_eq!(list(two, &key), 0);
+        assert_eq!(post(two, "/api/logout", &[("session_key", &key)]).unwrap().json()["code"], 0);
+        assert_eq!(list(one, &key), 1);
+
+        let key = session(one);
+        let lock = |is_locked: u8| {
+            let sql = format!("UPDATE users SET is_locked = {is_locked} WHERE username = 'luoyun'");
+            assert_eq!(self.site.sql(&sql).code, Some(0));
+        };
+        lock(1);
+        assert_eq!((list(one, &key), list(two, &key)), (1.into(), 1.into()));
+        lock(0);
+    }
+
+    /// Over TLS, guesses count for the client, whatever address it claims.
+    fn throttle_by_the_clients_address(&self) {
+        let guess_from = |claimed: usize| {
+            self.site.run(&format!(
+                "curl --silent --show-error --cacert authority.pem \
+                 --header 'X-Real-IP: 10.0.0.{claimed}' \
+                 https://localhost:{}/api/login -d username=gallery -d password=x",
+                self.front_tls.port()
+            ))
+        };
+        for claimed in 0..5 {
+            let reply = guess_from(claimed);
+            assert!(reply.contains("auth_failed"), "{reply}");
+        }
+        let reply = guess_from(5);
+        assert!(reply.contains("too_many_attempts"), "{reply}");
+    }
+
+    fn lose_a_spin(&mut self, number: usize, name: &str) {
+        let spin = &mut self.spins[number].0;
+        let mut killed = Instant::now();
+        let sent = under_load(self.front, |more| {
+            more(100);
+            spin.kill();
+            killed = Instant::now();
+            more(200);
+        });
+        let failed: Vec<_> = sent.iter().filter(|sent| !sent.is_done()).collect();
+        println!("{name} killed: {} of {} requests failed", failed.len(), sent.len());
+        assert!(failed.iter().all(|sent| sent.begin < killed), "not only those in flight failed");
+        assert_sessions_live(self.front, &sent);
+
+        let says = |state: &str| {
+            let line = format!("Server spins/{name} is {state}");
+            wait_until(&line, || self.site.read("servers.log").contains(&line));
+        };
+        says("DOWN");
+        spin.start_again();
+        says("UP");
+    }
+
+    /// What Redis had not answered when it was killed may fail; the rest waits.
+    fn lose_redis(&mut self) {
+        let (redis, addr) = &mut self.redis;
+        let (mut killed, mut back) = (Instant::now(), Instant::now());
+        let sent = under_load(self.front, |more| {
+            more(100);
+            redis.kill();
+            killed = Instant::now();
+            thread::sleep(OUTAGE);
+            redis.start_again();
+            wait_until("Redis", || self.site.redis(*addr, "PING") == "PONG");
+            back = Instant::now();
+            more(100);
+        });
+        let failed = sent.iter().filter(|sent| !sent.is_done());
+        assert!(failed.clone().all(|sent| sent.begin < killed), "a request failed that could wait");
+        let waited = sent.iter().filter(|sent| sent.begin < back && sent.end > back);
+        let longest = waited.clone().map(|sent| sent.end - back).max().expect("one that waited");
+        println!(
+            "Redis away for {OUTAGE:?}: of {} requests {} failed, {} waited, until {longest:.1?} after \
+             its return",
+            sent.len(),
+            failed.count(),
+            waited.count(),
+        );
+        assert!(longest < RECOVERY, "{longest:?}");
+        assert!(assert_sessions_live(self.front, &sent) > 10);
+    }
+
+    fn promote_the_replica(&mut self) {
+        let key = session(self.front);
+        let (redis, addr) = &mut self.redis;
+        assert_eq!(self.site.redis(*addr, "WAIT 1 5000"), "1");
+        redis.kill();
+        promote(&self.site, || assert_eq!(list(self.front, &key), 0));
+    }
+
+    fn lose_the_database(&mut self) {
+        let mut back = Instant::now();
+        let sent = under_load(self.front, |more| {
+            more(100);
+            self.sqld.kill();
+            thread::sleep(OUTAGE);
+            self.sqld.start_again();
+            wait_until("sqld", || self.site.sql("SELECT 1").code == Some(0));
+            back = Instant::now();
+            more(100);
+        });
+        let failed: Vec<_> = sent.iter().filter(|sent| !sent.is_done()).collect();
+        let longest = failed.iter().map(|sent| sent.end - sent.begin).max().expect("a failure");
+        let last = failed.iter().map(|sent| sent.begin).max().unwrap();
+        println!(
+            "sqld away for {OUTAGE:?}: of {} requests {} failed, each within {longest:.1?}; the last \
+             began {:.1?} after its return",
+            sent.len(),
+            failed.len(),
+            last.saturating_duration_since(back),
+        );
+        assert!(last < back + RECOVERY);
+        assert_sessions_live(self.front, &sent);
+    }
+
+    /// The one root certificate decides which server Spin trusts.
+    fn reach_the_database_over_tls(&mut self) {
+        let tls = free_address();
+        let sqld = self.site.get("LIBSQL_URL").strip_prefix("http://").unwrap();
+        let proxy = format!(
+            "defaults\n mode http\n timeout client 60s\n timeout server 60s\n timeout connect 1s\n\
+             listen libsql\n bind {tls} ssl crt localhost.key.pem\n server sqld {sqld}\n"
+        );
+        fs::write(self.site.path("tls.cfg"), proxy).unwrap();
+        let _proxy = self.site.start_command("haproxy -f tls.cfg");
+        wait_until("HAProxy", || Client::try_connect(tls).is_some());
+        self.site.set("LIBSQL_URL", format!("https://localhost:{}", tls.port()));
+        let (_spin, addr) = start_spin(&mut self.site);
+        let form = [("username", "luoyun"), ("password", "luoyun")];
+        assert_eq!(post(addr, "/api/login", &form).unwrap().status, 500, "it trusts any");
+        self.site.run("cp authority.pem luoyun-api-root.pem");
+        let (_spin, addr) = start_spin(&mut self.site);
+        session(addr);
+    }
+}
+
+#[test]
+#[ignore = "needs Redis, HAProxy, sqld and Spin: make test-deploy"]
+fn two_spins_serve_as_one_and_outlive_their_stores() {
+    let spin = Command::new("spin").arg("--version").stdout(Stdio::null()).status();
+    if !spin.is_ok_and(|status| status.success()) {
+        println!("There is no `spin` on PATH: two Spins behind HAProxy were not tested.");
+        return;
+    }
+    let mut machines = Machines::start();
+    machines.share_sessions_and_locks();
+    machines.throttle_by_the_clients_address();
+    machines.lose_a_spin(0, "spin_1");
+    machines.lose_a_spin(1, "spin_2");
+    machines.lose_redis();
+    machines.promote_the_replica();
+    machines.lose_the_database();
+    machines.reach_the_database_over_tls();
+}

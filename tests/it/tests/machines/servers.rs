@@ -1,0 +1,257 @@
+//! The servers that a deployment is made of, started as `deploy/README.md` says.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::fs::symlink;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use api_tests::admin::{Outcome, run};
+use api_tests::server::{built, root};
+use api_tests::{Admin, Client};
+use tempfile::TempDir;
+
+use crate::import::{rows, wait_until};
+
+/// A password with characters that a shell, a URL and HAProxy's configuration treat specially.
+pub(super) const REDIS_PASSWORD: &str = r#"se"cr et\$x%1{}"#;
+
+/// That password in a URL.
+const REDIS_PASSWORD_IN_URL: &str = "se%22cr%20et%5C%24x%251%7B%7D";
+
+/// A free port of this machine. Another program may take it before the caller does.
+pub(super) fn free_address() -> SocketAddr {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap()
+}
+
+/// The commands in `deploy/README.md` that begin with `first_line`.
+#[track_caller]
+fn readme(first_line: &str) -> String {
+    let readme = fs::read_to_string(root().join("deploy/README.md")).unwrap();
+    let blocks = readme.split("```sh tested\n").skip(1);
+    let mut blocks = blocks.map(|block| block.split_once("```").unwrap().0);
+    let block = blocks.find(|block| block.starts_with(first_line));
+    block.unwrap_or_else(|| panic!("deploy/README.md has no commands {first_line}")).to_owned()
+}
+
+/// A folder with the project's files, and the environment variables of the README.
+pub(super) struct Site {
+    folder: TempDir,
+    environment: BTreeMap<&'static str, String>,
+}
+
+impl Site {
+    pub(super) fn new() -> Self {
+        let folder = TempDir::new().unwrap();
+        for name in ["deploy", "migrations", "spin.toml", "target"] {
+            symlink(root().join(name).canonicalize().unwrap(), folder.path().join(name)).unwrap();
+        }
+        Self { folder, environment: BTreeMap::new() }
+    }
+
+    pub(super) fn set(&mut self, name: &'static str, value: impl Into<String>) {
+        self.environment.insert(name, value.into());
+    }
+
+    pub(super) fn get(&self, name: &str) -> &str {
+        &self.environment[name]
+    }
+
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub(super) fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name)).unwrap()
+    }
+
+    fn shell(&self, script: &str) -> Command {
+        let programs = built("luoyun-admin");
+        let programs = programs.parent().unwrap().display();
+        let mut shell = Command::new("sh");
+        shell.args(["-euc", script]).current_dir(&self.folder).envs(&self.environment);
+        shell.env("PATH", format!("{programs}:{}", std::env::var("PATH").unwrap()));
+        shell
+    }
+
+    /// What `script` prints.
+    #[track_caller]
+    pub(super) fn run(&self, script: &str) -> String {
+        let outcome = run(self.shell(script), b"");
+        assert_eq!(outcome.code, Some(0), "{script}: {outcome:?}");
+        outcome.stdout
+    }
+
+    /// What the README's commands print that begin with `first_line`.
+    #[track_caller]
+    pub(super) fn run_readme(&self, first_line: &str) -> String {
+        self.run(&readme(first_line))
+    }
+
+    /// Runs `sql` on the libSQL server.
+    pub(super) fn sql(&self, sql: &str) -> Outcome {
+        run(self.shell("deploy/libsql.sh"), sql.as_bytes())
+    }
+
+    /// `luoyun-admin` on the libSQL server.
+    pub(super) fn admin(&self) -> Admin {
+        Admin::at(self.get("LIBSQL_URL"), Some(self.get("LIBSQL_TOKEN")))
+    }
+
+    /// The rows of users, nodes and instances on the libSQL server.
+    pub(super) fn rows(&self) -> Vec<String> {
+        self.run("rm -f copy.db; deploy/libsql.sh dump | sqlite3 copy.db");
+        rows(&self.path("copy.db"))
+    }
+
+    /// Starts the server that the README starts with `command`, each of `replacements` made:
+    /// what the README has, and what is here in its place.
+    #[track_caller]
+    pub(super) fn start(&self, command: &str, replacements: &[(&str, &str)]) -> Process {
+        let mut script = readme(command);
+        for (there, here) in replacements {
+            assert!(script.contains(there), "{there} is not in {script}");
+            script = script.replace(there, here);
+        }
+        self.start_command(&script)
+    }
+
+    /// Starts a server: the program of the script's last line that is no assignment.
+    pub(super) fn start_command(&self, script: &str) -> Process {
+        let log = File::options().create(true).append(true).open(self.path("servers.log"));
+        let log = log.unwrap();
+        let mut command = self.shell(&exec(script));
+        command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+        let child = command.spawn().unwrap();
+        Process { command, child: Some(child) }
+    }
+
+    /// Starts sqld, with the tables of `migrations/`, and sets `LIBSQL_URL` and `LIBSQL_TOKEN`.
+    #[track_caller]
+    pub(super) fn start_libsql(&mut self) -> Process {
+        let sqld = self.start_empty_libsql();
+        self.run_readme("for file in migrations/");
+        sqld
+    }
+
+    /// The same without the tables.
+    #[track_caller]
+    pub(super) fn start_empty_libsql(&mut self) -> Process {
+        let token = self.run_readme("openssl genpkey");
+        let address = free_address();
+        let folder = format!("sqld-{}", address.port());
+        let replacements = [("0.0.0.0:8080", &*address.to_string()), ("/var/lib/sqld", &folder)];
+        let sqld = self.start("sqld ", &replacements);
+        self.set("LIBSQL_URL", format!("http://{address}"));
+        self.set("LIBSQL_TOKEN", token.trim());
+        wait_until("sqld", || self.sql("SELECT 1").code == Some(0));
+        sqld
+    }
+
+    /// Starts Redis at `address` with the README's configuration and `arguments`.
+    #[track_caller]
+    pub(super) fn start_redis(&mut self, address: SocketAddr, arguments: &str) -> Process {
+        let port = address.port();
+        let readme = fs::read_to_string(root().join("deploy/README.md")).unwrap();
+        let (_, configuration) = readme.split_once("```text\nrequirepass").unwrap();
+        let configuration = format!("requirepass{}", configuration.split_once("```").unwrap().0);
+        let quoted = REDIS_PASSWORD.replace('\\', r"\\").replace('"', "\\\"");
+        let configuration = configuration.replace("PASSWORD", &format!("\"{quoted}\""));
+        let folder = self.path(&format!("redis-{port}"));
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("redis.conf"), configuration).unwrap();
+        self.set("REDISCLI_AUTH", REDIS_PASSWORD);
+        self.set("REDIS_PASSWORD", REDIS_PASSWORD);
+        let redis = self.start_command(&format!(
+            "redis-server {0}/redis.conf --bind 127.0.0.1 --port {port} --dir {0} {arguments}",
+            folder.display(),
+        ));
+        wait_until("Redis", || self.redis(address, "PING") == "PONG");
+        redis
+    }
+
+    /// What the Redis server at `address` answers to `command`.
+    pub(super) fn redis(&self, address: SocketAddr, command: &str) -> String {
+        let (host, port) = (address.ip(), address.port());
+        // Through HAProxy, it would wait for a primary for an hour.
+        let script = format!("timeout 60 redis-cli -h {host} -p {port} {command}");
+        run(self.shell(&script), b"").stdout.trim().to_owned()
+    }
+
+    /// Starts the HAProxy between Spin and Redis, and sets `REDIS_URL`; its address.
+    #[track_caller]
+    pub(super) fn start_redis_proxy(&mut self) -> (Process, SocketAddr) {
+        let address = free_address();
+        self.set("REDIS_LISTEN", address.to_string());
+        self.set("REDIS_URL", format!("redis://default:{REDIS_PASSWORD_IN_URL}@{address}/0"));
+        let proxy = self.start("haproxy -f deploy/haproxy.cfg", &[]);
+        wait_until("HAProxy", || Client::try_connect(address).is_some());
+        (proxy, address)
+    }
+
+    /// Makes a certificate for `localhost`, with its key in `localhost.key.pem`, and the
+    /// `authority.pem` that signs it.
+    pub(super) fn make_certificate(&self) {
+        self.run(
+            "new() { openssl req -x509 -newkey rsa:2048 -nodes -days 2 \"$@\" 2>openssl.log; }
+             new -subj /CN=authority -keyout authority.key -out authority.pem
+             new -subj /CN=localhost -addext subjectAltName=DNS:localhost \
+                 -addext basicConstraints=critical,CA:FALSE \
+                 -CA authority.pem -CAkey authority.key -keyout key -out localhost.pem
+             cat localhost.pem key >localhost.key.pem",
+        );
+    }
+}
+
+/// `script` with its program in place of the shell, so that signals reach it.
+fn exec(script: &str) -> String {
+    let words = script.split_inclusive(char::is_whitespace);
+    let is_program = |word: &&str| !word.contains('=') && word.chars().any(char::is_alphabetic);
+    let before: usize = words.take_while(|word| !is_program(word)).map(str::len).sum();
+    format!("{}exec {}", &script[..before], &script[before..])
+}
+
+/// A server of ours. It ends when this is dropped.
+pub(super) struct Process {
+    command: Command,
+    child: Option<Child>,
+}
+
+impl Process {
+    /// Ends it and its children without a warning, and waits until they are gone.
+    pub(super) fn kill(&mut self) {
+        let Some(mut child) = self.child.take() else { return };
+        let mut ids = vec![child.id().to_string()];
+        // `spin up` serves from a child, which it starts from any of its threads.
+        for thread in fs::read_dir(format!("/proc/{}/task", child.id())).into_iter().flatten() {
+            let children = fs::read_to_string(thread.unwrap().path().join("children"));
+            ids.extend(children.unwrap_or_default().split_whitespace().map(str::to_owned));
+        }
+        let _ = Command::new("kill").arg("-KILL").args(&ids).stderr(Stdio::null()).status();
+        let _ = child.wait();
+        let is_running = |id: &String| {
+            let status = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+            !status.is_empty() && !status.contains(") Z ")
+        };
+        wait_until("the end of a server", || !ids.iter().any(is_running));
+    }
+
+    /// Sends it a signal, such as `-STOP`.
+    pub(super) fn signal(&self, signal: &str) {
+        let id = self.child.as_ref().unwrap().id().to_string();
+        assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
+    }
+
+    /// Starts it again, as it was started.
+    pub(super) fn start_again(&mut self) {
+        self.kill();
+        self.child = Some(self.command.spawn().unwrap());
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
