@@ -75,8 +75,8 @@ smoke: ## check a running server with curl; BASE_URL=http://127.0.0.1:3000
 
 lint: wasm-target ## formatting and clippy, on the native side and for wasm
 	cargo fmt --all --check
-	cargo clippy $(WASM) -p luoyun-common -p console -p login -p logout -p instance-baseinfo \
-		-p myun-instance $(TEST_COMPONENTS) -- -D warnings
+	cargo clippy $(WASM) -- -D warnings
+	cargo clippy $(WASM) -p luoyun-common $(TEST_COMPONENTS) -- -D warnings
 	cargo clippy --locked --all-targets -p luoyun-common -p luoyun-password -p luoyun-status \
 		-p login -p devhost -p api-tests -p bench -p luoyun-admin -- -D warnings
 

@@ -1,5 +1,8 @@
 //! The database as a server has it: the journal, and the schema that every request parses.
 
+use std::process::Command;
+
+use api_tests::server::{built, root};
 use api_tests::{Server, Setup};
 
 /// Opening the database parses all of it: each table, index and trigger costs every request.
@@ -34,4 +37,34 @@ fn reads_are_answered_while_a_writer_holds_its_transaction_open() {
     assert_eq!(read(), before, "what is not committed is not read");
     writer.execute_batch("COMMIT").unwrap();
     assert_eq!(read()[0]["desc"], "Information about renamed");
+}
+
+/// `scripts/state-folder.sh` makes the key-value store's file, and `migrations/local.sql` sets the
+/// database's mode.
+#[test]
+fn both_files_are_in_write_ahead_log_mode() {
+    let server = Server::start(Setup::default());
+    let _key = server.log_in("luoyun");
+    for db in [server.database(), server.key_value()] {
+        let mode: String = db.query_row("PRAGMA journal_mode", [], |row| row.get(0)).unwrap();
+        let check: String = db.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
+        assert_eq!((mode.as_str(), check.as_str()), ("wal", "ok"));
+    }
+}
+
+#[test]
+fn a_database_from_before_the_first_release_is_refused_with_a_reason() {
+    let state = tempfile::tempdir().unwrap();
+    let db = rusqlite::Connection::open(state.path().join("sqlite_db.db")).unwrap();
+    db.execute_batch("CREATE TABLE login_attempts (pair TEXT)").unwrap();
+    let output = Command::new(built("devhost"))
+        .args(["--listen", "127.0.0.1:0", "--sqlite", "@migrations/local.sql", "--state-dir"])
+        .arg(state.path())
+        .current_dir(root())
+        .output()
+        .unwrap();
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success());
+    let reason = "This database was made by an unreleased luoyun-api. Use another STATE_DIR.";
+    assert!(errors.contains(reason), "{errors}");
 }
