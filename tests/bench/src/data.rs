@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use api_tests::dataset::{self, Size};
+use api_tests::server::prepare_state;
 use api_tests::{Server, Setup};
 use rusqlite::{Connection, params};
 use sha1::{Digest, Sha1};
@@ -32,9 +33,11 @@ pub(crate) fn session_key(number: usize) -> String {
 pub(crate) struct State(TempDir);
 
 impl State {
-    /// A state folder without stores.
+    /// A state folder as `make up` makes it.
     pub(crate) fn empty() -> Result<Self> {
-        Ok(Self(TempDir::new()?))
+        let folder = TempDir::new()?;
+        prepare_state(folder.path());
+        Ok(Self(folder))
     }
 
     /// A state folder with a data set of `size`, and `keys` sessions of the user bench.
@@ -73,7 +76,7 @@ impl State {
     /// Stores for the component `bare`: a database in WAL mode without tables, and one entry.
     pub(crate) fn bare() -> Result<Self> {
         let state = Self::empty()?;
-        state.set_journal("WAL")?;
+        state.set_journals("WAL", "WAL")?;
         let key_value = Connection::open(state.key_value())?;
         key_value.execute_batch(
             "CREATE TABLE spin_key_value (
@@ -87,11 +90,15 @@ impl State {
         Ok(state)
     }
 
-    /// Sets the database's journal: `WAL` or `DELETE`.
-    pub(crate) fn set_journal(&self, mode: &str) -> Result<()> {
-        let pragma = format!("PRAGMA journal_mode = {mode}");
-        let is: String = self.database()?.query_row(&pragma, [], |row| row.get(0))?;
-        ensure!(is.eq_ignore_ascii_case(mode), "the journal is {is}, not {mode}");
+    /// Sets the journals of the database and of the key-value store: `WAL` or `DELETE`.
+    pub(crate) fn set_journals(&self, database: &str, key_value: &str) -> Result<()> {
+        let files =
+            [(self.database()?, database), (Connection::open(self.key_value())?, key_value)];
+        for (db, mode) in files {
+            let pragma = format!("PRAGMA journal_mode = {mode}");
+            let is: String = db.query_row(&pragma, [], |row| row.get(0))?;
+            ensure!(is.eq_ignore_ascii_case(mode), "the journal is {is}, not {mode}");
+        }
         Ok(())
     }
 

@@ -5,26 +5,28 @@ use anyhow::Result;
 use api_tests::Server;
 
 use crate::data::{DEFAULTS, INSTANCE_ID, LOGIN, State, UNDER_LOAD, session_key};
-use crate::load::{Group, Outcome, Summary, Target, load, medians, new_runtime, send_until};
+use crate::load::{Group, Outcome, Summary, Target, load_round, medians, new_runtime, send_until};
 use crate::report::{self, milliseconds, ratio};
 use crate::{Effort, progress};
 
 const REFUSED: &str = r#""error":"auth_failed""#;
-const BRAKED: &str = r#""error":"too_many_attempts""#;
+const THROTTLED: &str = r#""error":"too_many_attempts""#;
 
 /// Measures both and prints the tables.
 pub(crate) fn run(effort: Effort) -> Result<()> {
     let cheap_state = State::filled(UNDER_LOAD, 1)?;
     let cheap = cheap_state.serve()?;
-    // Without the brake: its limit is the largest.
-    let open_state = State::filled(UNDER_LOAD, 1)?;
-    let open = open_state.serve_manifest(DEFAULTS, &[("login_address_failures", "1000000")])?;
-    // With it: the wait outlasts the measurement.
-    let braked_state = State::filled(UNDER_LOAD, 1)?;
-    let braked = braked_state.serve_manifest(DEFAULTS, &[("login_first_wait_seconds", "900")])?;
+    // Never throttled: the limit is the largest.
+    let unlimited_state = State::filled(UNDER_LOAD, 1)?;
+    let unlimited =
+        unlimited_state.serve_manifest(DEFAULTS, &[("login_address_failures", "1000000")])?;
+    // Throttled: the wait outlasts the measurement.
+    let throttled_state = State::filled(UNDER_LOAD, 1)?;
+    let throttled =
+        throttled_state.serve_manifest(DEFAULTS, &[("login_first_wait_seconds", "900")])?;
 
-    login(effort, &cheap, &open)?;
-    flood(effort, &open, &braked)
+    login(effort, &cheap, &unlimited)?;
+    flood(effort, &unlimited, &throttled)
 }
 
 fn login(effort: Effort, cheap: &Server, default: &Server) -> Result<()> {
@@ -40,23 +42,23 @@ fn login(effort: Effort, cheap: &Server, default: &Server) -> Result<()> {
     Ok(())
 }
 
-fn flood(effort: Effort, open: &Server, braked: &Server) -> Result<()> {
+fn flood(effort: Effort, unlimited: &Server, throttled: &Server) -> Result<()> {
     let attempt = |number| format!("username=flood-{number}&password=password");
-    let held = Target::numbered(braked, "/api/login", attempt, BRAKED);
-    send_until(&held, BRAKED, 100)?;
-    let refused = Target::numbered(open, "/api/login", attempt, REFUSED);
+    let held = Target::numbered(throttled, "/api/login", attempt, THROTTLED);
+    send_until(&held, THROTTLED, 100)?;
+    let refused = Target::numbered(unlimited, "/api/login", attempt, REFUSED);
     let form = format!("session_key={}&instance_id={INSTANCE_ID}", session_key(0));
     let read = |server| Target::new(server, "/api/instance/baseinfo", &form);
-    let others_read = read(open);
+    let others_read = read(unlimited);
     let variants = [
-        ("nobody", open, &others_read, 0),
-        ("8 connections that read baseinfo too", open, &others_read, 8),
-        ("8 that flood login, before the brake", open, &refused, 8),
-        ("16 that flood login, before the brake", open, &refused, 16),
-        ("8 that flood login, once the brake holds", braked, &held, 8),
+        ("nobody", unlimited, &others_read, 0),
+        ("8 connections that read baseinfo too", unlimited, &others_read, 8),
+        ("8 that flood login, not throttled yet", unlimited, &refused, 8),
+        ("16 that flood login, not throttled yet", unlimited, &refused, 16),
+        ("8 that flood login, throttled", throttled, &held, 8),
     ];
 
-    let bar = progress(effort.rounds * variants.len());
+    let bar = progress((effort.rounds + 1) * variants.len());
     let runtime = new_runtime()?;
     let mut outcomes = vec![(Vec::<Outcome>::new(), Vec::<Outcome>::new()); variants.len()];
     for round in 0..=effort.rounds {
@@ -67,13 +69,8 @@ fn flood(effort: Effort, open: &Server, braked: &Server) -> Result<()> {
             if connections > 0 {
                 groups.push(Group { targets: std::slice::from_ref(attempt), connections });
             }
-            let time = if round == 0 { effort.mixed_time / 8 } else { effort.mixed_time };
-            let mut measured = runtime.block_on(load(&groups, time))?.into_iter();
-            if round > 0 {
-                outcomes[at].0.extend(measured.next());
-                outcomes[at].1.extend(measured.next());
-                bar.inc(1);
-            }
+            load_round(&runtime, round, effort.mixed_time, &groups, &mut outcomes[at])?;
+            bar.inc(1);
         }
     }
     bar.finish_and_clear();

@@ -185,6 +185,24 @@ pub(crate) async fn load(groups: &[Group<'_>], time: Duration) -> Result<Vec<Out
     Ok(outcomes)
 }
 
+/// Loads a server with up to two groups for `time`, and adds what came of each to `outcomes`;
+/// in round 0, which warms up, for an eighth of it, and adds nothing.
+pub(crate) fn load_round(
+    runtime: &Runtime,
+    round: usize,
+    time: Duration,
+    groups: &[Group<'_>],
+    outcomes: &mut (Vec<Outcome>, Vec<Outcome>),
+) -> Result<()> {
+    let time = if round == 0 { time / 8 } else { time };
+    let mut measured = runtime.block_on(load(groups, time))?.into_iter();
+    if round > 0 {
+        outcomes.0.extend(measured.next());
+        outcomes.1.extend(measured.next());
+    }
+    Ok(())
+}
+
 /// Sends each target of each of `kinds` so many requests, one at a time; returns the median
 /// latency of each. The targets of a kind have their turns one after the other, and the kinds
 /// several blocks each, so that all see the same moments of this machine.

@@ -1,9 +1,9 @@
-//! Readers beside logins, with SQLite's rollback journal and in WAL mode.
+//! Readers beside logins, with SQLite's rollback journal and in WAL mode, in either store.
 
 use anyhow::Result;
 
 use crate::data::{INSTANCE_ID, LOGIN, State, UNDER_LOAD, session_key};
-use crate::load::{Group, Summary, Target, load, new_runtime};
+use crate::load::{Group, Summary, Target, load_round, new_runtime};
 use crate::report::{self, milliseconds, ratio};
 use crate::{Effort, progress};
 
@@ -13,12 +13,16 @@ type Load = (&'static str, usize, usize);
 const LOADS: [Load; 3] =
     [("1 reader alone", 1, 0), ("32 readers alone", 32, 0), ("32 readers beside 8 logins", 32, 8)];
 
-/// Measures both journals and prints the table.
+/// Measures the journals and prints the table.
 pub(crate) fn run(effort: Effort) -> Result<()> {
     let mut journals = Vec::new();
-    for (name, mode) in [("WAL", "WAL"), ("rollback", "DELETE")] {
+    for (name, database, key_value) in [
+        ("WAL", "WAL", "WAL"),
+        ("rollback in the key-value store", "WAL", "DELETE"),
+        ("rollback in the database", "DELETE", "WAL"),
+    ] {
         let state = State::filled(UNDER_LOAD, 1)?;
-        state.set_journal(mode)?;
+        state.set_journals(database, key_value)?;
         let server = state.serve()?;
         let session = format!("session_key={}", session_key(0));
         let desktop = format!("{session}&instance_id={INSTANCE_ID}");
@@ -31,9 +35,8 @@ pub(crate) fn run(effort: Effort) -> Result<()> {
         journals.push((name, reads, login, outcomes, (server, state)));
     }
 
-    let bar = progress(effort.rounds * journals.len() * LOADS.len());
+    let bar = progress((effort.rounds + 1) * journals.len() * LOADS.len());
     let runtime = new_runtime()?;
-    // The first round warms up.
     for round in 0..=effort.rounds {
         for (at, (load_name, readers, logins)) in LOADS.into_iter().enumerate() {
             for (journal, reads, login, outcomes, _) in &mut journals {
@@ -42,13 +45,8 @@ pub(crate) fn run(effort: Effort) -> Result<()> {
                 if logins > 0 {
                     groups.push(Group { targets: &*login, connections: logins });
                 }
-                let time = if round == 0 { effort.mixed_time / 8 } else { effort.mixed_time };
-                let mut measured = runtime.block_on(load(&groups, time))?.into_iter();
-                if round > 0 {
-                    outcomes[at].0.extend(measured.next());
-                    outcomes[at].1.extend(measured.next());
-                    bar.inc(1);
-                }
+                load_round(&runtime, round, effort.mixed_time, &groups, &mut outcomes[at])?;
+                bar.inc(1);
             }
         }
     }

@@ -83,6 +83,15 @@ pub fn migrations() -> Vec<PathBuf> {
     files
 }
 
+/// Makes the folder of the stores as `make up` does.
+///
+/// # Panics
+/// Where that fails.
+pub fn prepare_state(folder: &Path) {
+    let done = Command::new(root().join("scripts/state-folder.sh")).arg(folder).status();
+    assert!(done.unwrap().success());
+}
+
 /// The SQL of the API's tables, without the demo data.
 ///
 /// # Panics
@@ -98,8 +107,7 @@ impl Setup<'_> {
     fn options(&self, state: &Path) -> Options {
         let mut files = if self.bare { Vec::new() } else { migrations() };
         let folder = self.state_dir.unwrap_or(state);
-        let prepared = Command::new(root().join("scripts/state-folder.sh")).arg(folder).status();
-        assert!(prepared.unwrap().success());
+        prepare_state(folder);
         let sql = state.join("setup.sql");
         fs::write(&sql, self.sql).unwrap();
         files.push(sql);

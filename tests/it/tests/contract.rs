@@ -1,4 +1,4 @@
-//! The contract where it takes data beside the document's: on a server of our own.
+//! The contract's cases that need other data than the design document's: on a server of our own.
 
 use api_tests::cases::{self, Case, auth_failed, case, refusal};
 use api_tests::{Server, Setup};
@@ -79,6 +79,7 @@ fn rows() -> Vec<Case> {
         "total": 11, "sepa": 100, "p": 1,
     });
     vec![
+        // docs/contract.md, "POST /api/login" and "Errors".
         case(
             "a locked user, right password",
             LOGIN,
@@ -87,6 +88,7 @@ fn rows() -> Vec<Case> {
         ),
         case("a locked user, wrong password", LOGIN, "username=locked&password=x", auth_failed()),
         case("a user name in upper case", LOGIN, "username=LUOYUN&password=luoyun", auth_failed()),
+        // "POST /api/instance/baseinfo".
         info("a port and another protocol", 101, baseinfo(101, "full", 2, "fd00::1", Some(65535))),
         info("no node and no name", 102, baseinfo(102, "", 1, "", Some(1))),
         info("a node without an address", 103, baseinfo(103, "no ip", 1, "", None)),
@@ -102,6 +104,7 @@ fn rows() -> Vec<Case> {
             109,
             refusal("instance_not_owned", "Instance 109 is someone else's"),
         ),
+        // "POST /api/myun/instance".
         case("the list, every status in it", LIST, "session_key=$KEY&sepa=100", all),
     ]
 }

@@ -67,7 +67,7 @@ fn rows() -> Vec<Case> {
     let too_large = || refusal("body_too_large", "The body must be at most 64 KiB.");
     let right = "username=luoyun&password=luoyun";
     vec![
-        // The document's examples.
+        // The design document's examples.
         case("login", LOGIN, right, welcome()),
         case("baseinfo", BASEINFO, "session_key=$KEY&instance_id=2252", openerp7()),
         case(
@@ -80,7 +80,8 @@ fn rows() -> Vec<Case> {
         case("list of two", LIST, "session_key=$KEY&sepa=2&p=1", list(0, 2, 2, 1)),
         case("list of two, second page", LIST, "session_key=$KEY&sepa=2&p=2", list(2, 3, 2, 2)),
         case("list, past the end", LIST, "session_key=$KEY&sepa=2&p=3", list(0, 0, 2, 3)),
-        // Login. Five wrong passwords for luoyun in a row would be throttled.
+        // docs/contract.md, "POST /api/login". Five wrong passwords for luoyun in a row would be
+        // throttled.
         case("wrong password", LOGIN, "username=luoyun&password=x", auth_failed()),
         case("unknown user", LOGIN, "username=nobody$UNIQUE&password=luoyun", auth_failed()),
         case("empty password", LOGIN, "username=luoyun&password=", auth_failed()),
@@ -123,7 +124,7 @@ fn rows() -> Vec<Case> {
             auth_failed(),
         ),
         case("a password that is no UTF-8", LOGIN, "username=luoyun&password=%ff", auth_failed()),
-        // Where parameters come from, and which counts.
+        // "Requests": where parameters come from, and which one counts.
         case("login by query string", "/api/login?username=luoyun&password=luoyun", "", welcome()),
         case(
             "half in the query string",
@@ -233,7 +234,7 @@ fn rows() -> Vec<Case> {
         case("NUL in the user name", LOGIN, "username=luo%00yun$UNIQUE&password=x", auth_failed()),
         case("NUL after the password", LOGIN, "username=luoyun&password=luoyun%00", auth_failed()),
         case("a right login again", LOGIN, right, welcome()),
-        // Sessions.
+        // "Errors" and "Order of checks": sessions.
         case("baseinfo without a key", BASEINFO, "instance_id=2252", auth_required()),
         case(
             "baseinfo with an empty key",
@@ -287,7 +288,7 @@ fn rows() -> Vec<Case> {
         case("the session before the parameters", BASEINFO, "instance_id=x", auth_required()),
         case("logout without a key", LOGOUT, "", auth_required()),
         case("logout with an unknown key", LOGOUT, "session_key=x", auth_required()),
-        // Numbers.
+        // "Requests": numbers.
         case("no id", BASEINFO, "session_key=$KEY", invalid(ID)),
         case("an empty id", BASEINFO, "session_key=$KEY&instance_id=", invalid(ID)),
         case(
@@ -320,7 +321,7 @@ fn rows() -> Vec<Case> {
             "session_key=$KEY&sepa=1000&p=9223372036854775807",
             list(0, 0, 1000, i64::MAX),
         ),
-        // Method, content type, size.
+        // "Order of checks": method, content type, size.
         case("GET", LOGIN, "", not_post()).method("GET").status(405),
         case("GET logout", LOGOUT, "", not_post()).method("GET").status(405),
         case("HEAD", LIST, "", not_post()).method("HEAD").status(405),
@@ -371,7 +372,7 @@ fn rows() -> Vec<Case> {
         case("the content type before the session", LIST, "{}", not_a_form())
             .fields(&["Content-Type: application/json"])
             .status(415),
-        // Paths outside the API.
+        // "Requests": paths outside the API.
         case("a path in upper case", "/API/LOGIN", right, not_found()).status(404),
         case("a path with a dot", "/api/login.json", right, not_found()).status(404),
         case("an escaped path", "/api/log%69n", right, not_found()).status(404),
