@@ -2,12 +2,12 @@
 //! `fermyon:spin@2.0.0`, on files in Spin's own format.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result};
 use rusqlite::types::{self, ValueRef};
 use rusqlite::{OptionalExtension, StatementStatus, params};
-use tokio::task::block_in_place;
+use tokio::task::{block_in_place, spawn_blocking};
 use wasmtime::component::{HasSelf, Linker, Resource};
 
 use self::bindings::fermyon::spin::{key_value, sqlite, variables};
@@ -16,8 +16,11 @@ use crate::engine::Guest;
 mod bindings {
     wasmtime::component::bindgen!({
         path: "wit",
-        imports: { "fermyon:spin/sqlite": trappable },
-        with: { "fermyon:spin/sqlite.connection": rusqlite::Connection },
+        imports: {
+            "fermyon:spin/sqlite.[method]connection.execute": async | trappable,
+            "fermyon:spin/sqlite": trappable,
+        },
+        with: { "fermyon:spin/sqlite.connection": super::Connection },
     });
 }
 
@@ -151,11 +154,10 @@ impl variables::Host for Guest {
     }
 }
 
-impl From<rusqlite::Error> for sqlite::Error {
-    fn from(cause: rusqlite::Error) -> Self {
-        Self::Io(cause.to_string())
-    }
-}
+/// A database connection, opened at its first statement, as in Spin.
+#[derive(Clone, Default)]
+#[allow(unreachable_pub, reason = "bindgen! re-exports it")]
+pub struct Connection(Arc<Mutex<Option<rusqlite::Connection>>>);
 
 impl sqlite::Host for Guest {}
 
@@ -163,58 +165,64 @@ impl sqlite::HostConnection for Guest {
     fn open(
         &mut self,
         label: String,
-    ) -> wasmtime::Result<Result<Resource<rusqlite::Connection>, sqlite::Error>> {
+    ) -> wasmtime::Result<Result<Resource<Connection>, sqlite::Error>> {
         self.count("connection.open");
         if label != DEFAULT || self.component.sqlite_databases.is_empty() {
             return Ok(Err(sqlite::Error::AccessDenied));
         }
-        match block_in_place(|| rusqlite::Connection::open(&self.stores.database)) {
-            Ok(db) => Ok(Ok(self.table.push(db)?)),
-            Err(cause) => Ok(Err(cause.into())),
-        }
+        Ok(Ok(self.table.push(Connection::default())?))
     }
 
-    fn execute(
+    async fn execute(
         &mut self,
-        connection: Resource<rusqlite::Connection>,
+        connection: Resource<Connection>,
         sql: String,
         values: Vec<sqlite::Value>,
     ) -> wasmtime::Result<Result<sqlite::QueryResult, sqlite::Error>> {
         self.count("connection.execute");
-        let db = self.table.get(&connection)?;
-        let outcome = block_in_place(|| execute(db, &sql, values));
-        self.measured.sql.push(sql);
-        Ok(match outcome {
+        self.measured.sql.push(sql.clone());
+        let connection = self.table.get(&connection)?.clone();
+        let stores = self.stores.clone();
+        let query = move || connection.execute(&stores.database, &sql, values);
+        Ok(match spawn_blocking(query).await? {
             Ok((result, steps)) => {
                 self.measured.sql_steps += steps;
                 Ok(result)
             }
-            Err(cause) => Err(cause.into()),
+            Err(cause) => Err(sqlite::Error::Io(cause.to_string())),
         })
     }
 
-    fn drop(&mut self, connection: Resource<rusqlite::Connection>) -> wasmtime::Result<()> {
+    fn drop(&mut self, connection: Resource<Connection>) -> wasmtime::Result<()> {
         self.table.delete(connection)?;
         Ok(())
     }
 }
 
-/// The result of a statement, and the instructions of SQLite's virtual machine that it took.
-fn execute(
-    db: &rusqlite::Connection,
-    sql: &str,
-    values: Vec<sqlite::Value>,
-) -> rusqlite::Result<(sqlite::QueryResult, i32)> {
-    let mut statement = db.prepare(sql)?;
-    let columns: Vec<_> = statement.column_names().map(str::to_owned).collect();
-    let parameters = rusqlite::params_from_iter(values.into_iter().map(types::Value::from));
-    let rows = statement
-        .query_map(parameters, |row| {
-            let values = (0..columns.len()).map(|at| Ok(row.get_ref(at)?.into()));
-            Ok(sqlite::RowResult { values: values.collect::<rusqlite::Result<_>>()? })
-        })?
-        .collect::<rusqlite::Result<_>>()?;
-    Ok((sqlite::QueryResult { columns, rows }, statement.get_status(StatementStatus::VmStep)))
+impl Connection {
+    /// The result of a statement, and the instructions of SQLite's virtual machine that it took.
+    fn execute(
+        &self,
+        database: &Path,
+        sql: &str,
+        values: Vec<sqlite::Value>,
+    ) -> rusqlite::Result<(sqlite::QueryResult, i32)> {
+        let mut connection = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let db = match &mut *connection {
+            Some(db) => db,
+            unopened => unopened.insert(rusqlite::Connection::open(database)?),
+        };
+        let mut statement = db.prepare(sql)?;
+        let columns: Vec<_> = statement.column_names().map(str::to_owned).collect();
+        let parameters = rusqlite::params_from_iter(values.into_iter().map(types::Value::from));
+        let rows = statement
+            .query_map(parameters, |row| {
+                let values = (0..columns.len()).map(|at| Ok(row.get_ref(at)?.into()));
+                Ok(sqlite::RowResult { values: values.collect::<rusqlite::Result<_>>()? })
+            })?
+            .collect::<rusqlite::Result<_>>()?;
+        Ok((sqlite::QueryResult { columns, rows }, statement.get_status(StatementStatus::VmStep)))
+    }
 }
 
 impl From<ValueRef<'_>> for sqlite::Value {
