@@ -1,5 +1,5 @@
-//! Hashes the page once, here: for its `ETag`, and for the policy that lets a browser
-//! run this script and apply this style and no others.
+//! Hashes the page at build time, for its `ETag` and for a Content-Security-Policy that allows
+//! this script and this style only.
 
 use base64ct::{Base64, Encoding};
 use sha2::{Digest, Sha256};
@@ -17,7 +17,7 @@ fn main() {
     );
 }
 
-/// What stands in the page's one element of this name.
+/// The content of the page's only element with this name.
 fn element<'a>(page: &'a str, name: &str) -> &'a str {
     let after = page.split_once(&format!("<{name}>")).map(|(_, after)| after);
     let within = after.and_then(|after| after.split_once(&format!("</{name}>")));

@@ -8,12 +8,12 @@ use crate::envelope::Context;
 /// Opens the database.
 ///
 /// # Errors
-/// `Internal` where the host refuses it.
+/// `Internal` if the host cannot open it.
 pub fn open() -> Result<Connection, Error> {
     Connection::open_default().context("open the database")
 }
 
-/// A nullable text column; `None` for any other value.
+/// The value of a nullable text column; `None` for NULL and any other type.
 #[must_use]
 pub fn text(value: Value) -> Option<String> {
     match value {
@@ -22,7 +22,7 @@ pub fn text(value: Value) -> Option<String> {
     }
 }
 
-/// A nullable integer column; `None` for any other value.
+/// The value of a nullable integer column; `None` for NULL and any other type.
 #[must_use]
 pub fn integer(value: &Value) -> Option<i64> {
     match value {

@@ -1,4 +1,4 @@
-//! `Reply` and `Error`: everything a client can be told.
+//! `Reply` and `Error`: every response of an endpoint.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -7,8 +7,8 @@ use std::time::Duration;
 use http::StatusCode;
 use serde::Serialize;
 
-/// The answer to a request that was carried out: `code` 0, `desc`, and the endpoint's own
-/// fields beside them.
+/// The response to a successful request: `code` 0, `desc`, and the endpoint's own fields
+/// beside them.
 #[derive(Debug, Serialize)]
 pub struct Reply<T> {
     code: u8,
@@ -18,8 +18,7 @@ pub struct Reply<T> {
 }
 
 impl<T: Serialize> Reply<T> {
-    /// A reply whose `desc` is one English sentence for a person, and whose `fields` are a
-    /// struct.
+    /// A reply with `desc`, one English sentence for a person, and `fields`, a struct.
     pub fn new(desc: impl Into<Cow<'static, str>>, fields: T) -> Self {
         Self { code: 0, desc: desc.into(), fields }
     }
@@ -35,14 +34,14 @@ pub enum Error {
     UserLocked,
     /// `session_key` is missing, unknown, expired or revoked, or its user is locked or gone.
     AuthRequired,
-    /// As [`Self::AuthRequired`]: the session's entry is corrupted.
+    /// The session's entry is corrupted. The client gets the reply of [`Self::AuthRequired`].
     SessionCorrupted,
     /// A parameter is missing or malformed.
     InvalidParameter {
         /// The parameter's name.
         name: &'static str,
-        /// What it takes: the end of the sentence "`name` must be …".
-        takes: &'static str,
+        /// The accepted values: the end of the sentence "`name` must be …".
+        expected: &'static str,
     },
     /// No instance has this id, or it is deleted.
     InstanceNotFound(i64),
@@ -62,8 +61,8 @@ pub enum Error {
     UnsupportedMediaType,
     /// The body is larger than 64 KiB.
     BodyTooLarge,
-    /// A store or a setting failed. The text, what was tried and why it failed, goes to the
-    /// log; the client learns nothing of it.
+    /// A store failed, or a variable is invalid. The text says which operation failed and why.
+    /// It goes to the log, never to the client.
     Internal(String),
 }
 
@@ -80,8 +79,8 @@ impl Error {
             Self::AuthRequired | Self::SessionCorrupted => {
                 ("auth_required", OK, "A valid session_key is required. Log in to get one.".into())
             }
-            Self::InvalidParameter { name, takes } => {
-                ("invalid_parameter", OK, format!("{name} must be {takes}.").into())
+            Self::InvalidParameter { name, expected } => {
+                ("invalid_parameter", OK, format!("{name} must be {expected}.").into())
             }
             Self::InstanceNotFound(id) => {
                 ("instance_not_found", OK, format!("Instance {id} does not exist").into())
@@ -117,7 +116,7 @@ impl Error {
         }
     }
 
-    /// The stable word for a program: the reply's `error`.
+    /// The reply's `error`: a stable word for programs.
     #[must_use]
     pub fn word(&self) -> &'static str {
         self.reply().0
@@ -129,7 +128,7 @@ impl Error {
         self.reply().1
     }
 
-    /// The header field that only this refusal has.
+    /// The header field that is specific to this refusal.
     pub(crate) fn field(&self) -> Option<(&'static str, String)> {
         match self {
             Self::TooManyAttempts { retry_after } => Some(("retry-after", retry_after.to_string())),
@@ -138,8 +137,8 @@ impl Error {
         }
     }
 
-    /// The line for the log, of `key=value` pairs; `None` where the refusal does not concern
-    /// the operator.
+    /// The log line, of `key=value` pairs; `None` if the refusal does not concern the
+    /// operator.
     pub(crate) fn log_line(&self, endpoint: &str, time: Duration) -> Option<String> {
         let cause = match self {
             Self::Internal(cause) => cause,
@@ -150,7 +149,7 @@ impl Error {
         Some(format!("endpoint={endpoint} error={word} duration_us={microseconds} cause={cause:?}"))
     }
 
-    /// The refusal's JSON.
+    /// The body of the refusal, as JSON.
     pub(crate) fn to_json(&self) -> Vec<u8> {
         let (error, _, desc) = self.reply();
         // Two strings and a number always serialize.
@@ -164,25 +163,25 @@ impl fmt::Display for Error {
     }
 }
 
-/// Adds what was tried to an error of the host. (anyhow does this too, and adds up to 65 KB to
-/// a module, for printing backtraces.)
+/// Adds the failed operation to an error of the host. (anyhow does this too, but adds up to
+/// 65 KB to a module, for printing backtraces.)
 pub trait Context<T> {
-    /// The value.
+    /// The value of an `Ok`.
     ///
     /// # Errors
-    /// `Internal`, with what was `tried` and the cause.
-    fn context(self, tried: &str) -> Result<T, Error>;
+    /// `Internal`, with the `operation` and the cause.
+    fn context(self, operation: &str) -> Result<T, Error>;
 }
 
 impl<T, E: fmt::Display> Context<T> for Result<T, E> {
-    fn context(self, tried: &str) -> Result<T, Error> {
-        self.map_err(|cause| internal(tried, &cause))
+    fn context(self, operation: &str) -> Result<T, Error> {
+        self.map_err(|cause| internal(operation, &cause))
     }
 }
 
 #[cold]
-fn internal(tried: &str, cause: &dyn fmt::Display) -> Error {
-    Error::Internal(format!("{tried}: {cause}"))
+fn internal(operation: &str, cause: &dyn fmt::Display) -> Error {
+    Error::Internal(format!("{operation}: {cause}"))
 }
 
 #[derive(Serialize)]

@@ -1,17 +1,17 @@
-//! What every endpoint of the LuoYunCloud API shares.
+//! Code that all endpoints of the LuoYunCloud API share.
 //!
 //! A request goes one way: [`serve`] reads it and hands its [`Params`] to the endpoint's
 //! handler, which finds the caller ([`session::authenticate`]), runs its query ([`db`]) and
-//! returns a [`Reply`] or an [`Error`]; `serve` writes that, once.
+//! returns a [`Reply`] or an [`Error`]; `serve` sends it in one write.
 //!
-//! - [`envelope`]: `Reply` and `Error`, everything a client can be told
-//! - [`params`]: key-value parameters out of body and query string
+//! - [`envelope`]: `Reply` and `Error`, every response of an endpoint
+//! - [`params`]: key-value parameters from body and query string
 //! - [`session`]: session keys and their entries in the key-value store
-//! - [`db`], [`settings`]: the database, the application's variables
+//! - [`db`], [`settings`]: the database, and the application's variables
 //! - [`clock`], [`random`]: the host's time and randomness
-//! - [`wire`]: HTTP in and out, and the log
+//! - [`wire`]: HTTP requests and responses, and the log
 //!
-//! `params` and `envelope` know no store; their unit tests run natively.
+//! `params` and `envelope` use no store, so their unit tests run natively.
 
 #![forbid(unsafe_code)]
 
@@ -31,13 +31,13 @@ use http::StatusCode;
 use serde::Serialize;
 use spin_sdk::http::{IncomingRequest, ResponseOutparam};
 
-use crate::clock::Moment;
+use crate::clock::Instant;
 use crate::envelope::Context;
 
 /// Answers one request to `endpoint`.
 ///
 /// Rejects malformed form requests (docs/contract.md, "Requests": method, content type, size),
-/// hands the parameters of any other to `handler`, and sends its reply or refusal. A failure
+/// hands the parameters of all others to `handler`, and sends its reply or refusal. A failure
 /// that concerns the operator is logged here, once.
 pub fn serve<T: Serialize>(
     endpoint: &str,
@@ -45,7 +45,7 @@ pub fn serve<T: Serialize>(
     response_out: ResponseOutparam,
     handler: impl FnOnce(&Params) -> Result<Reply<T>, Error>,
 ) {
-    let start = Moment::now();
+    let start = Instant::now();
     let outcome = wire::read_form(&request)
         .and_then(|form| handler(&form.params()))
         .and_then(|reply| serde_json::to_vec(&reply).context("write the reply"));

@@ -1,4 +1,4 @@
-//! Key-value parameters out of a form body and a query string.
+//! Key-value parameters from a form body and a query string.
 
 use std::ops::RangeInclusive;
 
@@ -8,7 +8,8 @@ use crate::Error;
 
 /// The parameters of one request, still encoded.
 ///
-/// Where a name is given twice, the last one counts, and the body beats the query string.
+/// If a name occurs more than once, the last pair counts; the body has precedence over the
+/// query string.
 #[derive(Clone, Copy, Debug)]
 pub struct Params<'a> {
     query: &'a [u8],
@@ -24,7 +25,7 @@ impl<'a> Params<'a> {
     }
 
     /// The value of `name` as text, without the white space and control characters around it;
-    /// invalid UTF-8 becomes U+FFFD. `None` where the name is absent or the value empty.
+    /// invalid UTF-8 becomes U+FFFD. `None` if the name is absent or the value is empty.
     #[must_use]
     pub fn text(&self, name: &str) -> Option<String> {
         let (_, value) = form_urlencoded::parse(self.last(name)?).next()?;
@@ -32,7 +33,7 @@ impl<'a> Params<'a> {
         (!text.is_empty()).then(|| text.to_owned())
     }
 
-    /// The value of `name`, byte for byte. `None` where the name is absent.
+    /// The value of `name`, byte for byte. `None` if the name is absent.
     #[must_use]
     pub fn bytes(&self, name: &str) -> Option<Vec<u8>> {
         let mut parts = self.last(name)?.splitn(2, |&byte| byte == b'=').skip(1);
@@ -44,40 +45,40 @@ impl<'a> Params<'a> {
     }
 
     /// The value of `name` as a number: ASCII decimal digits, optionally after a `+`. `None`
-    /// where it is absent or empty.
+    /// if it is absent or empty.
     ///
     /// # Errors
-    /// `InvalidParameter`, with the text `takes`, where the value is anything else or outside
+    /// `InvalidParameter`, with the text `expected`, if the value is not a number within
     /// `range`.
     pub fn number(
         &self,
         name: &'static str,
-        takes: &'static str,
+        expected: &'static str,
         range: RangeInclusive<i64>,
     ) -> Result<Option<i64>, Error> {
         let Some(text) = self.text(name) else {
             return Ok(None);
         };
         let digits = text.strip_prefix('+').unwrap_or(&text);
-        // `i64::from_str` would take a sign here.
+        // `i64::from_str` accepts a sign, also after the `+`.
         let number = match digits.as_bytes() {
             [b'0'..=b'9', ..] => digits.parse().ok(),
             _ => None,
         };
         match number {
             Some(number) if range.contains(&number) => Ok(Some(number)),
-            _ => Err(Error::InvalidParameter { name, takes }),
+            _ => Err(Error::InvalidParameter { name, expected }),
         }
     }
 
-    /// The last pair called `name`, still encoded.
+    /// The last pair with this `name`, still encoded.
     fn last(&self, name: &str) -> Option<&'a [u8]> {
-        let is_called = |pair: &&[u8]| {
+        let has_name = |pair: &&[u8]| {
             form_urlencoded::parse(pair).next().is_some_and(|(decoded, _)| decoded == name)
         };
         [self.body, self.query]
             .into_iter()
-            .find_map(|source| source.rsplit(|&byte| byte == b'&').find(is_called))
+            .find_map(|source| source.rsplit(|&byte| byte == b'&').find(has_name))
     }
 }
 
@@ -173,8 +174,8 @@ mod tests {
 
         use super::*;
 
-        /// `bytes`, each as `%XX`, as itself where that is allowed, or a space as `+`:
-        /// one of the ways to encode them, by `ways`.
+        /// Encodes `bytes`: `ways` selects, in turn, between `%XX` and the short form (the
+        /// letter or digit itself, `+` for a space).
         fn encode(bytes: &[u8], ways: &[bool]) -> String {
             let encode = |(at, &byte): (usize, &u8)| match byte {
                 b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' if ways[at % ways.len()] => {
@@ -198,8 +199,8 @@ mod tests {
         }
 
         proptest! {
-            /// The rule of the contract, said with lists: the pairs of the query string,
-            /// then those of the body; the last one of a name counts.
+            /// The contract's rule, modelled with lists: the pairs of the query string, then
+            /// those of the body; the last pair with a name counts.
             #[test]
             fn the_last_pair_of_query_then_body_counts(
                 query in pairs(),
@@ -231,8 +232,8 @@ mod tests {
                 let _ = params.number("a", "a number", 1..=i64::MAX);
             }
 
-            /// The rule for numbers, said with the characters of the text: trimmed, an
-            /// optional plus, ASCII digits, and the value summed up by hand.
+            /// The contract's rule for numbers, modelled with characters: trimmed text, an
+            /// optional plus, ASCII digits, and the value summed digit by digit.
             #[test]
             fn a_number_is_its_ascii_digits(
                 text in r"[ \t\n\x00]{0,2}[+-]{0,2}[0-9\u{ff17}a.]{0,22}[ \x7f]{0,2}",

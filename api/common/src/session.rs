@@ -10,14 +10,14 @@ use spin_sdk::sqlite::{Connection, Value};
 use crate::envelope::Context;
 use crate::{Error, Params, clock, db, random};
 
-/// Length of a session key, in bytes: 160 bits, 40 hex digits.
+/// Length of a session key, in bytes (160 bits, 40 hex digits).
 const KEY_BYTES: usize = 20;
 
 /// A session key.
 pub struct Key {
-    /// The key itself, 40 lower-case hex digits: for its user alone.
+    /// The key itself, 40 lower-case hex digits. Only its user may get it.
     pub text: String,
-    /// The SHA-1 of `text`, in hex: for the stores.
+    /// The SHA-1 of `text`, in hex. The stores hold only this.
     pub digest: String,
 }
 
@@ -40,14 +40,14 @@ impl Key {
     }
 }
 
-/// What the key-value store holds of a session.
+/// The entry of a session in the key-value store.
 #[derive(Debug, Eq, PartialEq)]
 pub struct Entry {
     /// The user's id.
     pub user_id: i64,
-    /// Unix time, in seconds.
+    /// When the session expires, in Unix time (seconds).
     pub expires_at: i64,
-    /// The user's `session_epoch` when the session began.
+    /// The user's `session_epoch` at login.
     pub epoch: i64,
 }
 
@@ -68,14 +68,14 @@ impl Entry {
     }
 }
 
-/// The sessions of the key-value store.
+/// The sessions in the key-value store.
 pub struct Sessions(Store);
 
 impl Sessions {
     /// Opens the key-value store.
     ///
     /// # Errors
-    /// `Internal` where the host refuses it.
+    /// `Internal` if the host cannot open it.
     pub fn open() -> Result<Self, Error> {
         Store::open_default().map(Self).context("open the key-value store")
     }
@@ -83,7 +83,7 @@ impl Sessions {
     /// Sets the entry of the session whose key has this digest.
     ///
     /// # Errors
-    /// `Internal` where the store fails.
+    /// `Internal` if the store fails.
     pub fn set(&self, digest: &str, entry: &Entry) -> Result<(), Error> {
         self.0.set(&name(digest), entry.to_text().as_bytes()).context("set the session's entry")
     }
@@ -91,7 +91,7 @@ impl Sessions {
     /// Deletes the entry of the session whose key has this digest.
     ///
     /// # Errors
-    /// `Internal` where the store fails.
+    /// `Internal` if the store fails.
     pub fn delete(&self, digest: &str) -> Result<(), Error> {
         self.0.delete(&name(digest)).context("delete the session's entry")
     }
@@ -101,12 +101,12 @@ fn name(digest: &str) -> String {
     format!("session:{digest}")
 }
 
-/// The user of a session that has not expired. The endpoint's query checks that the user
-/// exists, is not locked and has not ended the session.
+/// The user of a session that has not expired. The endpoint's query has to check that the user
+/// exists and is not locked, and that `epoch` is still current.
 pub struct Caller {
     /// The user's id.
     pub user_id: i64,
-    /// The user's `session_epoch` when the session began.
+    /// The user's `session_epoch` at login.
     pub epoch: i64,
     /// The store that holds the session.
     pub sessions: Sessions,
@@ -117,8 +117,8 @@ pub struct Caller {
 /// The caller of a request, by the `session_key` in its `params`.
 ///
 /// # Errors
-/// `AuthRequired` where the key is missing, malformed, unknown or expired; `SessionCorrupted`;
-/// `Internal` where the key-value store fails.
+/// `AuthRequired` if the key is missing, malformed, unknown or expired; `SessionCorrupted` if
+/// its entry is unreadable; `Internal` if the key-value store fails.
 pub fn authenticate(params: &Params) -> Result<Caller, Error> {
     let digest = Key::from_params(params).ok_or(Error::AuthRequired)?.digest;
     let sessions = Sessions::open()?;
@@ -132,7 +132,7 @@ pub fn authenticate(params: &Params) -> Result<Caller, Error> {
 
 impl Caller {
     /// The value of a parsed parameter. The contract checks the session before the parameters,
-    /// so only an active user gets the parameter's refusal.
+    /// so only an active user may get the parameter's refusal.
     ///
     /// # Errors
     /// The parameter's refusal; `AuthRequired` and `Internal` as in [`Self::require_active`].
@@ -143,10 +143,10 @@ impl Caller {
         parameter
     }
 
-    /// Rejects a caller who is locked or gone, or whose sessions were ended.
+    /// Checks that the caller exists, is not locked, and that the sessions were not ended.
     ///
     /// # Errors
-    /// `AuthRequired` for such a caller; `Internal` where the database fails.
+    /// `AuthRequired` if not; `Internal` if the database fails.
     pub fn require_active(&self, db: &Connection) -> Result<(), Error> {
         const FIND_ACTIVE: &str =
             "SELECT 1 FROM users WHERE id = ?1 AND session_epoch = ?2 AND is_locked = 0";

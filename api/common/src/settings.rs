@@ -10,15 +10,15 @@ use crate::envelope::Context;
 /// The text of a variable.
 ///
 /// # Errors
-/// `Internal` where the component has no such variable.
+/// `Internal` if the component has no such variable.
 pub fn text(name: &str) -> Result<String, Error> {
     variables::get(name).context(name)
 }
 
-/// The whole number that a variable holds, within `range`.
+/// The value of a variable as a whole number within `range`.
 ///
 /// # Errors
-/// `Internal`, with the variable's name and `range`, where it holds anything else.
+/// `Internal`, with the variable's name, its value and `range`, if it is anything else.
 pub fn number(name: &str, range: RangeInclusive<i64>) -> Result<i64, Error> {
     let value = text(name)?;
     value.parse().ok().filter(|number| range.contains(number)).ok_or_else(|| {

@@ -1,4 +1,4 @@
-//! HTTP in and out: a request read within its limits, a reply sent in one write.
+//! HTTP: reads requests within limits, and sends each response in one write.
 
 use http::StatusCode;
 use spin_sdk::http::{
@@ -8,10 +8,10 @@ use wasi::io::streams::StreamError;
 
 use crate::{Error, Params};
 
-/// The largest body that is read, in bytes.
+/// Largest accepted body, in bytes.
 const MAX_BODY_BYTES: usize = 64 * 1024;
 
-/// The largest write, in bytes, that `wasi:io/streams` lets block.
+/// Largest blocking write of `wasi:io/streams`, in bytes.
 const MAX_BLOCKING_WRITE: usize = 4096;
 
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -32,11 +32,11 @@ impl Form {
     }
 }
 
-/// Reads a request: method, content type and size are checked, in this order.
+/// Reads a request. Checks method, content type and size, in this order.
 ///
 /// # Errors
 /// `MethodNotAllowed`, `UnsupportedMediaType`, `BodyTooLarge`;
-/// `InvalidParameter` where the body breaks off.
+/// `InvalidParameter` if the body is incomplete.
 pub(crate) fn read_form(request: &IncomingRequest) -> Result<Form, Error> {
     if !matches!(request.method(), Method::Post) {
         return Err(Error::MethodNotAllowed { allow: "POST" });
@@ -66,8 +66,8 @@ fn is_form(content_type: &[u8]) -> bool {
     media_type.is_empty() || media_type.eq_ignore_ascii_case(FORM.as_bytes())
 }
 
-/// Reads the body and stops where it is refused. `declared` is its length in
-/// bytes where the request says one: the host holds the body to it.
+/// Reads the body, and stops as soon as it is refused. `declared` is its `Content-Length`, in
+/// bytes, if there is one: the host enforces it.
 fn read_body(
     request: &IncomingRequest,
     is_form: bool,
@@ -83,15 +83,15 @@ fn read_body(
         return Err(Error::BodyTooLarge);
     }
 
-    let broken = || Error::InvalidParameter { name: "The body", takes: "complete" };
-    let incoming = request.consume().map_err(|()| broken())?;
-    let stream = incoming.stream().map_err(|()| broken())?;
+    let incomplete = || Error::InvalidParameter { name: "The body", expected: "complete" };
+    let incoming = request.consume().map_err(|()| incomplete())?;
+    let stream = incoming.stream().map_err(|()| incomplete())?;
     let mut body = Vec::new();
     while declared != Some(body.len() as u64) {
         let chunk = match stream.blocking_read(MAX_BODY_BYTES as u64) {
             Ok(chunk) => chunk,
             Err(StreamError::Closed) => break,
-            Err(_) => return Err(broken()),
+            Err(_) => return Err(incomplete()),
         };
         if !is_form && !chunk.is_empty() {
             return Err(Error::UnsupportedMediaType);
@@ -108,7 +108,7 @@ fn read_body(
     Ok(body)
 }
 
-/// Sends a reply: `body` is its JSON, `extra` a header field that not all have.
+/// Sends a JSON response. `extra` is a header field beside those of every response.
 pub(crate) fn respond_json(
     response_out: ResponseOutparam,
     status: StatusCode,
@@ -133,9 +133,9 @@ pub fn refuse(response_out: ResponseOutparam, error: &Error) {
 
 /// Sends a response.
 ///
-/// The body is written before the response is set, so that head and body leave
-/// in one TCP segment: sent apart, they meet Nagle's algorithm and the client's
-/// delayed ACK, and every reply on a kept-alive connection waits for up to 40 ms.
+/// The body is written before the response is set, so that header and body leave in one TCP
+/// segment. In two segments, Nagle's algorithm and the client's delayed ACK delay every
+/// response on a kept-alive connection by up to 40 ms.
 pub fn respond<'a>(
     response_out: ResponseOutparam,
     status: StatusCode,
@@ -146,16 +146,15 @@ pub fn respond<'a>(
         .into_iter()
         .map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()))
         .collect();
-    // The fields are well-formed and the status is in range, so neither is
-    // refused; a host that did refuse gets an empty response to send. A new
-    // response has status 200.
+    // The fields are well-formed and the status is in range, so the host accepts both. If it
+    // rejected the fields, the response would have none. A new response has status 200.
     let headers = Headers::from_list(&fields).unwrap_or_else(|_| Headers::new());
     let response = OutgoingResponse::new(headers);
     if status != StatusCode::OK {
         let _ = response.set_status_code(status.as_u16());
     }
 
-    // Where it cannot be sent, the client went away: there is nobody left to tell.
+    // An error means that the client closed the connection.
     let _ = send(response_out, response, body);
 }
 
@@ -168,8 +167,8 @@ fn send(response_out: ResponseOutparam, response: OutgoingResponse, body: &[u8])
         OutgoingBody::finish(outgoing, None).ok()?;
         response_out.set(response);
     } else {
-        // More than the host holds for us (Spin: 1 MiB). It takes nothing away
-        // before the response is set, so here the head has to go first.
+        // More than the host's buffer holds (1 MiB in Spin). The host empties it only after the
+        // response is set, so the header has to go first.
         response_out.set(response);
         for chunk in body.chunks(MAX_BLOCKING_WRITE) {
             stream.blocking_write_and_flush(chunk).ok()?;

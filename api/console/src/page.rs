@@ -7,16 +7,16 @@ use luoyun_common::{Error, wire};
 
 /// A page that contains its own script and style.
 pub(crate) struct Page {
-    /// The page.
+    /// The HTML.
     pub(crate) html: &'static str,
-    /// A quoted string that changes with the page (RFC 9110, 8.8.3).
+    /// The entity tag, a quoted string that changes with the page (RFC 9110, 8.8.3).
     pub(crate) etag: &'static str,
-    /// Its Content-Security-Policy.
+    /// The value of `Content-Security-Policy`.
     pub(crate) policy: &'static str,
 }
 
-/// Answers one request with `page`: without a body to `HEAD`, and with 304 when `If-None-Match`
-/// names its `ETag`. Refuses other methods in the contract's JSON.
+/// Answers one request with `page`: without the body for `HEAD`, and with 304 when
+/// `If-None-Match` names its `ETag`. Answers other methods with the contract's JSON and 405.
 pub(crate) fn serve_page(request: &IncomingRequest, response_out: ResponseOutparam, page: &Page) {
     if !matches!(request.method(), Method::Get | Method::Head) {
         return wire::refuse(response_out, &Error::MethodNotAllowed { allow: "GET, HEAD" });
@@ -28,7 +28,7 @@ pub(crate) fn serve_page(request: &IncomingRequest, response_out: ResponseOutpar
     });
 
     let mut fields = vec![
-        // Cached, and validated at each use.
+        // Caches may store the page, and have to revalidate it at each use.
         ("cache-control", "no-cache"),
         ("etag", page.etag),
         ("content-security-policy", page.policy),
@@ -41,6 +41,6 @@ pub(crate) fn serve_page(request: &IncomingRequest, response_out: ResponseOutpar
     let length = page.html.len().to_string();
     fields.push(("content-type", "text/html; charset=utf-8"));
     fields.push(("content-length", &length));
-    // After HEAD, the host leaves the body out.
+    // The host omits the body in responses to HEAD.
     wire::respond(response_out, StatusCode::OK, fields, page.html.as_bytes());
 }

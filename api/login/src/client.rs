@@ -1,11 +1,11 @@
-//! The client's network, which failed logins are counted for.
+//! The client's network, for which failed logins are counted.
 
 use std::net::{IpAddr, Ipv6Addr};
 
 use luoyun_common::{Error, settings};
 use spin_sdk::http::{Headers, IncomingRequest};
 
-/// The field in which Spin tells a component the client's `address:port`.
+/// The header field with the client's `address:port`, which Spin adds to each request.
 const SPIN_CLIENT_ADDR: &str = "spin-client-addr";
 
 /// The client of a request.
@@ -19,35 +19,35 @@ impl Client {
         Self { headers: request.headers() }
     }
 
-    /// The network that the client's address belongs to; see [`network`].
+    /// The network of the client's address; see [`network`].
     ///
-    /// The address is the connection's, or, where the variable `client_address_header` is set,
-    /// the last one in that field, which a trusted proxy sets.
+    /// The address is that of the connection. If the variable `client_address_header` is set, it
+    /// is the last address in the header field of that name, which a trusted proxy sets.
     ///
     /// # Errors
-    /// `Internal` where the variable cannot be read.
+    /// `Internal` if the variable cannot be read.
     pub(crate) fn network(&self) -> Result<String, Error> {
         let field = settings::text("client_address_header")?;
         if !field.is_empty()
             && let Some(addresses) = self.last(&field)
         {
-            // A proxy appends the address it saw to what the client sent.
+            // A proxy appends the address of its client to the value that the client sent.
             return Ok(network(addresses.rsplit(',').next().unwrap_or_default().trim()));
         }
         let address = self.last(SPIN_CLIENT_ADDR).unwrap_or_default();
         Ok(network(address.rsplit_once(':').map_or(address.as_str(), |(host, _port)| host)))
     }
 
-    /// The last value of a field: a client may send one of its own, but Spin's, or the
-    /// proxy's, comes after it.
+    /// The last value of a header field. A client may send the field too; Spin or the proxy
+    /// appends its own value after it.
     fn last(&self, field: &str) -> Option<String> {
         let value = self.headers.get(field).pop()?;
         Some(String::from_utf8_lossy(&value).into_owned())
     }
 }
 
-/// An IPv4 address as it is, of an IPv6 address the first 64 bits, which one customer of a
-/// provider has alone; any other text unchanged.
+/// An IPv4 address unchanged; of an IPv6 address the /64 prefix, which a provider assigns to one
+/// customer; any other text unchanged.
 fn network(address: &str) -> String {
     let bare = address.trim_start_matches('[').trim_end_matches(']');
     match bare.parse::<IpAddr>().map(|address| address.to_canonical()) {

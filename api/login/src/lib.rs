@@ -1,10 +1,10 @@
-//! `POST /api/login`: a user name and a password for a session key.
+//! `POST /api/login`: verifies a password, and returns a session key.
 //!
-//! - [`client`]: the network that a request comes from
-//! - [`settings`]: what an operator may set
-//! - [`throttle`]: failed logins, counted
+//! - [`client`]: the client's network
+//! - [`settings`]: the variables that an operator may set
+//! - [`throttle`]: counts failed logins, and makes clients wait
 //! - [`user`]: the user, and the stored password
-//! - [`session`]: the start of a session, and the end of expired ones
+//! - [`session`]: inserts sessions, and sweeps expired ones
 
 mod client;
 mod session;
@@ -14,7 +14,7 @@ mod user;
 
 use std::time::Duration;
 
-use luoyun_common::clock::{self, Moment};
+use luoyun_common::clock::{self, Instant};
 use luoyun_common::envelope::Context;
 use luoyun_common::session::{Entry, Key, Sessions};
 use luoyun_common::{Error, Params, Reply, db, serve};
@@ -27,11 +27,11 @@ use crate::client::Client;
 use crate::settings::Settings;
 use crate::throttle::Throttle;
 
-/// A query that takes longer than this waits for a processor rather than for the database.
+/// A query that takes longer than this has waited for a processor rather than for the database.
 const SLOW_QUERY: Duration = Duration::from_millis(10);
 
-/// The longest time by which a derivation is deferred, for each block that it computes: some 20
-/// times what the block takes.
+/// Longest delay of a derivation, per block that it computes: about 20 times the time that the
+/// block takes.
 const MAX_DEFERRAL: Duration = Duration::from_micros(25);
 
 #[derive(Serialize)]
@@ -42,16 +42,16 @@ struct Login {
 fn login(params: &Params, client: &Client) -> Result<Reply<Login>, Error> {
     let username = params
         .text("username")
-        .ok_or(Error::InvalidParameter { name: "username", takes: "the name of a user" })?;
+        .ok_or(Error::InvalidParameter { name: "username", expected: "the name of a user" })?;
     let password = params
         .bytes("password")
-        .ok_or(Error::InvalidParameter { name: "password", takes: "the user's password" })?;
+        .ok_or(Error::InvalidParameter { name: "password", expected: "the user's password" })?;
     let Settings { session_ttl, strength, throttle: limits } = Settings::read()?;
     let network = client.network()?;
 
     let db = db::open()?;
     let throttle = Throttle::new(&username, &network, clock::now());
-    let start = Moment::now();
+    let start = Instant::now();
     let found = user::find(&db, username, &throttle)?;
     defer_derivation(start.elapsed(), strength);
     let stored = found.user.as_ref().map(|user| user.password.as_str());
@@ -73,8 +73,8 @@ fn login(params: &Params, client: &Client) -> Result<Reply<Login>, Error> {
     let expires_at = clock::now().saturating_add(session_ttl);
     let entry = Entry { user_id: user.id, expires_at, epoch: user.epoch };
     let is_weak = verdict == Verdict::RightButWeak;
-    // The first `last_login` makes the row longer, which may move others, of users with weak
-    // passwords.
+    // The first `last_login` makes the row longer. SQLite may then move other rows, also those
+    // with weak passwords.
     if is_weak || user.is_new {
         user::overwrite_deleted(&db);
     }
@@ -87,16 +87,17 @@ fn login(params: &Params, client: &Client) -> Result<Reply<Login>, Error> {
     }
     let sessions = Sessions::open()?;
     sessions.set(&key.digest, &entry)?;
-    // One kind of housekeeping a login, so that none takes long.
+    // Each login does one kind of housekeeping, so that none takes long.
     if found.has_expired_sessions && !is_weak && !found.has_failures {
         session::sweep(&db, &sessions, throttle.now)?;
     }
     Ok(Reply::new("Welcome to LYC.", Login { session_key: key.text }))
 }
 
-/// Waits before a derivation, while the host's threads are so busy that a query took `query`.
+/// Delays a derivation if the host's threads are busy: if the last query took longer than
+/// [`SLOW_QUERY`]. `query` is the time that it took.
 ///
-/// A derivation holds a thread to its end, so logins at the same moment would make every other
+/// A derivation occupies a thread until it ends, so simultaneous logins would make every other
 /// request wait for all of them.
 fn defer_derivation(query: Duration, strength: Strength) {
     if query > SLOW_QUERY {

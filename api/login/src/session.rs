@@ -1,4 +1,4 @@
-//! The start of a session, and the end of expired ones.
+//! Inserts sessions, and sweeps expired ones.
 
 use std::array;
 
@@ -9,19 +9,19 @@ use spin_sdk::sqlite::{Connection, Value};
 
 use crate::throttle::Throttle;
 
-/// How long claimed sessions are left to the login that claimed them, in seconds: longer than
-/// any login takes.
+/// How long only the login that claimed expired sessions may delete them, in seconds: longer
+/// than any login takes.
 const CLAIM_SECONDS: i64 = 300;
 
-/// Returns a row where it inserts one: not while a wait has begun.
+/// Inserts nothing, and returns no row, while the pair or the network has to wait.
 const INSERT_SESSION: &str = "
 INSERT INTO sessions (digest, user_id, expires_at)
 SELECT ?1, ?2, ?3
 WHERE NOT EXISTS (SELECT 1 FROM login_failures WHERE key IN (?4, ?5) AND retry_at > ?6)
 RETURNING 1";
 
-/// Claims expired sessions by postponing their expiry, so that of many logins at once each
-/// deletes others. With three, no login makes more than ten storage calls.
+/// Claims expired sessions by postponing their expiry, so that simultaneous logins delete
+/// different ones. With three per login, no login makes more than ten storage calls.
 const CLAIM_EXPIRED: &str = "
 UPDATE sessions SET expires_at = ?2
 WHERE digest IN (SELECT digest FROM sessions WHERE expires_at <= ?1 ORDER BY expires_at LIMIT 3)
@@ -31,12 +31,12 @@ const DELETE_CLAIMED: &str = "DELETE FROM sessions WHERE digest IN (?1, ?2, ?3)"
 
 /// Inserts the row of the session with `key`.
 ///
-/// The row is written before the entry in the key-value store: a crash between the two leaves
-/// a row that expires, and no entry that nothing would ever delete.
+/// The row is written before the entry in the key-value store: a crash between the two leaves a
+/// row, which expires. An entry without a row would never be deleted.
 ///
 /// # Errors
-/// `TooManyAttempts` where a wait has begun since the attempt was looked up; `Internal` where
-/// the database fails.
+/// `TooManyAttempts` if a wait has begun since the user was looked up; `Internal` if the
+/// database fails.
 pub(crate) fn insert(
     db: &Connection,
     key: &Key,
@@ -65,10 +65,11 @@ pub(crate) fn insert(
 
 /// Deletes the three sessions that expired first from both stores.
 ///
-/// The entries go before the rows: a crash between leaves rows, which a later login sweeps.
+/// The entries are deleted first: a crash before the rows are deleted leaves only rows, which a
+/// later login sweeps.
 ///
 /// # Errors
-/// `Internal` where a store fails.
+/// `Internal` if a store fails.
 pub(crate) fn sweep(db: &Connection, sessions: &Sessions, now: i64) -> Result<(), Error> {
     let claimed = db
         .execute(CLAIM_EXPIRED, &[now, now.saturating_add(CLAIM_SECONDS)].map(Value::Integer))

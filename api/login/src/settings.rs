@@ -1,4 +1,4 @@
-//! The variables of a login. All are checked at each login, so a wrong one shows at once.
+//! The variables for logins. Each login checks all of them, so an invalid one shows at once.
 
 use luoyun_common::{Error, settings};
 use luoyun_password::{MEMORY_KIB, PASSES, Strength};
@@ -6,22 +6,22 @@ use luoyun_password::{MEMORY_KIB, PASSES, Strength};
 /// A day, in seconds.
 const DAY: i64 = 24 * 60 * 60;
 
-/// The numbers that an operator may set for logins.
+/// The settings of an operator for logins.
 pub(crate) struct Settings {
     /// Lifetime of a session, in seconds.
     pub(crate) session_ttl: i64,
-    /// Cost of the passwords that are stored.
+    /// Cost parameters for stored passwords.
     pub(crate) strength: Strength,
     pub(crate) throttle: Limits,
 }
 
-/// When failed logins make a client wait, and for how long.
+/// After how many failed logins a client has to wait, and for how long.
 pub(crate) struct Limits {
     /// Failures for one user name from one network after which a wait begins.
     pub(crate) failures: i64,
     /// Failures from one network, for any names, after which a wait begins.
     pub(crate) address_failures: i64,
-    /// Seconds within which they are counted.
+    /// The time within which failures are counted, in seconds.
     pub(crate) window: i64,
     /// The first wait, in seconds; each further failure doubles it.
     pub(crate) first_wait: i64,
@@ -33,7 +33,7 @@ impl Settings {
     /// Reads the variables.
     ///
     /// # Errors
-    /// `Internal`, with the variable's name and range, where one is out of its range.
+    /// `Internal`, with the variable's name, value and range, if one is out of its range.
     pub(crate) fn read() -> Result<Self, Error> {
         let small = |name, range: std::ops::RangeInclusive<u32>| {
             let (low, high) = (i64::from(*range.start()), i64::from(*range.end()));

@@ -1,9 +1,9 @@
-//! Failed logins: counted, and answered with a wait.
+//! Counts failed logins, and makes clients wait.
 //!
-//! They are counted for the pair of a user name and a client's network, and for the network
-//! alone. A wait is decided where SQLite serializes its writers: a failure counts, and a
-//! session begins, only while there is no wait. So of any number of guesses at the same
-//! moment, no more are answered than the limits say.
+//! Failures are counted for the pair of a user name and a client's network, and for the network
+//! alone. The statements that count a failure and insert a session each check for a wait, and
+//! SQLite serializes them. So of any number of simultaneous guesses, no more are answered than
+//! the limits allow.
 
 use std::time::Duration;
 
@@ -14,15 +14,15 @@ use spin_sdk::sqlite::{Connection, Value};
 
 use crate::settings::Limits;
 
-/// How long a refused client waits for the refusal: without this, 8 connections keep two
-/// processors busy, with it they send 40 requests a second.
+/// Delay of the refusal to a client that has to wait: without it, 8 connections keep two
+/// processors busy; with it, they send 40 requests per second.
 const REFUSAL_DELAY: Duration = Duration::from_millis(200);
 
-/// Rows that are looked at, for whether they can be deleted, when a row may be added.
+/// Number of rows that a failed login checks for expiry when it adds a row.
 const SWEEP_ROWS: i64 = 8;
 
-/// Adds a failure to the pair (?1) and the network (?2), unless one of them waits already;
-/// returns the failures and the end of the wait for each.
+/// Counts a failure for the pair (?1) and the network (?2), unless one of them has to wait
+/// already. Returns the number of failures and the end of the wait for each.
 const COUNT_FAILURE: &str = "
 INSERT OR REPLACE INTO login_failures (key, failures, retry_at, forget_at)
 SELECT key, failures, retry_at, CASE WHEN retry_at > 0 THEN retry_at + ?6 ELSE forget_at END
@@ -41,14 +41,14 @@ const FIND_WAIT: &str = "SELECT max(retry_at) FROM login_failures WHERE key IN (
 
 const FORGET_PAIR: &str = "DELETE FROM login_failures WHERE key = ?1";
 
-/// Starts at a random row: with the rows in the order of their keys, which are random, each
-/// row's turn comes without an index by time.
+/// Starts at a random row. The keys are random too, so each row is checked sooner or later
+/// without an index on `forget_at`.
 const SWEEP: &str = "
 DELETE FROM login_failures
 WHERE key IN (SELECT key FROM login_failures WHERE key >= ?1 ORDER BY key LIMIT ?2)
   AND forget_at <= ?3";
 
-/// What the failures of one login attempt are counted for.
+/// The keys for which a failure of one login attempt is counted.
 pub(crate) struct Throttle<'a> {
     /// The client's network.
     network: &'a str,
@@ -56,20 +56,20 @@ pub(crate) struct Throttle<'a> {
     pub(crate) pair: i64,
     /// Key of the network alone.
     pub(crate) address: i64,
-    /// Unix time of the attempt, in seconds.
+    /// The time of the attempt, in Unix time (seconds).
     pub(crate) now: i64,
 }
 
 impl<'a> Throttle<'a> {
-    /// For an attempt to log in as `username` from `network` at the unix time `now`.
+    /// For an attempt to log in as `username` from `network` at the Unix time `now`, in seconds.
     pub(crate) fn new(username: &str, network: &'a str, now: i64) -> Self {
         let address = Sha1::new_with_prefix(network);
         let pair = address.clone().chain_update([0]).chain_update(username);
         Self { network, pair: key(pair), address: key(address), now }
     }
 
-    /// Rejects the attempt where a wait ends at the unix time `retry_at`, in the future; not at
-    /// once, so that a client that ignores the waits costs little.
+    /// Rejects the attempt if a wait ends at `retry_at` (Unix time, in seconds), in the future.
+    /// The refusal is delayed, so that a client that ignores the waits costs little.
     ///
     /// # Errors
     /// `TooManyAttempts` in that case.
@@ -83,10 +83,10 @@ impl<'a> Throttle<'a> {
         }
     }
 
-    /// Rejects the attempt where a wait has begun since it was looked up.
+    /// Rejects the attempt if a wait has begun since the user was looked up.
     ///
     /// # Errors
-    /// `TooManyAttempts` in that case; `Internal` where the database fails.
+    /// `TooManyAttempts` in that case; `Internal` if the database fails.
     pub(crate) fn check_again(&self, db: &Connection) -> Result<(), Error> {
         let found = db
             .execute(FIND_WAIT, &[Value::Integer(self.pair), Value::Integer(self.address)])
@@ -97,11 +97,11 @@ impl<'a> Throttle<'a> {
         }
     }
 
-    /// Counts the attempt as failed, and logs a wait that begins or grows with it.
+    /// Counts the attempt as failed, and logs each wait that begins or grows with it.
     ///
     /// # Errors
-    /// `TooManyAttempts` where a wait has begun since the attempt was looked up; `Internal`
-    /// where the database fails.
+    /// `TooManyAttempts` if a wait has begun since the user was looked up; `Internal` if the
+    /// database fails.
     pub(crate) fn count_failure(&self, db: &Connection, limits: &Limits) -> Result<(), Error> {
         let values = [
             self.pair,
@@ -129,7 +129,7 @@ impl<'a> Throttle<'a> {
                 }
             }
         }
-        // Where no row was added, none need go.
+        // The table grows only with a new row, so only then it has to be swept.
         if is_new {
             let values = [random::integer(), SWEEP_ROWS, self.now].map(Value::Integer);
             db.execute(SWEEP, &values).context("sweep the failed logins")?;
@@ -146,10 +146,10 @@ impl<'a> Throttle<'a> {
         ));
     }
 
-    /// Forgets the failures of the pair; those of the network stay.
+    /// Deletes the failures of the pair. The failures of the network stay.
     ///
     /// # Errors
-    /// `Internal` where the database fails.
+    /// `Internal` if the database fails.
     pub(crate) fn forget(&self, db: &Connection) -> Result<(), Error> {
         db.execute(FORGET_PAIR, &[Value::Integer(self.pair)])
             .context("forget the failed logins")?;

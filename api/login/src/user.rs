@@ -7,8 +7,8 @@ use spin_sdk::sqlite::{Connection, Value};
 
 use crate::throttle::Throttle;
 
-/// One row: the user, where there is one, when the waits of the pair and of the network end,
-/// and whether a session has expired.
+/// Returns one row: the user (NULLs if there is none), the ends of the waits of the pair and of
+/// the network, and whether there are expired sessions.
 const FIND_USER: &str = "
 SELECT u.id, u.password, u.is_locked, u.session_epoch, u.last_login IS NULL,
        pair.retry_at, address.retry_at, EXISTS (SELECT 1 FROM sessions WHERE expires_at <= ?4)
@@ -17,9 +17,9 @@ LEFT JOIN users u ON u.username = ?1
 LEFT JOIN login_failures pair ON pair.key = ?2
 LEFT JOIN login_failures address ON address.key = ?3";
 
-/// Subtracts the 1 that the trigger on a change of the password adds: the password stays the
-/// same, and so do the user's sessions. Does nothing where somebody has changed the password
-/// since.
+/// Subtracts the 1 that the trigger `user_change_ends_sessions` adds: the password stays the
+/// same, so the user's sessions must not end. Does nothing if the password has been changed
+/// since [`FIND_USER`].
 const UPGRADE_PASSWORD: &str = "
 UPDATE users SET password = ?3, session_epoch = session_epoch - 1
 WHERE id = ?1 AND password = ?2";
@@ -27,7 +27,7 @@ WHERE id = ?1 AND password = ?2";
 /// A user.
 pub(crate) struct User {
     pub(crate) id: i64,
-    /// The stored form of the password.
+    /// The stored password.
     pub(crate) password: String,
     pub(crate) is_locked: bool,
     pub(crate) epoch: i64,
@@ -35,20 +35,20 @@ pub(crate) struct User {
     pub(crate) is_new: bool,
 }
 
-/// What the database knows before a password is verified.
+/// The result of looking up a user.
 pub(crate) struct Found {
-    /// `None` where no user has the name.
+    /// `None` if no user has the name.
     pub(crate) user: Option<User>,
-    /// Whether failures of the pair are counted, which a login forgets.
+    /// Whether there are failures of the pair, which a successful login deletes.
     pub(crate) has_failures: bool,
     /// Whether there are expired sessions to sweep.
     pub(crate) has_expired_sessions: bool,
 }
 
-/// Looks up a user by name, with one query, whether the name exists or not.
+/// Looks up a user by name. Takes one query, whether or not the name exists.
 ///
 /// # Errors
-/// `TooManyAttempts` while the attempt has to wait; `Internal` where the database fails.
+/// `TooManyAttempts` while the client has to wait; `Internal` if the database fails.
 pub(crate) fn find(db: &Connection, username: String, throttle: &Throttle) -> Result<Found, Error> {
     let found = db
         .execute(
@@ -88,19 +88,19 @@ pub(crate) fn find(db: &Connection, username: String, throttle: &Throttle) -> Re
     })
 }
 
-/// Makes SQLite overwrite what this connection deletes or moves: weak forms of passwords would
-/// stay readable in the free space of the file.
+/// Makes SQLite overwrite the content that this connection deletes or moves. Otherwise, weakly
+/// stored passwords would stay readable in the free space of the file.
 ///
-/// A libSQL server refuses the statement, and keeps its files in its own way.
+/// The error of a libSQL server is ignored: it rejects the statement and manages its own files.
 pub(crate) fn overwrite_deleted(db: &Connection) {
     let _ = db.execute("PRAGMA secure_delete = ON", &[]);
 }
 
 impl User {
-    /// Stores `password`, which is the user's, at `strength`.
+    /// Stores `password`, which has been verified, again with `strength`.
     ///
     /// # Errors
-    /// `Internal` where the derivation or the database fails.
+    /// `Internal` if the derivation or the database fails.
     pub(crate) fn upgrade_password(
         &self,
         db: &Connection,

@@ -1,4 +1,4 @@
-//! `POST /api/logout`: the end of a session.
+//! `POST /api/logout`: ends a session.
 
 use luoyun_common::envelope::Context;
 use luoyun_common::{Error, Params, Reply, db, serve, session};
@@ -16,7 +16,7 @@ fn logout(params: &Params) -> Result<Reply<Logout>, Error> {
     let caller = session::authenticate(params)?;
     let db = db::open()?;
     caller.require_active(&db)?;
-    // The entry goes before the row: a crash between the two leaves a row, which a login sweeps.
+    // The entry is deleted first: a crash between the two leaves only a row, which a login sweeps.
     caller.sessions.delete(&caller.digest)?;
     db.execute(DELETE_SESSION, &[Value::Text(caller.digest)])
         .context("delete the session's row")?;

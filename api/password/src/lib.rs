@@ -1,11 +1,12 @@
-//! Stored passwords: verified in every form that a LuoYunCloud has used, encoded as Argon2id.
+//! Stored passwords: verifies every format that LuoYunCloud has used, and encodes new ones as
+//! Argon2id.
 //!
-//! | form | shape |
+//! | format | stored value |
 //! | --- | --- |
-//! | Argon2id, the one that is written | `$argon2id$v=19$m=…,t=…,p=1$salt$hash`, a PHC string |
-//! | SHA-1, the design document's | 40 hex digits |
-//! | SHA-1 over salt and password | `sha1$salt$` and 40 hex digits |
-//! | SHA-512 over salt and password, LuoYunCloud's | `salt$` and 128 hex digits |
+//! | Argon2id, for new passwords | `$argon2id$v=19$m=…,t=…,p=1$salt$hash`, a PHC string |
+//! | SHA-1, as in the design document | 40 hex digits |
+//! | SHA-1 of salt and password | `sha1$salt$` and 40 hex digits |
+//! | SHA-512 of salt and password, as LuoYunCloud stores it | `salt$` and 128 hex digits |
 
 #![forbid(unsafe_code)]
 
@@ -19,23 +20,23 @@ use sha1::{Digest, Sha1};
 use sha2::Sha512;
 use subtle::ConstantTimeEq;
 
-/// Memory of one derivation that is accepted, in KiB: in the settings and in a stored value.
-/// The lower end is Argon2's own (RFC 9106, 3.1).
+/// Accepted memory of a derivation, in KiB, in settings and in stored values. The minimum is
+/// that of Argon2 (RFC 9106, 3.1).
 pub const MEMORY_KIB: RangeInclusive<u32> = 8..=262_144;
 
-/// Passes over the memory that are accepted: in the settings and in a stored value.
+/// Accepted passes over the memory, in settings and in stored values.
 pub const PASSES: RangeInclusive<u32> = 1..=10;
 
-/// Length of a salt, in bytes (RFC 9106, 3.1).
+/// Length of a new salt, in bytes (RFC 9106, 3.1).
 pub const SALT_BYTES: usize = 16;
 
 const HASH_BYTES: usize = 32;
 
-/// Salts that are accepted, in bytes. A shorter one than Argon2's minimum would be refused by
-/// the derivation.
+/// Accepted length of a stored salt, in bytes. The derivation fails with a shorter salt than
+/// Argon2's minimum.
 const ACCEPTED_SALT_BYTES: RangeInclusive<usize> = argon2::MIN_SALT_LEN..=64;
 
-/// The cost parameters of Argon2id; parallelism is 1, as a component has one thread.
+/// The cost parameters of Argon2id. Parallelism is 1, as a component has one thread.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Strength {
     /// Memory, in KiB, within [`MEMORY_KIB`].
@@ -48,14 +49,14 @@ impl Strength {
     /// The default: OWASP's first choice ("Password Storage Cheat Sheet", Argon2id, 2025).
     pub const DEFAULT: Self = Self { memory_kib: 19_456, passes: 2 };
 
-    /// Blocks of 1 KiB that a derivation computes: its time is proportional to this.
+    /// Number of 1 KiB blocks that a derivation computes; its time is proportional to this.
     #[must_use]
     pub fn work(self) -> u32 {
         self.memory_kib * self.passes
     }
 
-    /// The strength whose derivation takes about as long as `work` blocks, in no more memory
-    /// than `self` has.
+    /// A strength whose derivation computes about `work` blocks, in no more memory than that of
+    /// `self`.
     fn with_work(self, work: u32) -> Self {
         let passes = work.div_ceil(self.memory_kib).max(1);
         Self { memory_kib: (work / passes).max(*MEMORY_KIB.start()), passes }
@@ -69,7 +70,7 @@ pub enum Verdict {
     Wrong,
     /// The password matches.
     Right,
-    /// The password matches, and [`encode`] would store it in a stronger form.
+    /// The password matches, but [`encode`] would store it in a stronger form.
     RightButWeak,
 }
 
@@ -87,7 +88,7 @@ impl fmt::Display for DerivationError {
 
 impl std::error::Error for DerivationError {}
 
-/// A stored value, taken apart.
+/// A parsed stored value.
 enum Stored<'a> {
     Sha1 { salt: &'a str, digest: [u8; 20] },
     Sha512 { salt: &'a str, digest: [u8; 64] },
@@ -95,7 +96,7 @@ enum Stored<'a> {
 }
 
 impl<'a> Stored<'a> {
-    /// `None` for a value of any other form: no password matches it.
+    /// `None` for a value in any other format: no password matches it.
     fn parse(stored: &'a str) -> Option<Self> {
         let parts: Vec<&str> = stored.split('$').collect();
         Some(match parts.as_slice() {
@@ -115,7 +116,7 @@ impl<'a> Stored<'a> {
     }
 }
 
-/// Reads `m=…,t=…,p=1`.
+/// Parses `m=…,t=…,p=1`. `None` if malformed or not accepted.
 fn parse_strength(text: &str) -> Option<Strength> {
     let (memory, passes) = text.strip_prefix("m=")?.strip_suffix(",p=1")?.split_once(",t=")?;
     let strength = Strength { memory_kib: memory.parse().ok()?, passes: passes.parse().ok()? };
@@ -148,14 +149,15 @@ fn derive(
     Ok(hash)
 }
 
-/// Compares `password` with `stored`, in constant time; `None` stands for a user who does not
+/// Compares `password` with `stored`, in constant time. `stored` is `None` if the user does not
 /// exist.
 ///
-/// A refusal costs one derivation of `strength` whatever is stored, so that its time does not
-/// tell whether a user name exists. (A value stored with more work than that costs its own.)
+/// A wrong password costs one derivation with `strength`, whatever is stored, so that the
+/// response time does not reveal whether a user name exists. (A value that was stored with more
+/// work costs that work.)
 ///
 /// # Errors
-/// Where the memory for the derivation cannot be allocated.
+/// If the memory for the derivation cannot be allocated.
 pub fn verify(
     stored: Option<&str>,
     password: &[u8],
@@ -187,11 +189,11 @@ pub fn verify(
     Ok(Verdict::Wrong)
 }
 
-/// What to store of `password`: Argon2id as a PHC string, with `salt`, [`SALT_BYTES`] new random
-/// bytes.
+/// Encodes `password` for storage, as an Argon2id PHC string. `salt` has to be [`SALT_BYTES`] new
+/// random bytes.
 ///
 /// # Errors
-/// Where the memory for the derivation cannot be allocated.
+/// If the memory for the derivation cannot be allocated.
 pub fn encode(password: &[u8], salt: &[u8], strength: Strength) -> Result<String, DerivationError> {
     let hash = derive(password, salt, strength)?;
     let Strength { memory_kib, passes } = strength;
@@ -209,7 +211,7 @@ mod tests {
     const SHA1_ABC: &str = "a9993e364706816aba3e25717850c26c9cd0d89d";
     const SHA512_ABC: &str = "ddaf35a193617abacc417349ae20413112e6fa4e89a97ea20a9eeee64b55d39a\
                               2192992a274fc1a836ba3c23a3feebbd454d4423643ce80e2a9ac94fa54ca49f";
-    // The reference implementation's: password "password", salt "somesalt".
+    // From the reference implementation: password "password", salt "somesalt".
     const ARGON2ID_256_2: &str =
         "$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4";
     const ARGON2ID_8_1: &str =

@@ -1,9 +1,9 @@
-//! The statuses of an instance (docs/contract.md, "POST /api/myun/instance"), for the API and
+//! The statuses of instances (docs/contract.md, "POST /api/myun/instance"), for the API and
 //! for `luoyun-admin`.
 
 #![forbid(unsafe_code)]
 
-/// A status.
+/// A status of an instance.
 pub struct Status {
     /// The number, in the database and in replies.
     pub number: i64,
@@ -13,7 +13,7 @@ pub struct Status {
     pub string: &'static str,
 }
 
-/// The status of a deleted instance. It stands as a number in SQL.
+/// The number of a deleted instance's status. SQL statements contain it as a literal.
 pub const DELETED: i64 = 100;
 
 /// The statuses that the contract names.
@@ -30,7 +30,7 @@ pub const STATUSES: [Status; 10] = [
     Status { number: 255, word: "no-disk", string: "the instance disk does not exist" },
 ];
 
-/// The `status_string` of a number: `Unknown Status` where the contract does not name it.
+/// The `status_string` of a number; `Unknown Status` if the contract does not name it.
 #[must_use]
 pub fn status_string(number: i64) -> &'static str {
     STATUSES

@@ -1,4 +1,4 @@
-//! `POST /api/instance/baseinfo`: where an instance's remote desktop is.
+//! `POST /api/instance/baseinfo`: the host and port of an instance's remote desktop.
 
 use luoyun_common::envelope::Context;
 use luoyun_common::session::{self, Caller};
@@ -8,7 +8,7 @@ use spin_sdk::http::{IncomingRequest, ResponseOutparam};
 use spin_sdk::http_component;
 use spin_sdk::sqlite::Value;
 
-/// No row where the caller is locked or gone; NULLs where there is no such instance.
+/// No row if the caller is not active (see [`Caller`]); NULLs if the instance does not exist.
 const FIND_INSTANCE: &str = "
 SELECT i.user_id, i.name, i.vdi_type, i.vdi_port, n.ip
 FROM users u
@@ -21,9 +21,9 @@ struct BaseInfo {
     instance_id: i64,
     /// The protocol: 1 is SPICE.
     vdi_type: i64,
-    /// The IP address of the instance's node, `""` where it has none.
+    /// The IP address of the instance's node, `""` if there is none.
     host: String,
-    /// `None` where none is assigned.
+    /// `None` if no port is assigned.
     port: Option<i64>,
 }
 
@@ -36,12 +36,12 @@ fn baseinfo(params: &Params) -> Result<Reply<BaseInfo>, Error> {
 
 fn instance_id(params: &Params) -> Result<i64, Error> {
     const NAME: &str = "instance_id";
-    const TAKES: &str = "a whole number from 1 to 9223372036854775807";
-    let id = params.number(NAME, TAKES, 1..=i64::MAX)?;
-    id.ok_or(Error::InvalidParameter { name: NAME, takes: TAKES })
+    const EXPECTED: &str = "a whole number from 1 to 9223372036854775807";
+    let id = params.number(NAME, EXPECTED, 1..=i64::MAX)?;
+    id.ok_or(Error::InvalidParameter { name: NAME, expected: EXPECTED })
 }
 
-/// The name of the caller's instance `id`, and where its remote desktop is.
+/// The name of the caller's instance `id`, and its remote desktop.
 fn find(caller: &Caller, id: i64) -> Result<(String, BaseInfo), Error> {
     let values = [caller.user_id, caller.epoch, id].map(Value::Integer);
     let found = db::open()?.execute(FIND_INSTANCE, &values).context("find the instance")?;

@@ -1,4 +1,4 @@
-//! `POST /api/myun/instance`: the caller's own instances, a page at a time.
+//! `POST /api/myun/instance`: the caller's instances, one page per request.
 
 use luoyun_common::envelope::Context;
 use luoyun_common::session::{self, Caller};
@@ -9,8 +9,8 @@ use spin_sdk::http::{IncomingRequest, ResponseOutparam};
 use spin_sdk::http_component;
 use spin_sdk::sqlite::{RowResult, Value};
 
-/// A row an instance of the page, each with the total; no row where the caller is locked or
-/// gone, and one with NULLs where the page is empty.
+/// One row per instance of the page, each with the total. No row if the caller is not active
+/// (see [`Caller`]); one row with NULLs if the page is empty.
 const LIST_INSTANCES: &str = "
 SELECT (SELECT count(*) FROM instances WHERE user_id = ?1 AND status <> 100),
        i.id, i.name, i.summary, i.status, i.vdi_type, n.ip, i.vdi_port
@@ -22,13 +22,13 @@ LEFT JOIN nodes n ON n.id = i.node_id
 WHERE u.id = ?1 AND u.session_epoch = ?2 AND u.is_locked = 0
 ORDER BY i.id";
 
-/// Items a page, where the request does not say.
+/// Instances per page if the request has no `sepa`.
 const DEFAULT_PAGE_SIZE: i64 = 10;
 
 #[derive(Serialize)]
 struct Page {
     list: Vec<Item>,
-    /// How many instances the caller has on all pages.
+    /// The number of the caller's instances on all pages.
     total: i64,
     sepa: i64,
     p: i64,
@@ -43,9 +43,9 @@ struct Item {
     status_string: &'static str,
     /// The protocol of the remote desktop: 1 is SPICE.
     vdi_type: i64,
-    /// The IP address of the instance's node, `""` where it has none.
+    /// The IP address of the instance's node, `""` if there is none.
     vdi_host: String,
-    /// `None` where none is assigned.
+    /// `None` if no port is assigned.
     vdi_port: Option<i64>,
 }
 
@@ -56,14 +56,14 @@ fn list(params: &Params) -> Result<Reply<Page>, Error> {
     Ok(Reply::new(format!("List {} instances", list.len()), Page { list, total, sepa, p }))
 }
 
-/// `sepa`, the items a page, and `p`, the page from 1.
+/// `sepa`, the number of instances per page, and `p`, the page number, from 1.
 fn page_from(params: &Params) -> Result<(i64, i64), Error> {
     let sepa = params.number("sepa", "a whole number from 1 to 1000", 1..=1000)?;
     let p = params.number("p", "a whole number from 1 to 9223372036854775807", 1..=i64::MAX)?;
     Ok((sepa.unwrap_or(DEFAULT_PAGE_SIZE), p.unwrap_or(1)))
 }
 
-/// The total of the caller's instances, and those of one page.
+/// The number of the caller's instances, and the instances of one page.
 fn find(caller: &Caller, sepa: i64, p: i64) -> Result<(i64, Vec<Item>), Error> {
     let offset = sepa.saturating_mul(p - 1);
     let values = [caller.user_id, caller.epoch, sepa, offset].map(Value::Integer);
