@@ -21,16 +21,16 @@ admin: ## build target/debug/luoyun-admin
 build: wasm-target ## build the components
 	cargo build --release $(WASM)
 
-test: lint unit api ## everything that needs no more than Rust and python3
+test: lint unit api ## formatting, lints, and all tests that need only Rust and python3
 	@if command -v spin >/dev/null; then $(MAKE) --no-print-directory api-on-spin; \
 		else echo "The tests over HTTP ran on tests/devhost only: there is no spin on PATH."; fi
 
-test-all: test test-import test-deploy test-openapi test-browser ## that, and what needs PostgreSQL, PyPI or npm
+test-all: test test-import test-deploy test-openapi test-browser ## make test, and the tests that need PostgreSQL, PyPI or npm
 
 unit: ## the unit tests
 	cargo test --locked -p luoyun-common -p luoyun-password -p login -p luoyun-admin
 
-# What measures time runs alone.
+# Tests that measure time run alone.
 api: test-components python ## the tests over HTTP, on devhost; with BASE_URL, on that server
 ifdef BASE_URL
 	$(IT) documented:: --test-threads 1
@@ -43,15 +43,15 @@ api-on-spin: test-components python ## the tests over HTTP, on Spin
 	LUOYUN_HOST=spin $(IT) documented:: contract:: framing:: sessions:: passwords:: faults:: \
 		openapi:: console:: storage:: admin::
 
-# One at a time: one measures.
-test-import: devhost ## luoyun-admin import, from a PostgreSQL of its own
+# One test at a time: one of them measures time.
+test-import: devhost ## luoyun-admin import, from a temporary PostgreSQL server
 	@tests/with-postgres.sh $(IT) import:: --ignored --test-threads 1 --nocapture
 
-# One at a time: they measure.
-test-deploy: devhost ## deploy/ with Redis, HAProxy, sqld, PostgreSQL and, where it is, Spin
+# One test at a time: they measure time.
+test-deploy: devhost ## deploy/ with Redis, HAProxy, sqld, PostgreSQL and, if installed, Spin
 	@tests/with-postgres.sh tests/sqld/run.sh $(IT) machines:: --ignored --test-threads 1 --nocapture
 
-test-openapi: devhost python ## devhost against api/openapi.yaml, with schemathesis
+test-openapi: devhost python ## check devhost against api/openapi.yaml, with schemathesis
 	@scripts/need.sh python3-venv python3 -c 'import ensurepip'
 	@tests/with-devhost.sh tests/openapi/run.sh
 
@@ -62,10 +62,10 @@ screenshots: browser ## take the README's screenshots again
 	@scripts/need.sh fonts-noto-cjk sh -c 'fc-list :lang=zh | grep -q .'
 	@$(BROWSER) tests/browser/screenshots.js
 
-fuzz: build ## 50,000 mutated requests
+fuzz: build ## send 50,000 mutated requests
 	FUZZ_REQUESTS=50000 $(IT) fuzz:: --nocapture
 
-bench: test-components ## measure speed, beside components that do less; ARGS=--quick
+bench: test-components ## measure speed, compared with components that do less; ARGS=--quick
 	cargo build --locked -p devhost -p luoyun-admin -p bench
 	@if command -v spin >/dev/null && [ "$$LUOYUN_HOST" != devhost ]; then \
 		export LUOYUN_HOST=spin; fi; target/debug/bench $(ARGS)
@@ -73,14 +73,14 @@ bench: test-components ## measure speed, beside components that do less; ARGS=--
 smoke: ## check a running server with curl; BASE_URL=http://127.0.0.1:3000
 	@tests/smoke.sh
 
-lint: wasm-target ## formatting and clippy, on the native side and for wasm
+lint: wasm-target ## formatting and clippy, for native and wasm targets
 	cargo fmt --all --check
 	cargo clippy $(WASM) -- -D warnings
 	cargo clippy $(WASM) -p luoyun-common $(TEST_COMPONENTS) -- -D warnings
 	cargo clippy --locked --all-targets -p luoyun-common -p luoyun-password -p luoyun-status \
 		-p login -p devhost -p api-tests -p bench -p luoyun-admin -- -D warnings
 
-clean: ## delete what was built; the state folders stay
+clean: ## delete all build output, but no state folders
 	cargo clean
 
 wasm-target:

@@ -1,14 +1,14 @@
 #!/bin/sh
-# Runs SQL on a libSQL server, Turso or sqld, from standard input; prints the whole database
-# as SQL; or makes a token for one's own sqld, with the key that its public key belongs to:
+# Runs SQL from standard input on a libSQL server (Turso or sqld); prints the whole database as
+# SQL; or creates a token for your own sqld, signed with the private key of its public key:
 #
 #   deploy/libsql.sh <migrations/0001_cloud.sql
 #   deploy/libsql.sh dump >backup.sql
 #   deploy/libsql.sh token sqld.pem
 #
-# LIBSQL_URL (http:// or https://) and LIBSQL_TOKEN say which server. Exits with another code
-# than 0 where the SQL fails: what stands before the error is then done, but for a
-# transaction that is open.
+# LIBSQL_URL (http:// or https://) and LIBSQL_TOKEN select the server. If the SQL fails, the exit
+# code is not 0. The statements before the error then stay in effect, except those of an open
+# transaction.
 set -eu
 
 usage() {
@@ -16,7 +16,7 @@ usage() {
     exit 2
 }
 
-# The token comes from a file descriptor: everybody on a machine can read arguments.
+# curl reads the token from a file descriptor: all users of a machine can read arguments.
 server() {
     : "${LIBSQL_URL:?is the address of the libSQL server, such as https://NAME.turso.io}"
     : "${LIBSQL_TOKEN:?is the token of the libSQL server}"
@@ -29,10 +29,10 @@ END
 
 base64url() { openssl base64 -A | tr '+/' '-_' | tr -d '='; }
 
-# A JWT (RFC 7519) that may read and write, and does not expire.
+# A JWT (RFC 7519) with read and write access that does not expire.
 token() {
     claims=$(printf '{"alg":"EdDSA","typ":"JWT"}' | base64url).$(printf '{"a":"rw"}' | base64url)
-    # openssl signs only what is in a file.
+    # openssl needs a file: it cannot sign standard input.
     file=$(mktemp)
     trap 'rm -f "$file"' EXIT
     printf %s "$claims" >"$file"

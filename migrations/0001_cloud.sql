@@ -1,13 +1,13 @@
--- The cloud: who may log in, and the virtual machines. Every request opens the database anew
--- and parses this schema, so each table, index and trigger has to be worth that time.
+-- The cloud: users, nodes and instances. Every request opens the database anew and parses this
+-- schema, so each table, index and trigger has to be worth that time.
 --
--- A Spin host runs these files at each start, so they create what is missing, and alter and
--- drop nothing. Times are unix seconds.
+-- A Spin host runs these files at each start, so they only create what is missing, and never
+-- alter or drop anything. Times are Unix times, in seconds.
 
--- Users. A user name is compared byte for byte, as the original server does. `password` is
--- never the password: SECURITY.md has the forms in which it is stored. A session remembers
--- its user's `session_epoch` and ends when that has changed; it starts at random, so that a
--- user who gets the id of a deleted one does not get that one's sessions.
+-- Users. User names are compared byte for byte, as in the original server. `password` is never
+-- plain text: SECURITY.md lists the formats. A session contains its user's `session_epoch` and
+-- ends when that changes. The initial value is random, so that a new user with the id of a
+-- deleted one does not inherit the deleted user's sessions.
 CREATE TABLE IF NOT EXISTS users (
     id            INTEGER PRIMARY KEY,
     username      TEXT    NOT NULL UNIQUE,
@@ -17,8 +17,8 @@ CREATE TABLE IF NOT EXISTS users (
     session_epoch INTEGER NOT NULL DEFAULT (abs(random() % 1000000000000))
 ) STRICT;
 
--- Another password or a lock ends the user's sessions, whatever tool sets it. (A login that
--- only stores the same password in a stronger form subtracts 1 beforehand.)
+-- A change of the password or of the lock ends the user's sessions, whichever program makes it.
+-- (A login that stores the same password in a stronger form subtracts 1 to undo this.)
 CREATE TRIGGER IF NOT EXISTS user_change_ends_sessions
 AFTER UPDATE OF password, is_locked ON users
 WHEN NEW.password <> OLD.password OR NEW.is_locked <> OLD.is_locked
@@ -33,9 +33,9 @@ CREATE TABLE IF NOT EXISTS nodes (
     ip       TEXT
 ) STRICT;
 
--- The virtual machines. An instance may be without an owner and without a node. `status`
--- accepts any number, as LuoYunCloud adds new ones; a deleted instance keeps its row, with
--- status 100. No index finds a node's instances: only the removal of a node looks for them.
+-- The virtual machines. An instance may have no owner and no node. `status` accepts any number,
+-- as LuoYunCloud adds new ones; a deleted instance keeps its row, with status 100. There is no
+-- index on `node_id`: only the removal of a node searches by it.
 CREATE TABLE IF NOT EXISTS instances (
     id       INTEGER PRIMARY KEY,
     user_id  INTEGER REFERENCES users (id) ON DELETE SET NULL,
@@ -47,8 +47,8 @@ CREATE TABLE IF NOT EXISTS instances (
     vdi_port INTEGER CHECK (vdi_port BETWEEN 1 AND 65535)
 ) STRICT;
 
--- A user's list, in its order and with all its columns, without the deleted instances: a page
--- is read from this index alone.
+-- A covering index for a user's list, in its order and without deleted instances: a page is
+-- read from this index alone.
 CREATE INDEX IF NOT EXISTS instances_of_user
     ON instances (user_id, id, status, vdi_type, vdi_port, name, summary, node_id)
     WHERE status <> 100;

@@ -1,10 +1,8 @@
--- The sample data of the design document, for a first try and for the tests:
--- the user luoyun (password luoyun) with the three instances of the document's
--- samples, and the user gallery (password gallery), who owns instance 5. A row that is there already
--- stays as it is.
+-- The sample data of the design document, for demos and tests: the user luoyun (password luoyun)
+-- with the three instances of the document's samples, and the user gallery (password gallery),
+-- who owns instance 5. Existing rows are not changed.
 --
--- Leave this out (make up DEMO=0) where others can reach the server: everybody
--- knows these passwords.
+-- Omit this (make up DEMO=0) if others can reach the server: these passwords are public.
 
 INSERT OR IGNORE INTO users (id, username, password) VALUES
     (1, 'luoyun',  '5ce229cfdbc7804f86696e7240ba64f86e67d821'),

@@ -1,7 +1,7 @@
--- For a database file on this machine; a libSQL server refuses the PRAGMA and needs none of
--- this. Runs before the other migrations.
+-- For a local database file only: a libSQL server rejects the PRAGMA and needs none of this.
+-- Runs before the other migrations.
 
--- The first releases will carry tables along; the ones before them do not.
+-- Releases will migrate their tables. Unreleased versions do not, so their databases are rejected.
 CREATE TEMP TABLE is_current (yes INTEGER CONSTRAINT
     "This database was made by an unreleased luoyun-api. Use another STATE_DIR."
     CHECK (yes));
@@ -9,5 +9,5 @@ INSERT INTO is_current
 SELECT NOT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'login_attempts');
 DROP TABLE is_current;
 
--- Readers and a writer do not wait for each other. The setting stays with the file.
+-- In WAL mode, readers and a writer do not block each other. The mode is stored in the file.
 PRAGMA journal_mode = WAL;

@@ -1,6 +1,6 @@
 #!/bin/sh
-# need.sh PACKAGE COMMAND...: makes sure that a command succeeds on this machine, by
-# the Debian package that it needs.
+# need.sh PACKAGE COMMAND...: makes sure that a command succeeds on this machine. If it fails,
+# installs the Debian package that it needs; without root rights, says how to.
 set -eu
 package=$1
 shift
@@ -11,5 +11,5 @@ if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     "$@" >/dev/null
     exit
 fi
-echo "This machine lacks what the tests need. On Debian and Ubuntu: sudo apt-get install $package" >&2
+echo "A package that the tests need is missing. On Debian and Ubuntu: sudo apt-get install $package" >&2
 exit 1

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Serves the API: by Spin where `spin` is on PATH, else by tests/devhost. LUOYUN_HOST=spin
-# or LUOYUN_HOST=devhost chooses. LISTEN, STATE_DIR and DEMO are the Makefile's.
+# Serves the API, with Spin if `spin` is on PATH, else with tests/devhost. LUOYUN_HOST=spin or
+# LUOYUN_HOST=devhost selects one. LISTEN, STATE_DIR and DEMO come from the Makefile.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -36,6 +36,6 @@ if kill -0 $server 2>/dev/null; then
     echo "The API is at http://$LISTEN. Ctrl-C ends it. Try:"
     echo "  curl http://$LISTEN/api/login -d username=$user -d password=$password"
 fi
-# A signal interrupts the first wait; the second waits for the server to go.
+# A signal interrupts the first wait; the second one waits until the server has exited.
 wait $server || true
 wait $server

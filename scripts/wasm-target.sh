@@ -1,16 +1,15 @@
 #!/bin/sh
 # Makes sure that this machine's Rust can build for wasm32-wasip1.
 #
-# `rustup target add` is the normal way and comes first. Where rustup's servers
-# cannot be reached but Debian's packages can, the standard library is built from
-# the sources that Debian publishes for the same version of Rust. apt fetches and
-# checks them, under a root of its own: nothing is installed, no source list of
-# this machine changes.
+# Tries `rustup target add` first. If rustup's servers are unreachable but a Debian
+# mirror is not, builds the standard library from the sources that Debian publishes
+# for the same version of Rust. apt fetches and verifies them with its own temporary
+# configuration: it installs nothing and changes no source list of this machine.
 set -eu
 
 target=wasm32-wasip1
-# How long rustup may take, in seconds; without an answer it tries for much longer.
-patience=${RUSTUP_PATIENCE:-120}
+# Time limit for rustup, in seconds; its own retries take much longer.
+rustup_timeout=${RUSTUP_TIMEOUT:-120}
 suites="trixie-backports sid forky trixie bookworm-backports bookworm"
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 
@@ -37,8 +36,8 @@ if installed; then exit 0; fi
 
 if command -v rustup >/dev/null; then
     say "rustup target add $target"
-    if timeout "$patience" rustup target add $target && installed; then exit 0; fi
-    say "rustup could not; building the standard library from Debian's sources instead"
+    if timeout "$rustup_timeout" rustup target add $target && installed; then exit 0; fi
+    say "rustup failed; building the standard library from Debian's sources instead"
 fi
 
 for tool in apt-get apt-cache dpkg; do
@@ -55,8 +54,8 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir -p "$work/apt/lists/partial" "$work/apt/cache/archives/partial" "$work/unpacked"
 
-# apt-get or apt-cache, on the one suite of $work/sources.list.
-private() {
+# Runs apt-get or apt-cache on the suite in $work/sources.list only.
+isolated_apt() {
     tool=$1
     shift
     (cd "$work" && "$tool" -qq -o Dir::Etc::SourceList="$work/sources.list" \
@@ -69,15 +68,15 @@ found=
 for suite in $suites; do
     say "looking for the sources of Rust $version in Debian $suite"
     echo "deb [signed-by=$keyring] $mirror $suite main" >"$work/sources.list"
-    private apt-get update 2>/dev/null || continue
-    found=$(private apt-cache madison rust-src | cut -d '|' -f 2 | tr -d ' ' |
+    isolated_apt apt-get update 2>/dev/null || continue
+    found=$(isolated_apt apt-cache madison rust-src | cut -d '|' -f 2 | tr -d ' ' |
         grep -m 1 "^$version+" || true)
     [ -z "$found" ] || break
 done
 [ -n "$found" ] || give_up "no Debian suite has the sources of Rust $version"
 
 say "fetching rust-src $found and wasi-libc"
-private apt-get download "rust-src=$found" wasi-libc >/dev/null
+isolated_apt apt-get download "rust-src=$found" wasi-libc >/dev/null
 for package in "$work"/*.deb; do dpkg -x "$package" "$work/unpacked"; done
 
 sources=$sysroot/lib/rustlib/src/rust
@@ -97,7 +96,7 @@ version = "0.0.0"
 edition = "2024"
 END
 echo 'fn main() {}' >"$work/crate/src/main.rs"
-# Without embedded bitcode, `lto = true` fails later: it finds no ".llvmbc".
+# Without embedded bitcode, `lto = true` fails later: there is no section ".llvmbc".
 (cd "$work/crate" && RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Cembed-bitcode=yes CARGO_TARGET_DIR="$work/built" \
     cargo build --quiet --release -Zbuild-std=std,panic_abort --target $target) ||
     give_up "building the standard library failed"
