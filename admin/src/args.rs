@@ -1,4 +1,4 @@
-//! The command line. These comments are also the manual: `--help` prints them.
+//! The command line. `--help` prints these comments: they are the manual.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -13,10 +13,10 @@ use crate::db::Location;
 
 /// Users, nodes and instances of the LuoYunCloud API
 ///
-/// Users log in, instances are their virtual machines, and a node is a machine that
-/// instances run on: its IP address is where their remote desktops are.
+/// Users log in. Instances are their virtual machines. A node is a machine that instances
+/// run on; their remote desktops are at its IP address.
 ///
-/// A command may change the database while the API uses it: the next request sees the
+/// A command may change the database while the API is running: the next request sees the
 /// change.
 #[derive(Parser)]
 #[command(name = "luoyun-admin", version, after_long_help = EXAMPLES, max_term_width = 88)]
@@ -24,8 +24,8 @@ pub(crate) struct Args {
     /// The database: a file, or the URL of a libSQL server (Turso, sqld)
     ///
     /// Spin keeps the file in its state folder and creates it at its first start (make up
-    /// DEMO=0). A server's token comes from the variable `LIBSQL_TOKEN`. Without TLS
-    /// (`http://`), it has to be on this machine.
+    /// DEMO=0). The server's token is read from the environment variable `LIBSQL_TOKEN`. A
+    /// server without TLS (`http://`) has to be on this machine.
     #[arg(long, global = true, value_name = "FILE|URL", default_value = ".spin/sqlite_db.db")]
     pub(crate) db: Location,
 
@@ -35,35 +35,35 @@ pub(crate) struct Args {
 
 const EXAMPLES: &str = "\
 Examples:
-  A first user, with a virtual machine:
+  Add a first user, with a virtual machine:
     luoyun-admin user add ada
     luoyun-admin node add node1 --ip 10.0.0.2
     luoyun-admin instance add --owner ada --node node1 --name gallery --vdi-port 5900
 
-  On a libSQL server:
+  Use a libSQL server:
     LIBSQL_TOKEN=$(cat token) luoyun-admin user list --db https://luoyun-ada.turso.io
 
-  Everything that a LuoYunCloud has:
+  Import all data of a LuoYunCloud:
     luoyun-admin import postgres://luoyun@db.example/luoyun
 
 Exit codes:
   0  done
-  1  refused, or failed; standard error says why, and what to do
-  2  the command line is wrong";
+  1  refused or failed; standard error says why, and what to do
+  2  invalid command line";
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// The users: add, passwd, lock, unlock, remove, list
+    /// Manage users: add, passwd, lock, unlock, remove, list
     User {
         #[command(subcommand)]
         command: User,
     },
-    /// The machines that instances run on: add, set, remove, list
+    /// Manage nodes, the machines that instances run on: add, set, remove, list
     Node {
         #[command(subcommand)]
         command: Node,
     },
-    /// The virtual machines: add, set, remove, list
+    /// Manage instances, the virtual machines: add, set, remove, list
     Instance {
         #[command(subcommand)]
         command: Instance,
@@ -72,15 +72,15 @@ pub(crate) enum Command {
     ///
     /// Reads the tables `auth_user`, `node` and `instance` of a PostgreSQL database, and makes
     /// users, nodes and instances here equal to them, ids included. ROWS THAT ARE NOT IN
-    /// THE SOURCE ARE DELETED HERE, those that were made with luoyun-admin too. Try it
-    /// with --dry-run first.
+    /// THE SOURCE ARE DELETED HERE, also those added with luoyun-admin. Try --dry-run
+    /// first.
     ///
     /// It may run while the API is in use, every minute if you like. Equal rows are not
-    /// touched; where all are equal, nothing is written. All changes are one transaction:
-    /// however the import ends, the database is as before, or as the source.
+    /// written; if all rows are equal, nothing is. All changes are one transaction: however
+    /// the import ends, the database is either unchanged or equal to the source.
     #[command(after_long_help = IMPORT)]
     Import(Import),
-    /// Print a script that completes this command line in a shell
+    /// Print a completion script for a shell
     #[command(after_long_help = "\
 Example:
   luoyun-admin completions bash > ~/.local/share/bash-completion/completions/luoyun-admin")]
@@ -91,68 +91,67 @@ Example:
 }
 
 const IMPORT: &str = "\
-What is not simply copied:
-  password    Stays as it is here while the source's has not changed since the last
-              import: a login may have stored it better, or `user passwd` another one.
-              Where it has changed there, it is taken over, and the user's sessions end.
-              See --state
-  is_locked   As in the source: `user lock` here lasts until the next import. NULL is
-              not locked, as LuoYunCloud has it
+Columns that are not simply copied:
+  password    Copied only if it has changed in the source since the last import, as a login
+              may have stored it in a stronger form here, or `user passwd` may have set
+              another one. A copied password ends the user's sessions. See --state
+  is_locked   As in the source: `user lock` here lasts until the next import. NULL means
+              not locked, as in LuoYunCloud
   last_login  The later of the two. A time without a time zone is read as UTC
-  vdi_type    Is not in the source: 1 (SPICE) for a new instance, else as it is here
-  vdi_port    0 is none, as LuoYunCloud has it
-  NULLs       A user without a name, or with one that an earlier user has, is left out;
-              one without a password cannot log in. An instance without a name gets an
-              empty one, without a status the status 0. Owners and nodes may be missing.
-              Each kind is counted at the end, with the first ids
+  vdi_type    Not in the source: 1 (SPICE) for a new instance, else unchanged
+  vdi_port    0 means none, as in LuoYunCloud
+  NULLs       A user without a name, or with the name of an earlier user, is left out. A
+              user without a password cannot log in. An instance without a name gets an
+              empty name; without a status, status 0. Owners and nodes may be missing.
+              The import prints the number of rows of each kind, with the first ids
 
-Passwords for the source:
-  Not in the URL of the command line, which every user of the machine can read. Put the
+Password of the source:
+  Not in a URL on the command line, which every user of the machine can read. Put the
   password into PGPASSWORD or ~/.pgpass (PGPASSFILE), or the whole URL into
   LUOYUN_SOURCE.
 
 Encryption:
-  A source that is neither a Unix socket nor on this machine is read over TLS, and its
-  certificate is checked. sslmode=disable in the URL does without, sslmode=require asks
-  for TLS on this machine too.
+  Connections to another machine use TLS and verify the server's certificate.
+  sslmode=disable in the URL turns TLS off; sslmode=require uses it on this machine too.
 
 Examples:
-  What would happen:
+  Show what an import would change:
     luoyun-admin import --dry-run postgres://luoyun@db.example/luoyun
 
-  Through the Unix socket of this machine, as the operating system's user:
+  Connect through the Unix socket, as the user of the operating system:
     luoyun-admin import postgres:///luoyun
 
-  Every minute, by cron; errors are mailed:
+  Import every minute with cron, which mails errors:
     * * * * * cd /srv/luoyun-api && luoyun-admin import --quiet postgres://luoyun@db.example/luoyun";
 
 #[derive(Subcommand)]
 pub(crate) enum User {
     /// Add a user; prints the new id
     ///
-    /// The password is read from the terminal, twice and without echo, or else from
-    /// standard input, one line. It is stored as a login stores it.
+    /// The password is read from the terminal, twice and without echo, or from standard
+    /// input, as one line. It is stored in the same form as by a login.
     #[command(after_long_help = "\
 Examples:
   luoyun-admin user add ada
   pass show luoyun/ada | luoyun-admin user add ada")]
     Add(NewPassword),
-    /// Give a user another password, and end the user's sessions
+    /// Change a user's password, and end the user's sessions
     ///
-    /// The password is read as `user add` reads it.
+    /// The password is read as by `user add`.
     #[command(after_long_help = "Example:\n  luoyun-admin user passwd ada")]
     Passwd(NewPassword),
-    /// Keep a user out, and end the user's sessions
+    /// Lock a user, and end the user's sessions
     ///
-    /// Where users are imported, lock them at the source: an import undoes this.
+    /// A locked user cannot log in. Lock imported users in the source: an import undoes
+    /// this.
     #[command(after_long_help = "Example:\n  luoyun-admin user lock ada")]
     Lock(Username),
-    /// Let a locked user log in again
+    /// Unlock a user
     #[command(after_long_help = "Example:\n  luoyun-admin user unlock ada")]
     Unlock(Username),
     /// Remove a user, and end the user's sessions
     ///
-    /// Where users are imported, remove them at the source: an import adds them again.
+    /// Remove imported users in the source: an import adds them again.
     #[command(after_long_help = "Example:\n  luoyun-admin user remove ada --cascade")]
     Remove {
         #[command(flatten)]
@@ -163,7 +162,7 @@ Examples:
     },
     /// List all users, by id
     ///
-    /// With the time of the last login, in UTC.
+    /// The list has the time of the last login, in UTC.
     #[command(after_long_help = "\
 Examples:
   luoyun-admin user list
@@ -185,16 +184,16 @@ pub(crate) enum Node {
     Add {
         #[command(flatten)]
         node: Hostname,
-        /// Where the remote desktops of its instances are
+        /// Its IP address, where the remote desktops of its instances are
         #[arg(long)]
         ip: Option<IpAddr>,
     },
-    /// Give a node another IP address
+    /// Change the IP address of a node
     #[command(after_long_help = "Example:\n  luoyun-admin node set node1 --ip 10.0.0.3")]
     Set {
         #[command(flatten)]
         node: Hostname,
-        /// Where the remote desktops of its instances are
+        /// Its IP address, where the remote desktops of its instances are
         #[arg(long)]
         ip: IpAddr,
     },
@@ -214,7 +213,7 @@ pub(crate) enum Node {
 
 #[derive(ArgGroup)]
 pub(crate) struct Hostname {
-    /// The node's name
+    /// The node's hostname
     #[arg(value_parser = word)]
     pub(crate) hostname: String,
 }
@@ -226,7 +225,7 @@ pub(crate) enum Instance {
 Example:
   luoyun-admin instance add --owner ada --node node1 --name gallery --vdi-port 5900")]
     Add(NewInstance),
-    /// Change what is given of an instance
+    /// Change the given properties of an instance
     #[command(
         override_usage = "luoyun-admin instance set [OPTIONS] <ID>",
         after_long_help = "\
@@ -243,8 +242,8 @@ Examples:
     },
     /// Mark an instance as deleted
     ///
-    /// As LuoYunCloud does, this keeps the row, with status 100: the API leaves it out of
-    /// every reply. `instance set ID --status stopped` brings it back.
+    /// As in LuoYunCloud, the row stays, with status 100, and the API leaves it out of every
+    /// reply. `instance set ID --status stopped` restores the instance.
     #[command(after_long_help = "Example:\n  luoyun-admin instance remove 2252")]
     Remove {
         /// The instance's id
@@ -257,10 +256,10 @@ Examples:
   luoyun-admin instance list --owner ada
   luoyun-admin instance list --all --json | jq length")]
     List {
-        /// Only those of this user
+        /// Only the instances of this user
         #[arg(long, value_name = "USER", value_parser = username)]
         owner: Option<String>,
-        /// The deleted ones too
+        /// Deleted instances too
         #[arg(long)]
         all: bool,
         #[command(flatten)]
@@ -270,7 +269,7 @@ Examples:
 
 #[derive(ArgGroup)]
 pub(crate) struct NewInstance {
-    /// The user who sees it
+    /// Its owner, the user whose list contains it
     #[arg(long, value_name = "USER", value_parser = username)]
     pub(crate) owner: String,
     /// The node that it runs on
@@ -279,10 +278,10 @@ pub(crate) struct NewInstance {
     /// Its name
     #[arg(long, value_parser = name)]
     pub(crate) name: String,
-    /// Its id, 1 or more; without this, the next one
+    /// Its id, 1 or more [default: the next one]
     #[arg(long, value_parser = clap::value_parser!(i64).range(1..))]
     pub(crate) id: Option<i64>,
-    /// What it is for
+    /// Its summary, a text
     #[arg(long, value_name = "TEXT")]
     pub(crate) summary: Option<String>,
     #[arg(long, value_parser = status_number, default_value = "new", help = STATUS)]
@@ -297,25 +296,25 @@ pub(crate) struct NewInstance {
 #[group(required = true, multiple = true)]
 #[allow(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 pub(crate) struct InstanceChange {
-    /// The user who sees it
+    /// Its owner, the user whose list contains it
     #[arg(long, value_name = "USER", value_parser = username)]
     pub(crate) owner: Option<String>,
-    /// Let nobody see it
+    /// Remove its owner
     #[arg(long, conflicts_with = "owner")]
     pub(crate) no_owner: bool,
     /// The node that it runs on
     #[arg(long, value_name = "HOSTNAME", value_parser = word)]
     pub(crate) node: Option<String>,
-    /// It runs on no node
+    /// Remove its node
     #[arg(long, conflicts_with = "node")]
     pub(crate) no_node: bool,
     /// Its name
     #[arg(long, value_parser = name)]
     pub(crate) name: Option<String>,
-    /// What it is for
+    /// Its summary, a text
     #[arg(long, value_name = "TEXT")]
     pub(crate) summary: Option<String>,
-    /// It has no summary
+    /// Remove its summary
     #[arg(long, conflicts_with = "summary")]
     pub(crate) no_summary: bool,
     #[arg(long, value_parser = status_number, help = STATUS)]
@@ -324,7 +323,7 @@ pub(crate) struct InstanceChange {
     pub(crate) vdi_type: Option<i64>,
     #[arg(long, value_name = "PORT", value_parser = vdi_port(), help = VDI_PORT)]
     pub(crate) vdi_port: Option<u16>,
-    /// It has no remote desktop
+    /// Remove the port of its remote desktop
     #[arg(long, conflicts_with = "vdi_port")]
     pub(crate) no_vdi_port: bool,
 }
@@ -340,24 +339,25 @@ pub(crate) struct Import {
     /// The source: postgres://USER@HOST:PORT/DATABASE
     #[arg(env = "LUOYUN_SOURCE", hide_env_values = true)]
     pub(crate) url: String,
-    /// Print the counts, and change nothing
+    /// Print the counts, but change nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
     /// Print nothing but errors
     #[arg(long)]
     pub(crate) quiet: bool,
-    /// Go on where the source has no rows for a table that has some here
+    /// Allow an import that deletes all rows of a table
     #[arg(long)]
     pub(crate) allow_empty: bool,
-    /// Trust the certificates in this PEM file, and those that they sign, and no others
+    /// Trust only the certificates in this PEM file and those that they sign
     #[arg(long, value_name = "FILE", env = "PGSSLROOTCERT")]
     pub(crate) ca: Option<PathBuf>,
-    /// The file with digests of the source's passwords, to see which ones change
+    /// The state file, with digests of the source's passwords, to detect changed ones
     ///
-    /// The first import creates it, for its owner alone. Keep it as secret as the source.
-    /// Without it, the next import takes all passwords from the source again. Always
-    /// import from one machine, or with a copy of this file [default: the database file
-    /// with the ending .import; for a server, in ~/.local/state/luoyun-admin]
+    /// The first import creates it, readable only by its owner. Keep it as secret as the
+    /// source. Without it, the next import copies all passwords from the source again.
+    /// Always import from the same machine, or with a copy of this file [default: the
+    /// database file with the extension .import; for a server, in
+    /// ~/.local/state/luoyun-admin]
     #[arg(long, value_name = "FILE")]
     pub(crate) state: Option<PathBuf>,
 }
@@ -366,7 +366,7 @@ pub(crate) struct Import {
 pub(crate) struct NewPassword {
     #[command(flatten)]
     pub(crate) user: Username,
-    /// Memory of one derivation, in KiB: the server's variable `password_memory_kib`
+    /// Memory of Argon2id, in KiB: the server's variable `password_memory_kib`
     #[arg(long, value_name = "KIB", default_value_t = Strength::DEFAULT.memory_kib,
           value_parser = clap::value_parser!(u32).range(range(MEMORY_KIB)))]
     memory_kib: u32,
@@ -393,7 +393,7 @@ pub(crate) struct Format {
     pub(crate) json: bool,
 }
 
-/// The status that a number or a word stands for.
+/// Parses a status, given as a number or as a word.
 fn status_number(text: &str) -> Result<i64, String> {
     let known = STATUSES.iter().find(|status| status.word == text).map(|status| status.number);
     let number = text.parse().ok().filter(|number| *number >= 0);
@@ -411,12 +411,12 @@ fn vdi_port() -> clap::builder::RangedI64ValueParser<u16> {
     clap::value_parser!(u16).range(1..)
 }
 
-/// A user name with which somebody can log in: a login drops white space and control
-/// characters around it (docs/contract.md).
+/// Rejects user names that cannot log in: a login drops white space and control characters
+/// around the name (docs/contract.md).
 fn username(text: &str) -> Result<String, String> {
     let trimmed = text.trim_matches(|c: char| c.is_whitespace() || c.is_control());
     if trimmed.is_empty() || trimmed != text || text.contains(char::is_control) {
-        return Err("a user name has text, with no white space before or after it, and no \
+        return Err("a user name must not be empty, start or end with white space, or contain \
                     control characters"
             .to_owned());
     }
@@ -425,14 +425,14 @@ fn username(text: &str) -> Result<String, String> {
 
 fn name(text: &str) -> Result<String, String> {
     if text.trim().is_empty() || text.contains(char::is_control) {
-        return Err("a name has text, and no control characters".to_owned());
+        return Err("a name must not be blank or contain control characters".to_owned());
     }
     Ok(text.to_owned())
 }
 
 fn word(text: &str) -> Result<String, String> {
     if text.is_empty() || text.contains(|c: char| c.is_whitespace() || c.is_control()) {
-        return Err("a hostname is one word".to_owned());
+        return Err("a hostname must be one word, without white space".to_owned());
     }
     Ok(text.to_owned())
 }

@@ -8,7 +8,7 @@ use crate::args::{self, InstanceChange, NewInstance};
 use crate::db::Database;
 use crate::{node, output, rows, user};
 
-/// Carries out a command on instances.
+/// Runs a command on instances.
 pub(crate) fn run(db: &mut Database, command: args::Instance) -> Result<()> {
     match command {
         args::Instance::Add(new) => add(db, &new),

@@ -4,9 +4,9 @@
 //! - [`user`], [`node`], [`instance`]: the commands on each
 //! - [`import`]: makes the database equal to that of a LuoYunCloud
 //! - [`db`]: the database, a file or a libSQL server
-//! - [`rows`]: the rows of the tables, in lists
+//! - [`rows`]: the rows of lists
 //! - [`output`]: lists, for people and as JSON
-//! - [`password`]: a password from a person or a pipe
+//! - [`password`]: reads a password from the terminal or standard input
 
 #![forbid(unsafe_code)]
 

@@ -7,7 +7,7 @@ use crate::args::{self, Hostname};
 use crate::db::Database;
 use crate::{output, rows};
 
-/// Carries out a command on nodes.
+/// Runs a command on nodes.
 pub(crate) fn run(db: &mut Database, command: args::Node) -> Result<()> {
     match command {
         args::Node::Add { node: Hostname { hostname }, ip } => {
@@ -47,15 +47,15 @@ pub(crate) fn run(db: &mut Database, command: args::Node) -> Result<()> {
     }
 }
 
-/// The id of the one node `hostname`.
+/// The id of the only node with this `hostname`.
 /// Fails if there is none or more than one, or the database fails.
 pub(crate) fn find(db: &mut Database, hostname: &str) -> Result<i64> {
     match ids(db, hostname)?[..] {
         [] => bail!("There is no node {hostname}. luoyun-admin node list shows all."),
         [(id,)] => Ok(id),
-        // Only an import adds such nodes.
+        // Only an import adds nodes with equal hostnames.
         ref ids => bail!(
-            "There are {} nodes called {hostname}: give each its own name, at the source of the \
+            "There are {} nodes called {hostname}: give each its own name, in the source of the \
              import.",
             ids.len()
         ),

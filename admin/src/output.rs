@@ -7,12 +7,12 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use unicode_width::UnicodeWidthStr;
 
-/// A row of a list; as JSON it has its fields.
+/// A row of a list. In JSON, it is an object with its fields.
 pub(crate) trait Row: Serialize + DeserializeOwned {
-    /// The heads of the table's columns.
-    const HEADS: &'static [&'static str];
+    /// The headers of the table's columns.
+    const HEADERS: &'static [&'static str];
 
-    /// The row's cells, one a head.
+    /// The row's cells, one per header.
     fn cells(&self) -> Vec<String>;
 }
 
@@ -23,8 +23,8 @@ pub(crate) fn write_list<R: Row>(rows: &[R], as_json: bool) -> Result<()> {
         serde_json::to_writer_pretty(&mut out, rows).map_err(io::Error::from)?;
         writeln!(out)?;
     } else {
-        let heads = R::HEADS.iter().map(|&head| head.to_owned()).collect();
-        let mut lines = vec![heads];
+        let headers = R::HEADERS.iter().map(|&header| header.to_owned()).collect();
+        let mut lines = vec![headers];
         for row in rows {
             lines.push(row.cells().iter().map(|cell| visible(cell)).collect());
         }
@@ -33,10 +33,10 @@ pub(crate) fn write_list<R: Row>(rows: &[R], as_json: bool) -> Result<()> {
     Ok(out.flush()?)
 }
 
-/// Ids that a message names.
+/// Largest number of ids in a message.
 pub(crate) const IDS_SHOWN: usize = 5;
 
-/// The first `ids` of `count`, for a message.
+/// The first `ids` of `count` ids in all, for a message.
 pub(crate) fn some_ids(count: usize, ids: &[i64]) -> String {
     let more = if count > ids.len() { ", …" } else { "" };
     let ids: Vec<_> = ids.iter().map(ToString::to_string).collect();
@@ -48,12 +48,12 @@ pub(crate) fn write_id(id: &[(i64,)]) -> Result<()> {
     id.iter().try_for_each(|(id,)| Ok(writeln!(io::stdout(), "{id}")?))
 }
 
-/// The cell of something that may be missing.
+/// The cell of an optional value.
 pub(crate) fn or_dash<T: ToString>(value: Option<&T>) -> String {
     value.map_or_else(|| "-".to_owned(), ToString::to_string)
 }
 
-/// Writes `lines`, the first with the heads, in columns.
+/// Writes `lines` in columns. The first line has the headers.
 pub(crate) fn write_table(out: &mut impl Write, lines: &[Vec<String>]) -> io::Result<()> {
     let mut widths = Vec::new();
     for line in lines {
@@ -73,7 +73,7 @@ pub(crate) fn write_table(out: &mut impl Write, lines: &[Vec<String>]) -> io::Re
     Ok(())
 }
 
-/// Control characters are shown escaped: a name may hold any, and some control a terminal.
+/// Escapes control characters: a name may contain any, and some control a terminal.
 fn visible(cell: &str) -> String {
     let escape = |c: char| if c.is_control() { c.escape_default().collect() } else { c.into() };
     cell.chars().map(escape).collect::<Vec<String>>().concat()

@@ -1,4 +1,4 @@
-//! A password from a person or a pipe, never from an argument.
+//! Reads a password from the terminal or standard input, never from an argument.
 
 use std::io::{self, IsTerminal, Read};
 
@@ -9,9 +9,9 @@ use luoyun_password::{SALT_BYTES, Strength};
 /// password.
 const MAX_BYTES: u64 = 64 * 1024;
 
-/// Reads a new password of `username`, from the terminal or else from standard input;
-/// returns it as it is stored, at `strength`.
-/// Fails if it is empty, too long or not repeated.
+/// Reads a new password of `username` from the terminal, or from standard input if that is not a
+/// terminal. Returns it encoded for storage, with `strength`.
+/// Fails if it is empty or too long, or if the repetition differs.
 pub(crate) fn read_encoded(username: &str, strength: Strength) -> Result<String> {
     let password =
         if io::stdin().is_terminal() { read_from_terminal(username)? } else { read_line()? };
@@ -19,7 +19,7 @@ pub(crate) fn read_encoded(username: &str, strength: Strength) -> Result<String>
         bail!("The password is empty.");
     }
     let mut salt = [0; SALT_BYTES];
-    getrandom::fill(&mut salt).map_err(|cause| anyhow!("get random bytes: {cause}"))?;
+    getrandom::fill(&mut salt).map_err(|cause| anyhow!("cannot get random bytes: {cause}"))?;
     Ok(luoyun_password::encode(&password, &salt, strength)?)
 }
 
@@ -27,7 +27,7 @@ fn read_from_terminal(username: &str) -> Result<Vec<u8>> {
     const FAILED: &str = "cannot read the password from the terminal";
     let prompt = format!("Password of {username}: ");
     let first = rpassword::prompt_password(prompt).context(FAILED)?;
-    let second = rpassword::prompt_password("The same again: ").context(FAILED)?;
+    let second = rpassword::prompt_password("Repeat the password: ").context(FAILED)?;
     if first != second {
         bail!("The two passwords differ.");
     }
@@ -50,7 +50,7 @@ fn read_line() -> Result<Vec<u8>> {
         }
     }
     if line.contains(&b'\n') {
-        bail!("Standard input has more than one line: it takes the password, and nothing else.");
+        bail!("Standard input has more than one line: it must contain only the password.");
     }
     Ok(line)
 }

@@ -1,5 +1,5 @@
-//! The rows of the tables, as the lists show them. They are deserialized from the columns of
-//! a query, in the order of their fields.
+//! The rows of lists. They are deserialized from the columns of a query, in the order of their
+//! fields.
 
 use luoyun_status::status_string;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::db::{Cells, Database};
 use crate::output::{IDS_SHOWN, Row, or_dash, some_ids, write_list};
 
-/// Rows that are read at once: a server limits its replies.
+/// Rows that one query reads: a server limits the size of its replies.
 const PAGE_ROWS: usize = 2000;
 
 #[derive(Serialize, Deserialize)]
@@ -36,7 +36,7 @@ pub(crate) struct Instance {
     name: String,
     summary: Option<String>,
     status: i64,
-    /// From the number of the status, which the query selects twice.
+    /// Derived from the status, which the query therefore selects twice.
     #[serde(deserialize_with = "status")]
     status_string: String,
     vdi_type: i64,
@@ -45,7 +45,7 @@ pub(crate) struct Instance {
 }
 
 impl Row for User {
-    const HEADS: &'static [&'static str] = &["ID", "LAST LOGIN", "LOCKED", "USERNAME"];
+    const HEADERS: &'static [&'static str] = &["ID", "LAST LOGIN", "LOCKED", "USERNAME"];
 
     fn cells(&self) -> Vec<String> {
         let locked = if self.is_locked { "locked" } else { "-" };
@@ -55,7 +55,7 @@ impl Row for User {
 }
 
 impl Row for Node {
-    const HEADS: &'static [&'static str] = &["ID", "IP", "HOSTNAME"];
+    const HEADERS: &'static [&'static str] = &["ID", "IP", "HOSTNAME"];
 
     fn cells(&self) -> Vec<String> {
         vec![self.id.to_string(), or_dash(self.ip.as_ref()), or_dash(self.hostname.as_ref())]
@@ -63,7 +63,7 @@ impl Row for Node {
 }
 
 impl Row for Instance {
-    const HEADS: &'static [&'static str] =
+    const HEADERS: &'static [&'static str] =
         &["ID", "OWNER", "NODE", "HOST", "PORT", "STATUS", "NAME"];
 
     fn cells(&self) -> Vec<String> {
@@ -79,8 +79,8 @@ impl Row for Instance {
     }
 }
 
-/// Writes a list of the rows that `sql` selects by ascending id, its first column, above `?1`,
-/// at most `?2` at once; `values` are for `?3` and the next.
+/// Writes a list of all rows of `sql`, which selects at most `?2` rows with an id above `?1`, by
+/// ascending id, its first column. `values` are for `?3` and the following parameters.
 pub(crate) fn list<R: Row>(
     db: &mut Database,
     sql: &str,
@@ -101,8 +101,8 @@ pub(crate) fn list<R: Row>(
     }
 }
 
-/// How many instances that are not deleted match `condition`, and the ids of the first, in
-/// words; `None` if none does.
+/// Describes, for a message, how many instances that are not deleted match `condition`, with the
+/// first ids; `None` if none does.
 pub(crate) fn instances_where(
     db: &mut Database,
     condition: &str,

@@ -7,12 +7,12 @@ use crate::args;
 use crate::db::Database;
 use crate::{output, password, rows};
 
-/// Carries out a command on users.
+/// Runs a command on users.
 pub(crate) fn run(db: &mut Database, command: args::User) -> Result<()> {
     match command {
         args::User::Add(new) => {
             let username = &new.user.username;
-            // Before anybody types a password in vain.
+            // Checked before the prompt, so that nobody types a password in vain.
             refuse_existing(db, username)?;
             let password = password::read_encoded(username, new.strength())?;
             let id: Vec<_> = db.transaction(|db| {
@@ -86,7 +86,7 @@ fn remove(db: &mut Database, username: &str, cascade: bool) -> Result<()> {
         }
         // A new user may get this id, but must not get these instances.
         db.execute("UPDATE instances SET user_id = NULL, status = 100 WHERE user_id = ?1", &id)?;
-        // The sessions end, as their user is gone.
+        // This also ends the sessions, as their user no longer exists.
         db.execute("DELETE FROM users WHERE id = ?1", &id)
     })
 }

@@ -13,7 +13,7 @@ use super::{Cells, failure};
 /// How long a statement waits for another program to end its transaction.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long a checkpoint waits for other programs to end theirs.
+/// How long a checkpoint waits for the transactions of other programs.
 const CHECKPOINT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A connection to a database file.
@@ -24,7 +24,7 @@ pub(crate) struct File {
 
 impl File {
     /// Opens the existing file `path`.
-    /// Fails if there is none, or it cannot be opened.
+    /// Fails if it does not exist or cannot be opened.
     pub(super) fn open(path: &Path) -> Result<Self> {
         let name = path.display().to_string();
         if !path.exists() {
@@ -39,7 +39,7 @@ impl File {
             .with_context(|| format!("cannot open the database {name}"))?;
         db.busy_timeout(BUSY_TIMEOUT)?;
         let file = Self { db, name };
-        // A password hash that is replaced or deleted is overwritten.
+        // Overwrites password hashes that are replaced or deleted.
         file.query("PRAGMA secure_delete = ON", &[])?;
         Ok(file)
     }
@@ -61,9 +61,9 @@ impl File {
         })
     }
 
-    /// Moves the write-ahead log into the file and empties it: replaced password hashes may
-    /// be in it. Does nothing if another program keeps it from that, or there is none; the
-    /// last program to close the file does the same.
+    /// Moves the write-ahead log into the file and truncates it, as it may contain replaced
+    /// password hashes. Does nothing if there is no log or another program blocks the checkpoint;
+    /// the last program to close the file checkpoints too.
     pub(super) fn checkpoint(&self) {
         let _ = self.db.busy_timeout(CHECKPOINT_TIMEOUT);
         let _ = self.query("PRAGMA wal_checkpoint(TRUNCATE)", &[]);
@@ -92,7 +92,7 @@ fn cell(value: ValueRef) -> rusqlite::Result<Value> {
     })
 }
 
-/// The name by which a server reports the same.
+/// The error code that a libSQL server uses for `code`; empty if it needs no advice.
 fn code_name(code: ErrorCode) -> &'static str {
     match code {
         ErrorCode::DatabaseBusy => "SQLITE_BUSY",

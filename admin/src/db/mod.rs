@@ -1,4 +1,4 @@
-//! The database: a file of SQLite, or a libSQL server.
+//! The database: an SQLite file, or a libSQL server.
 //!
 //! - [`file`]: a file, through SQLite
 //! - [`server`]: a server, through its HTTP API
@@ -20,7 +20,7 @@ use self::server::Server;
 /// A row, as the values of its columns.
 pub(crate) type Cells = Vec<Value>;
 
-/// Where a database is.
+/// The location of a database.
 #[derive(Clone)]
 pub(crate) enum Location {
     /// The path of a file.
@@ -33,7 +33,7 @@ impl FromStr for Location {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        // Turso prints its URLs with a scheme of its own.
+        // Turso prints its URLs with this scheme.
         let url = text.replacen("libsql://", "https://", 1);
         let Some((scheme, rest)) = url.split_once("://") else {
             return Ok(Self::File(text.into()));
@@ -42,11 +42,13 @@ impl FromStr for Location {
         match (scheme, host) {
             ("https", Some(_)) => {}
             ("http", Some(host)) if is_this_machine(&host) => {}
-            ("http", Some(_)) => return Err("http:// would show the token: use https://".into()),
-            _ => return Err("a server is given as https://HOST".into()),
+            ("http", Some(_)) => {
+                return Err("http:// would send the token unencrypted: use https://".into());
+            }
+            _ => return Err("the URL of a server must be https://HOST".into()),
         }
         if rest.contains(['@', '?', '#']) {
-            return Err("the URL takes no user, token or parameter: the token comes from \
+            return Err("the URL must not contain a user, token or parameter: set the token in \
                         LIBSQL_TOKEN"
                 .into());
         }
@@ -54,7 +56,7 @@ impl FromStr for Location {
     }
 }
 
-/// Whether `host`, of a URL, is this machine.
+/// Whether `host`, the host of a URL, is this machine.
 pub(crate) fn is_this_machine(host: &str) -> bool {
     let ip = host.trim_start_matches('[').trim_end_matches(']').parse();
     host == "localhost" || ip.is_ok_and(|ip: IpAddr| ip.is_loopback())
@@ -68,8 +70,8 @@ pub(crate) enum Database {
 
 impl Database {
     /// Opens a database that has the API's tables.
-    /// Fails if a file is missing or cannot be opened. A server is contacted by the first
-    /// statement.
+    /// Fails if a file is missing or cannot be opened. Only the first statement connects to a
+    /// server.
     pub(crate) fn open(location: &Location) -> Result<Self> {
         Ok(match location {
             Location::File(path) => Self::File(File::open(path)?),
@@ -115,12 +117,12 @@ impl Database {
         result
     }
 
-    /// Runs the statements that `work` hands over in one transaction, without foreign keys:
-    /// with them, each deleted user would be looked for in all instances.
+    /// Runs the statements that `work` passes to its argument in one transaction, without foreign
+    /// keys: with them, SQLite would search all instances for each deleted user.
     ///
-    /// A server gets them in one request, so that it holds its lock no longer than it works,
-    /// and never for a client that was killed.
-    /// Fails with the error of `work` or of the database; nothing is then changed.
+    /// A server gets all statements in one request, so that it holds its lock only while it
+    /// works, and never for a client that was killed.
+    /// Fails with the error of `work` or of the database; the database is then unchanged.
     pub(crate) fn batch(
         &mut self,
         work: impl FnOnce(&mut dyn FnMut(&str, Vec<Value>) -> Result<()>) -> Result<()>,
@@ -143,8 +145,8 @@ impl Database {
     }
 }
 
-/// The failure of a statement with SQLite's `message`, and with advice where there is some.
-/// `code` is SQLite's name for it, or the server's.
+/// The error of a statement that failed with SQLite's `message`, with advice if `code`, the error
+/// code of SQLite or of the server, is known.
 fn failure(database: &str, code: &str, message: &str) -> anyhow::Error {
     let advice = match code {
         _ if message.contains("no such table") => {
@@ -155,15 +157,15 @@ fn failure(database: &str, code: &str, message: &str) -> anyhow::Error {
             "Another program is writing to it: try again later"
         }
         "TRANSACTION_TIMEOUT" => {
-            "The server ended the transaction, as it took too long and others were waiting: try \
-             again later"
+            "The server ended the transaction, as it took too long while others waited: try again \
+             later"
         }
         "SQLITE_READONLY" | "SQLITE_PERM" | "SQLITE_CANTOPEN" => {
-            "This user may not write the file, its -wal and -shm, or their folder: run this as \
-             the server's user"
+            "This user has no permission to write the file, its -wal and -shm, or their folder: \
+             run this as the server's user"
         }
         "SQLITE_CONSTRAINT" => "Another program has just changed it: try again",
-        "SQLITE_NOTADB" => "It is no SQLite database",
+        "SQLITE_NOTADB" => "It is not an SQLite database",
         "SQLITE_FULL" => "The disk is full",
         _ => return anyhow!("{database}: {message}"),
     };

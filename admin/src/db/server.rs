@@ -1,8 +1,7 @@
 //! A libSQL server, through its HTTP API (Hrana 2: libsql's `docs/HTTP_V2_SPEC.md`).
 //!
-//! Each request to it has some statements and ends with its stream, except in a
-//! transaction: there, the stream goes on in the next request, which has the `baton` of the
-//! last reply.
+//! Each request contains statements and closes its stream, except in a transaction: there, the
+//! next request continues the stream, with the `baton` of the last reply.
 
 use std::env;
 use std::sync::Arc;
@@ -18,7 +17,7 @@ use super::{Cells, failure};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// For a whole request: a large import over a slow line takes a while.
+/// Timeout of a whole request: a large import over a slow network takes a while.
 const REQUEST_TIMEOUT: Duration = Duration::from_mins(5);
 
 /// Largest accepted reply, in bytes. sqld limits its own to 10 MB.
@@ -31,7 +30,7 @@ pub(crate) struct Server {
     token: Option<String>,
     in_transaction: bool,
     baton: Option<String>,
-    /// Where the server wants the next request of the stream.
+    /// The URL for the next request of the stream.
     stream_url: Option<String>,
 }
 
@@ -53,7 +52,7 @@ struct Response {
     result: Option<Executed>,
 }
 
-/// What `execute` or `batch` came to.
+/// The result of an `execute` or a `batch`.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Executed {
@@ -89,7 +88,7 @@ impl Server {
             .timeout_connect(Some(CONNECT_TIMEOUT))
             .timeout_global(Some(REQUEST_TIMEOUT))
             .http_status_as_error(false)
-            // A redirect could take the token elsewhere.
+            // A redirect could send the token to another server.
             .max_redirects(0)
             .build();
         Self {
@@ -114,9 +113,9 @@ impl Server {
         rows.into_iter().map(|row| row.into_iter().map(cell).collect()).collect()
     }
 
-    /// Runs `statements` in one request, each only if the one before it succeeded, and
-    /// without foreign keys.
-    /// Fails with the first failure.
+    /// Runs `statements` in one request without foreign keys, each only if the previous one
+    /// succeeded.
+    /// Fails with the first error.
     pub(super) fn batch(&mut self, statements: Vec<(String, Vec<Value>)>) -> Result<()> {
         let steps = statements.into_iter().enumerate().map(|(at, (sql, values))| {
             let condition = at.checked_sub(1).map(|last| json!({"type": "ok", "step": last}));
@@ -131,7 +130,7 @@ impl Server {
         errors.into_iter().flatten().next().map_or(Ok(()), |error| Err(self.failure(&error)))
     }
 
-    /// Sends `requests`; outside of a transaction, their stream ends with them.
+    /// Sends `requests`; outside of a transaction, closes their stream.
     fn send(&mut self, mut requests: Vec<Value>) -> Result<Vec<Executed>> {
         if !self.in_transaction {
             requests.push(json!({"type": "close"}));
@@ -152,11 +151,11 @@ impl Server {
         match (status, &self.token) {
             (200, _) => {}
             (401 | 403, Some(_)) => bail!(
-                "{} refuses the token in LIBSQL_TOKEN: it may have expired, or be for another \
-                 database, or for reading only.",
+                "{} refuses the token in LIBSQL_TOKEN: it may be expired, read-only, or for \
+                 another database.",
                 self.url
             ),
-            (401 | 403, None) => bail!("{} wants a token: put it into LIBSQL_TOKEN.", self.url),
+            (401 | 403, None) => bail!("{} requires a token: set it in LIBSQL_TOKEN.", self.url),
             _ => return Err(self.no_server(&format!("HTTP status {status}"))),
         }
         let reply: Reply =
@@ -166,7 +165,7 @@ impl Server {
             self.stream_url = Some(reply.base_url.unwrap_or(url));
         }
         if reply.results.len() != count {
-            return Err(self.no_server("an incomplete reply"));
+            return Err(self.no_server("incomplete reply"));
         }
         let results = reply.results.into_iter().map(|outcome| match outcome.error {
             Some(error) => Err(self.failure(&error)),
@@ -181,7 +180,7 @@ impl Server {
 
     fn no_server(&self, cause: &str) -> anyhow::Error {
         anyhow!(
-            "No libSQL server answers at {}: is the URL right, and does the server run? \
+            "No libSQL server answers at {}: is the URL right, and is the server running? \
              SSL_CERT_FILE names other certificates to trust. ({cause})",
             self.url
         )
@@ -201,7 +200,7 @@ fn statement(sql: &str, values: &[Value]) -> Value {
 fn cell(cell: Cell) -> Result<Value> {
     Ok(match cell {
         Cell::Null => Value::Null,
-        Cell::Integer(number) => number.parse::<i64>().context("an invalid integer")?.into(),
+        Cell::Integer(number) => number.parse::<i64>().context("invalid integer")?.into(),
         Cell::Text(text) => text.into(),
     })
 }

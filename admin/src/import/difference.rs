@@ -1,4 +1,4 @@
-//! What differs between the source's rows and ours, and what makes ours equal.
+//! Compares the source's rows with ours, and makes ours equal.
 
 use anyhow::{Context, Result};
 use rusqlite::Connection;
@@ -6,18 +6,18 @@ use serde_json::{Value, json};
 
 use crate::db::Database;
 
-/// Rows that are read or written by one statement. A server limits its replies, to 10 MB in
-/// sqld, and a summary may have 4 KiB.
+/// Rows that one statement reads or writes. A server limits its replies (sqld: 10 MB), and a
+/// summary may have 4 KiB.
 const BATCH_ROWS: i64 = 2000;
 
-/// A table of the database, which is to be equal to the source's.
+/// A table of the database that an import makes equal to the source.
 struct Table {
     name: &'static str,
-    /// All but `id` that the source decides on.
+    /// The columns that come from the source, except `id`.
     columns: &'static [&'static str],
-    /// The temporary table with the source's rows, or a view of it and ours.
+    /// The temporary table or view with the rows that the table has to have.
     wanted: &'static str,
-    /// The column by which rows are written: in the order of an index, a server writes
+    /// The column that determines the order of writes: in the order of an index, a server writes
     /// 100,000 instances up to 3 times as fast.
     order: &'static str,
 }
@@ -38,8 +38,8 @@ const TABLES: [Table; 3] = [
     },
 ];
 
-/// What users are to be: the password is NULL where ours is kept, and the last login is the
-/// later one.
+/// The users that the database has to have. The password is NULL if ours is kept; the last login
+/// is the later one.
 const WANTED_USERS: &str = "
     CREATE TEMP VIEW wanted_users AS
     SELECT s.id, s.username, s.is_locked,
@@ -50,24 +50,25 @@ const WANTED_USERS: &str = "
                AS last_login
     FROM temp.source_users s LEFT JOIN temp.our_users o ON o.id = s.id";
 
-/// The ids in the arrays of `?1`.
+/// The first elements of the arrays in `?1`: the ids.
 const IDS: &str = "SELECT value ->> 0 FROM json_each(?1)";
 
 const RENAMED_USERS: &str = "
     (SELECT id FROM users_difference JOIN source_users s USING (id) JOIN our_users o USING (id)
      WHERE s.username <> o.username)";
 
-/// Two users may have swapped names, and each has to be unique at each step.
-const PARK_NAMES: &str = "UPDATE users SET username = 'import ' || hex(randomblob(16))";
+/// Temporary names for renamed users: two users may have swapped names, but names have to be
+/// unique after each statement.
+const SET_TEMPORARY_NAMES: &str = "UPDATE users SET username = 'import ' || hex(randomblob(16))";
 
-/// What differs, counted.
+/// The numbers of rows that differ, per table.
 pub(crate) struct Difference(Vec<Counts>);
 
 struct Counts {
     table: &'static str,
-    /// Rows of ours.
+    /// The number of our rows.
     ours: i64,
-    /// Rows of the source.
+    /// The number of the source's rows.
     source: i64,
     inserted: i64,
     changed: i64,
@@ -75,21 +76,21 @@ struct Counts {
 }
 
 impl Difference {
-    /// Whether anything differs.
+    /// Whether any row differs.
     pub(crate) fn is_any(&self) -> bool {
         self.0.iter().any(|counts| counts.inserted + counts.changed + counts.vanished > 0)
     }
 
-    /// The table that has rows and would have none.
+    /// A table that has rows now, but would have none after the import.
     pub(crate) fn emptied(&self) -> Option<&'static str> {
         let emptied = |counts: &&Counts| counts.source == 0 && counts.ours > 0;
         self.0.iter().find(emptied).map(|counts| counts.table)
     }
 
-    /// The counts as a table, for people.
+    /// The counts as the lines of a table, the first with the headers.
     pub(crate) fn table(&self) -> Vec<Vec<String>> {
-        let heads = ["", "INSERTED", "CHANGED", "VANISHED", "EQUAL"];
-        let mut lines = vec![heads.map(str::to_owned).to_vec()];
+        let headers = ["", "INSERTED", "CHANGED", "VANISHED", "EQUAL"];
+        let mut lines = vec![headers.map(str::to_owned).to_vec()];
         for counts in &self.0 {
             let equal = counts.source - counts.inserted - counts.changed;
             let numbers = [counts.inserted, counts.changed, counts.vanished, equal];
@@ -101,7 +102,7 @@ impl Difference {
     }
 }
 
-/// The number of the last import that wrote to the database, from any machine.
+/// The version of the database: each import that writes to it, from any machine, increments it.
 pub(crate) fn version(db: &mut Database) -> Result<i64> {
     let version = db.query("SELECT user_version FROM pragma_user_version", &[])?;
     version.first().map(|(version,)| *version).context("the database has no user_version")
@@ -128,8 +129,8 @@ pub(crate) fn read_ours(db: &mut Database, staging: &Connection) -> Result<()> {
     Ok(())
 }
 
-/// Selects, as JSON, the `columns` of the first few rows of `table` whose `key` is above `?1`,
-/// and their largest key.
+/// A query for the next [`BATCH_ROWS`] rows of `table` whose `key` is above `?1`: their largest
+/// key, and their `columns` as JSON.
 fn page(table: &str, key: &str, columns: &str) -> String {
     format!(
         "SELECT max(key), json_group_array(json_array({columns}))
@@ -138,7 +139,7 @@ fn page(table: &str, key: &str, columns: &str) -> String {
     )
 }
 
-/// Hands all pages that `read` returns for the last key to `take`.
+/// Passes each page to `take`. `read` returns the page after a key, with its last key.
 fn each_page(
     mut read: impl FnMut(i64) -> Result<(Option<i64>, String)>,
     mut take: impl FnMut(String) -> Result<()>,
@@ -151,7 +152,7 @@ fn each_page(
     Ok(())
 }
 
-/// Finds what differs, and keeps the ids in temporary tables.
+/// Finds the rows that differ. Keeps their ids in temporary tables of `staging`.
 pub(crate) fn find(staging: &Connection) -> Result<Difference> {
     staging.execute_batch(WANTED_USERS)?;
     let counts = TABLES.iter().map(|table| table.find(staging));
@@ -163,7 +164,7 @@ impl Table {
         format!("id, {}", self.columns.join(", "))
     }
 
-    /// The elements of each array in a `json_each`, named as the columns.
+    /// SQL for the elements of each array in a `json_each`, named as the columns.
     fn elements(&self) -> String {
         let columns = self.columns.iter().zip(1..);
         let columns = columns.map(|(column, at)| format!(", value ->> {at} AS {column}"));
@@ -209,7 +210,7 @@ impl Table {
     }
 
     /// The statements that make the table equal, each with the kind of rows that it takes as
-    /// JSON. Where names move from row to row, this order keeps them unique.
+    /// JSON. If names move from row to row, this order keeps them unique.
     fn statements(&self) -> [(&'static str, String); 3] {
         let (name, columns, elements) = (self.name, self.all_columns(), self.elements());
         let assignments = self.columns.iter().map(|column| match *column {
@@ -238,12 +239,12 @@ impl Table {
     }
 }
 
-/// Makes equal what [`find`] found to differ, in one transaction, and only if no other import
-/// has written since the database had `version`.
-/// Fails if the database fails, or has changed in between.
+/// Makes the rows equal that [`find`] found to differ, in one transaction, and only if no other
+/// import has written to the database since it had `version`.
+/// Fails if the database fails, or another import has written to it.
 pub(crate) fn apply(db: &mut Database, staging: &Connection, version: i64) -> Result<()> {
     db.batch(|run| {
-        // A batch stops where a statement fails: this one does by violating NOT NULL.
+        // Stops the batch if the version has changed, by violating NOT NULL.
         let guard = "INSERT INTO users (username, password)
                      SELECT NULL, NULL FROM pragma_user_version WHERE user_version <> ?1";
         run(guard, vec![json!(version)])?;
@@ -253,7 +254,7 @@ pub(crate) fn apply(db: &mut Database, staging: &Connection, version: i64) -> Re
             let read = |key: i64| Ok(page.query_row([key], |row| row.try_into())?);
             each_page(read, |rows| run(sql, vec![Value::String(rows)]))
         };
-        send(RENAMED_USERS, "id", "id", &format!("{PARK_NAMES} WHERE id IN ({IDS})"))?;
+        send(RENAMED_USERS, "id", "id", &format!("{SET_TEMPORARY_NAMES} WHERE id IN ({IDS})"))?;
         for table in TABLES {
             let (name, columns) = (table.name, table.all_columns());
             for (kind, sql) in table.statements() {
@@ -268,7 +269,7 @@ pub(crate) fn apply(db: &mut Database, staging: &Connection, version: i64) -> Re
             }
         }
         for (column, owners) in [("user_id", "users"), ("node_id", "nodes")] {
-            // Of instances that were added since the comparison.
+            // For instances that were added since the comparison.
             run(
                 &format!(
                     "UPDATE instances SET {column} = NULL

@@ -1,14 +1,14 @@
 //! `import`: makes the database equal to that of a LuoYunCloud.
 //!
-//! Both are first copied into temporary tables of the import's own; only what differs there
-//! is then written, in one transaction.
+//! An import copies both databases into its own temporary tables, compares them there, and writes
+//! only the rows that differ, in one transaction.
 //!
-//! - [`state`]: the file of the import, and what it remembers
-//! - [`source`]: the connection to PostgreSQL, and what is read from it
-//! - [`pgpass`]: the file with passwords for it
-//! - [`tls`]: which certificates the connection trusts
-//! - [`staging`]: the source's rows in temporary tables, and what was odd about them
-//! - [`difference`]: our rows there, what differs, and what makes ours equal
+//! - [`state`]: the state file, with digests of the imported passwords
+//! - [`source`]: the connection to PostgreSQL, and its queries
+//! - [`pgpass`]: the password file of PostgreSQL's clients
+//! - [`tls`]: the certificates that the connection trusts
+//! - [`staging`]: copies the source's rows into temporary tables, and notes odd values
+//! - [`difference`]: compares them with our rows, and makes ours equal
 
 mod difference;
 mod pgpass;
@@ -45,7 +45,7 @@ pub(crate) fn run(location: &Location, command: args::Import) -> Result<()> {
     let mut db = Database::open(location)?;
     let path = command.state.map_or_else(|| state::default_path(location), Ok)?;
     let state = State::open(&path, command.dry_run)?;
-    // In this order, what a later import has read from the source is newer.
+    // In this order, an import that sees a newer version has also read newer rows of the source.
     let version = difference::version(&mut db)?;
     difference::read_ours(&mut db, &state.db)?;
     let mut source = Source::connect(config, command.ca.as_deref(), &progress)?;
@@ -67,7 +67,7 @@ pub(crate) fn run(location: &Location, command: args::Import) -> Result<()> {
             progress.set_message("writing");
             difference::apply(&mut db, &state.db, version)?;
         }
-        // Last: if this fails, the next import takes a changed password once more.
+        // Last: if this fails, the next import copies a changed password once more.
         state.save()?;
     }
     progress.finish_and_clear();

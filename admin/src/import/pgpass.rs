@@ -1,6 +1,5 @@
-//! The file of passwords that PostgreSQL's own clients read (PostgreSQL, "The Password
-//! File"): lines of `host:port:database:user:password`, where `*` matches anything and `\`
-//! escapes a `:` or a `\`.
+//! The password file of PostgreSQL's clients (PostgreSQL, "The Password File"): lines of
+//! `host:port:database:user:password`, where `*` matches anything and `\` escapes a `:` or a `\`.
 
 use std::env;
 use std::fs;
@@ -8,7 +7,8 @@ use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
-/// The password in the first line that matches a connection.
+/// The password in the first line that matches the connection. `None` if there is none, or other
+/// users can read the file.
 pub(crate) fn find(host: &str, port: u16, database: &str, user: &str) -> Option<String> {
     let path = env::var_os("PGPASSFILE")
         .map(PathBuf::from)
@@ -18,7 +18,7 @@ pub(crate) fn find(host: &str, port: u16, database: &str, user: &str) -> Option<
         let shown = path.display();
         let _ = writeln!(
             std::io::stderr(),
-            "luoyun-admin: {shown} is not used, as others can read it: chmod 600 {shown}"
+            "luoyun-admin: {shown} is ignored, as others can read it: chmod 600 {shown}"
         );
         return None;
     }

@@ -1,4 +1,4 @@
-//! The source of an import: a LuoYunCloud's PostgreSQL database.
+//! The source of an import: the PostgreSQL database of a LuoYunCloud.
 
 use std::iter;
 use std::path::Path;
@@ -15,12 +15,12 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use crate::db::is_this_machine;
 use crate::import::{pgpass, tls};
 
-/// Where PostgreSQL listens on Debian and Ubuntu.
+/// The folder of PostgreSQL's Unix socket on Debian and Ubuntu.
 const SOCKET_FOLDER: &str = "/var/run/postgresql";
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The columns that are read.
+/// The source's tables, and the columns that an import reads.
 const TABLES: [(&str, &[&str]); 3] = [
     ("auth_user", &["id", "username", "password", "is_locked", "last_login"]),
     ("node", &["id", "hostname", "ip"]),
@@ -34,35 +34,35 @@ pub(crate) struct Source {
     progress: ProgressBar,
 }
 
-/// The connection that `url` describes.
-/// Fails if it is no URL of PostgreSQL, without the details: there may be a password in the
-/// wrong place.
+/// Parses `url`, the URL of a PostgreSQL database.
+/// Fails if it is malformed. The error does not quote it, as it may contain a misplaced
+/// password.
 pub(crate) fn parse(url: &str) -> Result<Config> {
     let is_url = url.starts_with("postgres://") || url.starts_with("postgresql://");
     url.parse().ok().filter(|_| is_url).context(
-        "The source is no URL of PostgreSQL: it takes postgres://USER@HOST:PORT/DATABASE, with \
-         ?sslmode=disable or ?sslmode=require where needed, and other characters as %XX.",
+        "The source is not a PostgreSQL URL: it must be postgres://USER@HOST:PORT/DATABASE, with \
+         ?sslmode=disable or ?sslmode=require if needed, and other characters as %XX.",
     )
 }
 
 impl Source {
-    /// Connects to the source and takes a snapshot: what is read later is of one moment.
+    /// Connects to the source and takes a snapshot, so that all tables are read in the same state.
     /// `progress` counts its rows.
-    /// Fails if it cannot be reached, or is no LuoYunCloud's.
+    /// Fails if the source cannot be reached or lacks a column that an import reads.
     pub(crate) fn connect(
         mut config: Config,
         ca: Option<&Path>,
         progress: &ProgressBar,
     ) -> Result<Self> {
-        complete(&mut config);
+        set_defaults(&mut config);
         let connect = MakeRustlsConnect::new(match config.get_ssl_mode() {
-            SslMode::Disable => tls::without_trust(),
-            _ => tls::with_trust(ca)?,
+            SslMode::Disable => tls::unused_config(),
+            _ => tls::config(ca)?,
         });
         let mut client = config.connect(connect).with_context(|| match config.get_ssl_mode() {
             SslMode::Disable => "cannot connect to the source".to_owned(),
             _ => "cannot connect to the source over TLS (--ca FILE trusts its certificate, \
-                  ?sslmode=disable does without)"
+                  ?sslmode=disable turns TLS off)"
                 .to_owned(),
         })?;
         client
@@ -90,11 +90,11 @@ impl Source {
         Ok(Self { client, last_login_type, progress: progress.clone() })
     }
 
-    // The types of a LuoYunCloud's columns have changed over the years: all but ids are read as
-    // text.
+    // The column types have changed between versions of LuoYunCloud, so all columns except ids
+    // are read as text.
 
-    /// Hands every user to `take`, by id: id, `username`, `password`, `is_locked` and
-    /// `last_login`, which is a unix time in seconds.
+    /// Passes each user to `take`, by id: id, `username`, `password`, `is_locked` and
+    /// `last_login` (Unix time, in seconds).
     pub(crate) fn users(&mut self, take: impl FnMut(&Row) -> Result<()>) -> Result<()> {
         let last_login = match self.last_login_type.as_str() {
             "timestamp" | "timestamptz" | "date" => {
@@ -113,13 +113,13 @@ impl Source {
         self.each(&sql, take).context("cannot read the source's auth_user")
     }
 
-    /// Hands every node to `take`, by id: id, `hostname` and `ip`.
+    /// Passes each node to `take`, by id: id, `hostname` and `ip`.
     pub(crate) fn nodes(&mut self, take: impl FnMut(&Row) -> Result<()>) -> Result<()> {
         let sql = "SELECT id::bigint, hostname::text, ip::text FROM node ORDER BY id";
         self.each(sql, take).context("cannot read the source's node")
     }
 
-    /// Hands every instance to `take`, by id: id, `user_id`, `node_id`, `name`, `summary`,
+    /// Passes each instance to `take`, by id: id, `user_id`, `node_id`, `name`, `summary`,
     /// `status` and `vdi_port`.
     pub(crate) fn instances(&mut self, take: impl FnMut(&Row) -> Result<()>) -> Result<()> {
         let sql = "SELECT id::bigint, user_id::bigint, node_id::bigint, name::text,
@@ -128,7 +128,7 @@ impl Source {
         self.each(sql, take).context("cannot read the source's instance")
     }
 
-    /// Row by row, as they arrive: the source may have more than fits into memory.
+    /// Passes each row to `take` as it arrives, as the rows may not fit into memory.
     fn each(&mut self, sql: &str, mut take: impl FnMut(&Row) -> Result<()>) -> Result<()> {
         let mut rows = self.client.query_raw(sql, iter::empty::<&(dyn ToSql + Sync)>())?;
         while let Some(row) = rows.next()? {
@@ -139,7 +139,7 @@ impl Source {
     }
 }
 
-/// The names and types of a table's columns; none where there is no such table.
+/// The names and types of a table's columns; empty if the table does not exist.
 fn columns(client: &mut Client, table: &str) -> Result<Vec<(String, String)>> {
     let rows = client
         .query(
@@ -155,9 +155,9 @@ fn columns(client: &mut Client, table: &str) -> Result<Vec<(String, String)>> {
     rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
 }
 
-/// Fills in what the URL leaves open, as PostgreSQL's own clients do, except that TLS
-/// is required where the connection leaves this machine.
-fn complete(config: &mut Config) {
+/// Sets what the URL omits, with the defaults of PostgreSQL's clients, except that connections to
+/// other machines require TLS.
+fn set_defaults(config: &mut Config) {
     if config.get_hosts().is_empty() {
         if Path::new(SOCKET_FOLDER).exists() {
             config.host_path(SOCKET_FOLDER);
@@ -176,7 +176,7 @@ fn complete(config: &mut Config) {
         config.ssl_mode(if is_here { SslMode::Disable } else { SslMode::Require });
     }
     if config.get_password().is_none()
-        && let Some(password) = password_from_outside(config)
+        && let Some(password) = find_password(config)
     {
         config.password(password);
     }
@@ -189,7 +189,7 @@ fn is_local(host: &Host) -> bool {
     }
 }
 
-fn password_from_outside(config: &Config) -> Option<String> {
+fn find_password(config: &Config) -> Option<String> {
     let from_environment = std::env::var("PGPASSWORD").ok();
     from_environment.filter(|password| !password.is_empty()).or_else(|| {
         let user = config.get_user().unwrap_or_default();

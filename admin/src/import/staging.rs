@@ -1,7 +1,7 @@
-//! The temporary tables that hold what the source has, made fit for the API's tables.
+//! Copies the source's rows into temporary tables, converted to those of the API.
 //!
-//! What is in them is consistent: user names are unique, and an instance's owner and
-//! node are there, or NULL.
+//! The copies are consistent: user names are unique, and the owner and the node of an instance
+//! exist or are NULL.
 
 use anyhow::Result;
 use rusqlite::{Connection, Statement, params};
@@ -24,7 +24,7 @@ const TABLES: &str = "
         summary TEXT, status INTEGER NOT NULL, vdi_port INTEGER
     );";
 
-/// What was odd about the source's rows.
+/// Odd values in the source's rows: each kind with its count and its first ids.
 #[derive(Default)]
 pub(crate) struct Notes(Vec<Note>);
 
@@ -47,7 +47,7 @@ impl Notes {
         }
     }
 
-    /// A line for each kind: how many rows, and the ids of the first.
+    /// One line per kind: the number of rows, and the first ids.
     pub(crate) fn lines(&self) -> impl Iterator<Item = String> {
         self.0.iter().map(|note| {
             format!("{}: {} {}", note.what, note.count, some_ids(note.count, &note.ids))
@@ -55,7 +55,7 @@ impl Notes {
     }
 }
 
-/// Copies `source` into temporary tables of `state`.
+/// Copies `source` into temporary tables of `state`. Returns the odd values.
 /// Fails if the source fails, or the disk is full.
 pub(crate) fn fill(state: &State, source: &mut Source) -> Result<Notes> {
     let mut notes = Notes::default();
@@ -98,7 +98,7 @@ fn fill_nodes(db: &Connection, source: &mut Source, notes: &mut Notes) -> Result
         if hostname.is_none() {
             notes.add("nodes without a name", id);
         }
-        // The text of an inet has its netmask.
+        // An inet as text may end with its netmask.
         let ip = row.try_get::<_, Option<&str>>(2)?.and_then(|ip| ip.split('/').next());
         let ip = ip.map(str::trim).filter(|ip| !ip.is_empty());
         if ip.is_none() {
@@ -132,13 +132,13 @@ fn fill_instances(db: &Connection, source: &mut Source, notes: &mut Notes) -> Re
             1,
             &mut is_user,
             "instances without an owner: nobody sees them",
-            "instances whose owner is not there: nobody sees them",
+            "instances whose owner does not exist: nobody sees them",
         )?;
         let node_id = existing(
             2,
             &mut is_node,
             "instances without a node: they have no host",
-            "instances whose node is not there: they have no host",
+            "instances whose node does not exist: they have no host",
         )?;
         let (name, summary): (Option<&str>, Option<&str>) = (row.try_get(3)?, row.try_get(4)?);
         if name.is_none() {
@@ -160,9 +160,9 @@ fn is_locked(value: Option<&str>, id: i64, notes: &mut Notes) -> bool {
     match value {
         Some("true" | "t" | "1") => true,
         Some("false" | "f" | "0") => false,
-        // The original only checks whether it is true.
+        // LuoYunCloud only checks whether it is true.
         None => {
-            notes.add("users not locked, as nothing says whether they are", id);
+            notes.add("users not locked, as is_locked is NULL", id);
             false
         }
         Some(_) => {
@@ -177,7 +177,7 @@ fn vdi_port(value: Option<&str>, id: i64, notes: &mut Notes) -> Option<u16> {
         None | Some(Ok(0)) => None,
         Some(Ok(port)) => Some(port),
         Some(Err(_)) => {
-            notes.add("instances without a port, as theirs is none (1 to 65535)", id);
+            notes.add("instances without a port, as theirs is not from 1 to 65535", id);
             None
         }
     }

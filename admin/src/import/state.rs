@@ -1,11 +1,12 @@
-//! The file of an import's own: what it remembers of the source's passwords.
+//! The state file: digests of the passwords that were imported.
 //!
-//! An import has to know whether a password has changed at the source since the last one,
-//! although a login may have replaced its copy in the database. It remembers a salted digest of
-//! what the source stored: often a plain SHA-1, which a thief could test guesses on as fast as
-//! on the source's own. So it is not in the database, and its owner alone can read it.
+//! An import has to know whether a password has changed in the source since the last import,
+//! although a login may have replaced its copy in the database. So the state file has a salted
+//! digest of each value that the source stored. Such a value is often a plain SHA-1, so guesses
+//! can be tested against its digest about as fast. Therefore the digests are not in the database,
+//! and only the owner can read the file.
 //!
-//! The import's temporary tables are in the same connection.
+//! The import's temporary tables belong to the same connection.
 
 use std::env;
 use std::fs::{self, File};
@@ -26,30 +27,31 @@ const TABLES: &str = "
         user_id INTEGER PRIMARY KEY, fingerprint BLOB NOT NULL
     ) STRICT;";
 
-/// How long the end of an import waits for a dry run to read.
+/// How long the commit of an import waits for a dry run that reads the file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The state file, open in a transaction: it keeps other imports with this file out.
+/// The state file, open in a transaction, which locks out other imports with this file.
 pub(crate) struct State {
-    /// The file is its main database.
+    /// The connection. The file is its main database.
     pub(crate) db: Connection,
     salt: Vec<u8>,
 }
 
 impl State {
-    /// The file `path`, which is created if it is missing; for a dry run, nothing is created
-    /// or locked.
-    /// Fails if the file cannot be created or read, or another import has it open.
+    /// Opens the file `path`, and creates it if it is missing. A dry run creates and locks
+    /// nothing.
+    /// Fails if the file cannot be created or read, or another import has locked it.
     pub(crate) fn open(path: &Path, is_dry_run: bool) -> Result<Self> {
-        let db = if is_dry_run { look(path) } else { lock(path) }.map_err(|error| {
+        let opened = if is_dry_run { open_read_only(path) } else { open_locked(path) };
+        let db = opened.map_err(|error| {
             let shown = path.display();
             match error.downcast_ref().and_then(rusqlite::Error::sqlite_error_code) {
                 Some(rusqlite::ErrorCode::DatabaseBusy) => {
                     anyhow!("Another import into this database is running.")
                 }
                 Some(rusqlite::ErrorCode::NotADatabase) => anyhow!(
-                    "{shown} is no file of an import. Without it, the next import takes all \
-                     passwords from the source."
+                    "{shown} is not a state file of an import. Without it, the next import \
+                     copies all passwords from the source."
                 ),
                 _ => error.context(format!("cannot open {shown}")),
             }
@@ -58,14 +60,14 @@ impl State {
         Ok(Self { db, salt })
     }
 
-    /// The digest of what the source stores as a user's password.
+    /// The salted digest of `stored`, the password of a user as the source stores it.
     pub(crate) fn fingerprint(&self, user_id: i64, stored: &str) -> Vec<u8> {
         let digest = Sha256::new().chain_update(&self.salt);
-        // With the id, equal passwords do not look equal.
+        // The id makes the digests of equal passwords differ.
         digest.chain_update(user_id.to_be_bytes()).chain_update(stored).finalize().to_vec()
     }
 
-    /// Remembers the passwords in `source_users`.
+    /// Saves the digests in `source_users`, and commits.
     pub(crate) fn save(&self) -> Result<()> {
         let saved = self.db.execute_batch(
             "DELETE FROM imported_passwords
@@ -76,12 +78,14 @@ impl State {
                   WHERE user_id = s.id AND fingerprint = s.fingerprint);
              COMMIT",
         );
-        saved.context("cannot write what was imported to the file of the import (--state)")
+        saved.context(
+            "cannot save the digests of the imported passwords to the state file (--state)",
+        )
     }
 }
 
-/// The file for imports into `location` where none is given; its folder is created.
-/// Fails if there is no folder for it.
+/// The default path of the state file for imports into `location`. Creates its folder.
+/// Fails if there is no home folder, or its folder cannot be created.
 pub(crate) fn default_path(location: &Location) -> Result<PathBuf> {
     let url = match location {
         Location::File(path) => return Ok(path.with_extension("import")),
@@ -98,7 +102,7 @@ pub(crate) fn default_path(location: &Location) -> Result<PathBuf> {
     Ok(folder.join(format!("{}.import", name.replace(['/', ':', '[', ']'], "_"))))
 }
 
-fn lock(path: &Path) -> Result<Connection> {
+fn open_locked(path: &Path) -> Result<Connection> {
     match File::options().write(true).create_new(true).mode(0o600).open(path) {
         Err(error) if error.kind() != ErrorKind::AlreadyExists => bail!(error),
         _ => {}
@@ -111,7 +115,7 @@ fn lock(path: &Path) -> Result<Connection> {
     Ok(db)
 }
 
-fn look(path: &Path) -> Result<Connection> {
+fn open_read_only(path: &Path) -> Result<Connection> {
     let is_empty = fs::metadata(path).map_or(true, |file| file.len() == 0);
     let db = if is_empty {
         let db = Connection::open_in_memory()?;

@@ -1,4 +1,4 @@
-//! Which certificates the connection to the source trusts.
+//! The certificates that the connection to the source trusts.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,15 +10,15 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
-/// TLS without a trusted certificate, for a connection without TLS.
-pub(crate) fn without_trust() -> ClientConfig {
+/// A configuration that trusts no certificate. The client requires one even without TLS.
+pub(crate) fn unused_config() -> ClientConfig {
     ClientConfig::builder().with_root_certificates(RootCertStore::empty()).with_no_client_auth()
 }
 
-/// TLS that trusts the certificates in the PEM file `ca` and those that they sign; without
-/// one, the authorities that this machine trusts.
-/// Fails if there is no certificate to trust.
-pub(crate) fn with_trust(ca: Option<&Path>) -> Result<ClientConfig> {
+/// A configuration that trusts the certificates in the PEM file `ca` and those that they sign;
+/// without `ca`, the certificate authorities of this machine.
+/// Fails if `ca` cannot be read or there is no certificate to trust.
+pub(crate) fn config(ca: Option<&Path>) -> Result<ClientConfig> {
     let given = ca.map_or(Ok(Vec::new()), read)?;
     let mut authorities = RootCertStore::empty();
     let all = match ca {
@@ -29,7 +29,7 @@ pub(crate) fn with_trust(ca: Option<&Path>) -> Result<ClientConfig> {
     if authorities.is_empty() {
         bail!(
             "There are no certificates to trust: install ca-certificates, name a PEM file with \
-             --ca, or do without TLS (?sslmode=disable)."
+             --ca, or turn TLS off (?sslmode=disable)."
         );
     }
     let authorities = WebPkiServerVerifier::builder(Arc::new(authorities)).build()?;
@@ -45,9 +45,9 @@ fn read(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
     certificates.collect::<Result<_, _>>().with_context(failed)
 }
 
-/// Also trusts the server's own certificate if it is in the PEM file. PostgreSQL's manual makes
-/// one that calls itself an authority, which rustls refuses as a server's own. Either way, the
-/// server has to prove that it has the key.
+/// Also trusts the server's own certificate if it is in the PEM file. PostgreSQL's manual creates
+/// one that is marked as a certificate authority, which rustls rejects as a server's certificate.
+/// In both cases, the server has to prove that it has the private key.
 #[derive(Debug)]
 struct Verifier {
     given: Vec<CertificateDer<'static>>,

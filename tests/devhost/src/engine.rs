@@ -1,5 +1,5 @@
-//! Components: made from core modules as Spin does it, compiled, and run in a new instance for
-//! each request.
+//! Components: converts core modules to components as Spin does, compiles them, and runs each
+//! request in a new instance.
 
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
@@ -112,7 +112,7 @@ impl Handler {
     /// Compiles `component`.
     ///
     /// # Errors
-    /// If its file cannot be read, is no module, or imports what devhost lacks.
+    /// If its file cannot be read, is not a module, or has imports that devhost lacks.
     pub(crate) fn new(engine: &Engine, component: Component, quiet: bool) -> Result<Self> {
         let source = component.source.display();
         let module = std::fs::read(&component.source)
@@ -158,7 +158,7 @@ impl Handler {
             let outcome =
                 proxy.wasi_http_incoming_handler().call_handle(&mut store, request, response).await;
             let fuel = u64::MAX - store.get_fuel()?;
-            // A full queue keeps the measurements that it has.
+            // If the queue is full, this measurement is dropped.
             let _ = measured.try_send(Measured { fuel, ..store.into_data().measured });
             outcome
         });
@@ -170,7 +170,7 @@ impl Handler {
     }
 }
 
-/// Makes a component of `module` and compiles it.
+/// Converts `module` to a component and compiles it.
 fn compile(engine: &Engine, module: &[u8]) -> Result<ProxyPre<Guest>> {
     let component = ComponentEncoder::default()
         .module(module)?

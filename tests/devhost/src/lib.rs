@@ -90,7 +90,7 @@ pub struct Measured {
     pub sql_steps: i32,
 }
 
-/// Measurements kept for [`DevHost::measured`].
+/// Number of measurements kept for [`DevHost::measured`].
 const MEASUREMENTS: usize = 1024;
 
 /// A running application. Dropping it stops it.
@@ -116,8 +116,8 @@ struct App {
 }
 
 impl DevHost {
-    /// Prepares the stores, compiles the components and serves. The default of `state_dir` is
-    /// the folder `.spin` beside the manifest.
+    /// Prepares the stores, compiles the components and serves requests. The default of
+    /// `state_dir` is the folder `.spin` beside the manifest.
     ///
     /// # Errors
     /// If the manifest needs more than devhost supports, a module cannot be run, the SQL fails
@@ -168,7 +168,7 @@ impl DevHost {
 impl Drop for DevHost {
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
-            // Without waiting: a guest may hang in a store.
+            // Does not wait for guests: one may hang in a store.
             runtime.shutdown_background();
         }
     }
@@ -220,7 +220,7 @@ async fn serve(listener: TcpListener, app: Arc<App>) {
                 continue;
             }
         };
-        // No TCP_NODELAY, as in Spin, so that a reply in two segments is as slow as there.
+        // No TCP_NODELAY, as in Spin, so that a reply in two segments is as slow as in Spin.
         let app = app.clone();
         tokio::spawn(async move {
             let answer = service_fn(|request| {
@@ -248,7 +248,7 @@ impl App {
             Some(Target::Static(response)) => return response.clone().map(body),
             Some(Target::Component(name)) => name,
         };
-        // Appended to what the client may have sent under this name, as in Spin.
+        // Appended to the field that the client may have sent, as in Spin.
         if let Ok(client) = HeaderValue::from_str(&client.to_string()) {
             request.headers_mut().append("spin-client-addr", client);
         }

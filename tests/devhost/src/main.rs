@@ -14,7 +14,7 @@ fn main() -> Result<()> {
     runtime.block_on(async {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
-        // From this line on, signals end the server cleanly.
+        // After this line, signals end the server cleanly.
         println!("Serving http://{}", host.addr());
         tokio::select! {
             _ = interrupt.recv() => {}

@@ -1,4 +1,4 @@
-//! `spin.toml`, as far as devhost supports it.
+//! The subset of `spin.toml` that devhost supports.
 //!
 //! Every table rejects unknown keys, so a manifest that needs more than devhost supports is an
 //! error that names the key.
@@ -61,15 +61,15 @@ pub(crate) struct Component {
     pub(crate) key_value_stores: Vec<Label>,
     #[serde(default)]
     pub(crate) sqlite_databases: Vec<Label>,
-    /// The values. In the file, they are templates.
+    /// Templates in the file; [`Manifest::read`] replaces them with the values.
     #[serde(default)]
     pub(crate) variables: BTreeMap<String, String>,
-    /// For `spin build`; here, make builds.
+    /// For `spin build`. With devhost, make builds the components.
     #[serde(rename = "build")]
     _build: Option<IgnoredAny>,
 }
 
-/// The one label of a store that Spin has without a runtime config.
+/// The only label of a store that Spin has without a runtime config.
 #[derive(Clone, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Label {

@@ -24,7 +24,7 @@ mod bindings {
     });
 }
 
-/// The one store and the one database that Spin has without a runtime config.
+/// The only key-value store and the only database that Spin has without a runtime config.
 const DEFAULT: &str = "default";
 
 /// The files behind the stores of all components.
@@ -82,8 +82,8 @@ impl Stores {
     }
 }
 
-/// Adds the three interfaces. A component that imports anything else does not link, and the
-/// error names the import.
+/// Adds the three interfaces. A component with any other import does not link; the error names
+/// the import.
 pub(crate) fn add_to_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     bindings::Host_::add_to_linker::<_, HasSelf<_>>(linker, |guest| guest)
 }
@@ -94,7 +94,7 @@ impl key_value::HostStore for Guest {
     fn open(&mut self, label: String) -> Result<Resource<key_value::Store>, key_value::Error> {
         self.count("store.open");
         let granted = label == DEFAULT && !self.component.key_value_stores.is_empty();
-        // All handles are of the same store, which nothing has to be kept for.
+        // All handles refer to the same store and have no state of their own.
         granted.then(|| Resource::new_own(0)).ok_or(key_value::Error::AccessDenied)
     }
 
@@ -200,7 +200,8 @@ impl sqlite::HostConnection for Guest {
 }
 
 impl Connection {
-    /// The result of a statement, and the instructions of SQLite's virtual machine that it took.
+    /// Runs a statement. Returns its result, and the number of instructions that SQLite's virtual
+    /// machine executed.
     fn execute(
         &self,
         database: &Path,

@@ -167,7 +167,7 @@ fn a_terminal_is_asked_twice_without_an_echo() {
     };
     let outcome = on_terminal("ada", b"geheim\ngeheim\n");
     assert_eq!(outcome.code, Some(0), "{outcome:?}");
-    assert_eq!(outcome.stdout, "Password of ada: \r\nThe same again: \r\n1\r\n");
+    assert_eq!(outcome.stdout, "Password of ada: \r\nRepeat the password: \r\n1\r\n");
     assert_eq!(log_in(&server, "ada", b"geheim")["code"], 0);
 
     let outcome = on_terminal("grace", b"geheim\nanders\n");
@@ -281,7 +281,7 @@ pub(crate) fn refusals(admin: &Admin) {
         (&["instance", "remove", "9"], b"", "There is no instance 9."),
         (&["instance", "remove", "2"], b"", "The instance 2 is deleted already."),
         (&["instance", "list", "--owner", "nobody"], b"", "There is no user nobody."),
-        (&["import", "mysql://host/db"], b"", "The source is no URL of PostgreSQL"),
+        (&["import", "mysql://host/db"], b"", "The source is not a PostgreSQL URL"),
         (&["import", "postgres://127.0.0.1:1/x"], b"", "cannot connect to the source"),
     ];
     for (args, input, reason) in rows {
@@ -406,7 +406,7 @@ fn what_a_server_refuses_is_explained() {
         assert!(request.contains("authorization: bearer a-secret\r\n"), "{request}");
     }
     let (url, _) = answer_once(401, "");
-    assert_refused(&Admin::at(&url, None).run(&["node", "list"]), "wants a token");
+    assert_refused(&Admin::at(&url, None).run(&["node", "list"]), "requires a token");
     let unused = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let outcome = Admin::at(&format!("http://{unused}"), None).run(&["node", "list"]);
     assert_refused(&outcome, "No libSQL server answers at");
@@ -475,7 +475,7 @@ fn a_database_is_not_made_by_a_wrong_name() {
     for (name, content, reason) in [
         ("none.db", None, "There is no database at"),
         ("empty.db", Some(""), "It lacks tables of the API. Run each migrations/0"),
-        ("text.db", Some(text.as_str()), "It is no SQLite database"),
+        ("text.db", Some(text.as_str()), "It is not an SQLite database"),
     ] {
         let path = folder.path().join(name);
         if let Some(content) = content {

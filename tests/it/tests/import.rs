@@ -326,17 +326,17 @@ fn nulls_and_odd_values_are_handled_and_reported() {
     let notes = "\
 users left out, as they have no name: 2 (id 1, 2)
 users left out, as an earlier one has their name: 1 (id 4)
-users not locked, as nothing says whether they are: 1 (id 5)
+users not locked, as is_locked is NULL: 1 (id 5)
 users who cannot log in, as they have no password: 1 (id 6)
 nodes without a name: 1 (id 1)
 nodes without an IP address: their instances have no host: 2 (id 2, 3)
 instances without an owner: nobody sees them: 1 (id 1)
-instances whose owner is not there: nobody sees them: 2 (id 2, 3)
+instances whose owner does not exist: nobody sees them: 2 (id 2, 3)
 instances without a node: they have no host: 1 (id 4)
-instances whose node is not there: they have no host: 1 (id 5)
+instances whose node does not exist: they have no host: 1 (id 5)
 instances without a name: 11 (id 6, 10, 11, 12, 13, …)
 instances without a status: it is 0, unknown: 1 (id 6)
-instances without a port, as theirs is none (1 to 65535): 2 (id 7, 8)
+instances without a port, as theirs is not from 1 to 65535: 2 (id 7, 8)
 ";
     assert_report(&ours.import(&source), [[3, 0, 0, 0], [3, 0, 0, 0], [18, 0, 0, 0]], notes);
     assert_report(&ours.import(&source), [[0, 0, 0, 3], [0, 0, 0, 3], [0, 0, 0, 18]], notes);
@@ -412,10 +412,10 @@ fn what_is_no_source_is_refused() {
     refused("emptied", "The source has no nodes, and this database has some.");
 
     fs::write(ours.state(), "This is a text. ".repeat(10)).unwrap();
-    refused("refused", "is no file of an import");
+    refused("refused", "is not a state file of an import");
     fs::remove_file(ours.state()).unwrap();
     let printed = ours.admin.done(&["import", "--allow-empty", &emptied.url()]);
-    let notes = "users not locked, as nothing says whether they are: 1 (id 1)\n";
+    let notes = "users not locked, as is_locked is NULL: 1 (id 1)\n";
     assert_report(&printed, [[0, 1, 2, 0], [0, 0, 2, 0], [0, 0, 4, 0]], notes);
 }
 
