@@ -1,16 +1,16 @@
 #!/bin/sh
-# Checks a running server with curl alone: the examples of the design document and
-# their refusals. The server must have the demo data.
+# Checks a running server, using only curl: the examples of the design document and the error
+# replies. The server must have the demo data.
 #
 #   BASE_URL=http://127.0.0.1:3000 tests/smoke.sh
 #
-# Prints a line a check; exits with 1 when one fails.
+# Prints one line per check; exits with 1 if any fails.
 set -u
 BASE_URL=${BASE_URL:-http://127.0.0.1:3000}
 failed=0
 
-# check NAME STATUS TEXT CURL-ARGUMENT...: the reply has this status and, somewhere,
-# this text. The reply's body is left in $body.
+# check NAME STATUS TEXT CURL-ARGUMENT...: passes if the reply has this status and contains this
+# text. Sets $body to the reply's body.
 check() {
     name=$1 status=$2 text=$3
     shift 3
@@ -24,8 +24,8 @@ check() {
     esac
     failed=1
     echo "FAILED  $name"
-    echo "        wanted $status ... $text ..."
-    echo "        got    $got $body"
+    echo "        expected $status ... $text ..."
+    echo "        got      $got $body"
 }
 
 login=$BASE_URL/api/login
@@ -51,23 +51,23 @@ check 'baseinfo, parameters in the query string' 200 '"instance_id":2252' \
 check 'baseinfo of 5' 200 \
     "\"code\":1,\"desc\":\"Instance 5 is someone else's\",\"error\":\"instance_not_owned\"" \
     "$baseinfo" -d "session_key=$key" -d instance_id=5
-check 'baseinfo of no instance' 200 '"error":"instance_not_found"' \
+check 'baseinfo of an unknown instance' 200 '"error":"instance_not_found"' \
     "$baseinfo" -d "session_key=$key" -d instance_id=99999
-check 'baseinfo of no number' 200 'instance_id must be' \
+check 'baseinfo with an invalid number' 200 'instance_id must be' \
     "$baseinfo" -d "session_key=$key" -d instance_id=abc
 check 'baseinfo without a session' 200 '"error":"auth_required"' \
     "$baseinfo" -d instance_id=2252
 
 check 'the list' 200 '"code":0,"desc":"List 3 instances","list":[{"id":2252,"name":"openerp7 img gz","summary":null,"status":2,"status_string":"instance is stopped"' \
     "$list" -d "session_key=$key"
-check 'the list, the name in Chinese' 200 '"id":2493,"name":"ubuntu 12.04 64位版"' \
+check 'the list, a Chinese name' 200 '"id":2493,"name":"ubuntu 12.04 64位版"' \
     "$list" -d "session_key=$key"
 check 'the list, the second page of two' 200 '"desc":"List 1 instances"' \
     "$list" -d "session_key=$key" -d sepa=2 -d p=2
 check 'the list, past the end' 200 '"list":[],"total":3,"sepa":10,"p":9' \
     "$list" -d "session_key=$key" -d p=9
 check 'the list, page 0' 200 'p must be' "$list" -d "session_key=$key" -d p=0
-check 'the list, no number' 200 'sepa must be' "$list" -d "session_key=$key" -d sepa=abc
+check 'the list, an invalid number' 200 'sepa must be' "$list" -d "session_key=$key" -d sepa=abc
 check 'the list with an unknown key' 200 '"error":"auth_required"' \
     "$list" -d session_key=0123456789abcdef0123456789abcdef01234567
 
@@ -75,7 +75,7 @@ check 'logout' 200 '"code":0,"desc":"Bye."' "$BASE_URL/api/logout" -d "session_k
 check 'the list after logout' 200 '"error":"auth_required"' "$list" -d "session_key=$key"
 
 check 'GET' 405 '"error":"method_not_allowed"' "$login"
-check 'JSON for a body' 415 '"error":"unsupported_media_type"' \
+check 'a JSON body' 415 '"error":"unsupported_media_type"' \
     "$login" -H 'Content-Type: application/json' -d '{}'
 large=$(head -c 70000 /dev/zero | tr '\0' a)
 check 'a body of 70,000 bytes' 413 '"error":"body_too_large"' "$login" -d @- <<END

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""terminal.py COMMAND...: runs a command on a terminal of its own.
+"""terminal.py COMMAND...: runs a command in a new pseudo-terminal.
 
-Answers each question of the command, which ends with ": ", by the next line of
-standard input, as soon as the terminal does not echo. Prints what the terminal showed,
-and exits as the command does.
+Answers each prompt of the command (output that ends with ": ") with the next line of standard
+input, as soon as the terminal's echo is off. Prints the output of the terminal, and exits with the
+command's exit code.
 """
 import os
 import pty
@@ -13,7 +13,7 @@ import time
 
 
 def read(terminal):
-    """What the terminal shows next; nothing once the command has ended."""
+    """The next output of the terminal; empty once the command has ended."""
     try:
         return os.read(terminal, 4096)
     except OSError:
@@ -29,17 +29,17 @@ def main():
     child, terminal = pty.fork()
     if child == 0:
         os.execvp(sys.argv[1], sys.argv[1:])
-    shown = b""
-    while piece := read(terminal):
-        shown += piece
-        if shown.endswith(b": ") and answers:
+    output = b""
+    while chunk := read(terminal):
+        output += chunk
+        if output.endswith(b": ") and answers:
             deadline = time.monotonic() + 10
             while echoes(terminal):
                 if time.monotonic() > deadline:
-                    sys.exit("the command asks with an echo")
+                    sys.exit("the command prompts with echo on")
                 time.sleep(0.001)
             os.write(terminal, answers.pop(0))
-    sys.stdout.buffer.write(shown)
+    sys.stdout.buffer.write(output)
     sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
 

@@ -1,7 +1,6 @@
 #!/bin/sh
-# with-devhost.sh COMMAND...: runs a command against a devhost of its own, on temporary
-# state with the demo data and the SQL file $EXTRA_SQL. The command finds the server's
-# address in BASE_URL.
+# with-devhost.sh COMMAND...: runs a command against a new devhost with a temporary state folder,
+# the demo data and the SQL file $EXTRA_SQL. BASE_URL is the server's URL.
 set -eu
 cd "$(dirname "$0")/.."
 

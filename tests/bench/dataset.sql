@@ -1,9 +1,9 @@
--- A data set of any size, for `make bench`: always the same one for the same `size`,
--- which the caller has made: CREATE TEMP TABLE size (instances, users, sessions). The
--- key-value store's file is attached as `kv`.
+-- A data set of any size, for `make bench`. The same `size` always gives the same rows. The
+-- caller creates it: CREATE TEMP TABLE size (instances, users, sessions). The key-value store's
+-- file is attached as `kv`.
 --
--- The user 1, called bench, has the password "password" and 1,000 of the instances, the one
--- with id 10 among them; with fewer than 1,000, all. The others' owners are scattered.
+-- User 1, `bench`, has the password "password" and owns 1,000 of the instances, including id 10;
+-- with fewer than 1,000 instances, all of them. The other users own the rest, evenly spread.
 
 INSERT INTO users (id, username, password, session_epoch)
 WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < (SELECT users FROM size))
@@ -28,8 +28,7 @@ SELECT i,
        CASE i % 4 WHEN 0 THEN NULL ELSE 5900 + i % 100 END
 FROM n;
 
--- Sessions that nobody has the keys of. The digests are as long and as scattered as real
--- ones.
+-- Sessions whose keys are unknown. The digests have the length and the distribution of real ones.
 INSERT INTO sessions (digest, user_id, expires_at)
 WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < (SELECT sessions FROM size))
 SELECT printf('%08x%032x', i * 2654435761 & 4294967295, i),

@@ -1,4 +1,4 @@
-// What the tests and the screenshots share: a browser, and pages in it that are watched.
+// Shared by the tests and the screenshots: a browser, and pages that record their errors.
 
 import { chromium } from "playwright-core";
 
@@ -8,7 +8,7 @@ export const launch = () =>
   chromium.launch({
     executablePath: process.env.CHROMIUM,
     args: [
-      // As root, as in CI, there is no sandbox to be had.
+      // Chromium's sandbox does not work as root, which CI uses.
       ...(process.getuid() === 0 ? ["--no-sandbox"] : []),
       "--disable-background-networking",
       "--disable-component-update",
@@ -17,21 +17,24 @@ export const launch = () =>
     ],
   });
 
-/** Opens the console in a context of its own; `page.complaints` collects what went wrong. */
+/**
+ * Opens the console in a new browser context. `page.errors` collects console errors, exceptions,
+ * requests to other origins and violations of the content security policy.
+ */
 export async function open(browser, options = {}) {
   const context = await browser.newContext({ locale: "en-US", ...options });
   const page = await context.newPage();
-  page.complaints = [];
+  page.errors = [];
   page.on("console", (message) => {
-    // The browser itself says this of a refusal with a status of its own.
-    const refused = message.text().includes("the server responded with a status of 429");
-    if (message.type() === "error" && !refused) page.complaints.push(message.text());
+    // The browser logs every 4xx response as an error; a throttled login is expected.
+    const isThrottled = message.text().includes("the server responded with a status of 429");
+    if (message.type() === "error" && !isThrottled) page.errors.push(message.text());
   });
-  page.on("pageerror", (error) => page.complaints.push(String(error)));
+  page.on("pageerror", (error) => page.errors.push(String(error)));
   page.on("request", (request) => {
     const url = new URL(request.url());
-    const own = url.origin === BASE_URL || ["data:", "blob:"].includes(url.protocol);
-    if (!own) page.complaints.push(`request to ${request.url()}`);
+    const isOwn = url.origin === BASE_URL || ["data:", "blob:"].includes(url.protocol);
+    if (!isOwn) page.errors.push(`request to ${request.url()}`);
   });
   await page.addInitScript(() => {
     document.addEventListener("securitypolicyviolation", (event) =>

@@ -1,4 +1,4 @@
--- For the browser tests: users whose password is their name.
+-- Fixtures of the browser tests: the password of each user is the user name.
 INSERT OR IGNORE INTO users (id, username, password) VALUES
     (50, 'many',    'f25470201a131e127feab62862c4c9a8b033b071'),
     (51, 'hostile', '5275478c0120ab11062f47e8a28fc209ee528337'),
@@ -6,7 +6,7 @@ INSERT OR IGNORE INTO users (id, username, password) VALUES
 
 INSERT OR IGNORE INTO nodes (id, hostname, ip) VALUES (50, 'v6', 'fd00::1');
 
--- 23 instances, with every status, and a port where there is a desktop.
+-- 23 instances, in known and unknown statuses, and one without a port.
 WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 23)
 INSERT OR IGNORE INTO instances (id, user_id, node_id, name, summary, status, vdi_port)
 SELECT 500 + i, 50, 1, 'vm ' || i, CASE WHEN i = 1 THEN 'The first one.' END,

@@ -1,6 +1,6 @@
 #!/bin/sh
-# run.sh SCRIPT...: runs node scripts against the server at $BASE_URL, in the browser at
-# $CHROMIUM. The server must have the data of fixtures.sql.
+# run.sh ARGUMENT...: runs node with these arguments, against the server at $BASE_URL and in the
+# browser at $CHROMIUM. The server must have the demo data and fixtures.sql.
 set -eu
 cd "$(dirname "$0")/../.."
 

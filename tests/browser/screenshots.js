@@ -1,4 +1,4 @@
-// Takes the screenshots of the README: both languages, both colour schemes.
+// Takes the README's screenshots: each language in each colour scheme.
 
 import { launch, logIn, open } from "./browser.js";
 

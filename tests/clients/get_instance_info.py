@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Prints where an instance's remote desktop is."""
+"""Prints the address of an instance's remote desktop."""
 
 import luoyun
 

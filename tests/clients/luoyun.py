@@ -1,4 +1,4 @@
-"""What the three clients share: their common arguments, and one request."""
+"""Shared code of the three clients: command-line arguments and requests."""
 
 import argparse
 import base64
@@ -38,7 +38,7 @@ def post(host, path, parameters):
 
 
 def log_in(args):
-    """Logs in; returns the session key, or ends with the refusal."""
+    """Logs in; returns the session key, or prints the error reply and exits."""
     reply = post(args.host, "/api/login", {"username": args.user, "password": args.password})
     if reply["code"] != 0:
         show(reply)
@@ -46,6 +46,6 @@ def log_in(args):
 
 
 def show(reply):
-    """Prints the reply; ends with its code."""
+    """Prints the reply and exits with its code."""
     print(json.dumps(reply, ensure_ascii=False))
     raise SystemExit(reply["code"])

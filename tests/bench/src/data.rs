@@ -1,4 +1,4 @@
-//! Data sets, and servers on them.
+//! Data sets, and servers that use them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,36 +11,35 @@ use rusqlite::{Connection, params};
 use sha1::{Digest, Sha1};
 use tempfile::TempDir;
 
-/// The form with which the user bench logs in.
+/// The login form of the user `bench`.
 pub(crate) const LOGIN: &str = "username=bench&password=password";
 
-/// The data set under load.
-pub(crate) const UNDER_LOAD: Size = Size { instances: 10_000, users: 1_000, sessions: 1_000 };
+/// The size of the data set for all load tests.
+pub(crate) const LOAD_SIZE: Size = Size { instances: 10_000, users: 1_000, sessions: 1_000 };
 
-/// An instance of the user bench, in a data set of any size.
+/// The id of an instance that the user `bench` owns in a data set of any size.
 pub(crate) const INSTANCE_ID: u32 = 10;
 
-/// The manifest of the API, with the defaults of its variables.
+/// The API's manifest: without overrides, every variable has its default.
 pub(crate) const DEFAULTS: &str = "spin.toml";
 
-/// The key of a session of the user bench: number 0 is there for reading, the others for
-/// logging out.
+/// The key of a session of the user `bench`: number 0 is for reads, the others are for logouts.
 pub(crate) fn session_key(number: usize) -> String {
     format!("{number:040x}")
 }
 
-/// A folder with the stores of a server.
+/// A temporary state folder of a server.
 pub(crate) struct State(TempDir);
 
 impl State {
-    /// A state folder as `make up` makes it.
+    /// An empty state folder, created as `make up` does.
     pub(crate) fn empty() -> Result<Self> {
         let folder = TempDir::new()?;
         prepare_state(folder.path());
         Ok(Self(folder))
     }
 
-    /// A state folder with a data set of `size`, and `keys` sessions of the user bench.
+    /// A state folder with a data set of `size`, and `keys` sessions of the user `bench`.
     pub(crate) fn filled(size: Size, keys: usize) -> Result<Self> {
         let state = Self::empty()?;
         let mut db = state.database()?;
@@ -61,19 +60,19 @@ impl State {
         Ok(state)
     }
 
-    /// A state folder with a data set of `size` in the tables of the release in the folder
+    /// A state folder with a data set of `size`, in the schema of the release in the folder
     /// `checkout`.
     pub(crate) fn filled_for(checkout: &Path, size: Size) -> Result<Self> {
         let state = Self::empty()?;
         let db = state.database()?;
         dataset::fill_tables(&db, &tables_of(checkout)?, &state.key_value(), size);
-        // The SHA-1 of "password": a form that every release reads.
+        // The SHA-1 of "password": every release accepts this form.
         let weak = "5baa61e4c9b93f3f0682250b6cf8331b7ee68fd8";
         db.execute("UPDATE users SET password = ?1 WHERE id = 1", [weak])?;
         Ok(state)
     }
 
-    /// Stores for the component `bare`: a database in WAL mode without tables, and one entry.
+    /// A state folder for the component `bare`: a WAL database without tables, and one entry.
     pub(crate) fn bare() -> Result<Self> {
         let state = Self::empty()?;
         state.set_journals("WAL", "WAL")?;
@@ -90,19 +89,19 @@ impl State {
         Ok(state)
     }
 
-    /// Sets the journals of the database and of the key-value store: `WAL` or `DELETE`.
+    /// Sets the journal modes of the database and of the key-value store: `WAL` or `DELETE`.
     pub(crate) fn set_journals(&self, database: &str, key_value: &str) -> Result<()> {
         let files =
             [(self.database()?, database), (Connection::open(self.key_value())?, key_value)];
         for (db, mode) in files {
             let pragma = format!("PRAGMA journal_mode = {mode}");
-            let is: String = db.query_row(&pragma, [], |row| row.get(0))?;
-            ensure!(is.eq_ignore_ascii_case(mode), "the journal is {is}, not {mode}");
+            let actual: String = db.query_row(&pragma, [], |row| row.get(0))?;
+            ensure!(actual.eq_ignore_ascii_case(mode), "the journal mode is {actual}, not {mode}");
         }
         Ok(())
     }
 
-    /// The database, which no server uses yet.
+    /// Opens the database; call this before a server starts on it.
     pub(crate) fn database(&self) -> Result<Connection> {
         Ok(Connection::open(self.0.path().join("sqlite_db.db"))?)
     }
@@ -111,13 +110,12 @@ impl State {
         self.0.path().join("sqlite_key_value.db")
     }
 
-    /// The API on this state, with the cheapest passwords.
+    /// Starts the API on this state, with the lowest password cost.
     pub(crate) fn serve(&self) -> Result<Server> {
         self.start(None, &[])
     }
 
-    /// The application of `manifest` on this state, with its own defaults where `variables`
-    /// say nothing else.
+    /// Starts the application of `manifest` on this state; `variables` override its defaults.
     pub(crate) fn serve_manifest(
         &self,
         manifest: &str,
@@ -133,8 +131,8 @@ impl State {
     }
 }
 
-/// The SQL of the tables of the release in the folder `checkout`, in the order in which its
-/// hosts run the files.
+/// The schema of the release in the folder `checkout`: its migrations, in the order in which a
+/// host runs them.
 fn tables_of(checkout: &Path) -> Result<String> {
     let folder = checkout.join("migrations");
     let files = fs::read_dir(&folder).with_context(|| format!("read {}", folder.display()))?;

@@ -1,21 +1,21 @@
-//! Each endpoint under load, beside components that do less.
+//! Each endpoint under load, against baseline components.
 
 use anyhow::{Context, Result};
 use api_tests::Server;
 
-use crate::data::{INSTANCE_ID, LOGIN, State, UNDER_LOAD, session_key};
-use crate::load::{DONE, Group, Outcome, Summary, Target, load, new_runtime};
+use crate::data::{INSTANCE_ID, LOAD_SIZE, LOGIN, State, session_key};
+use crate::load::{Group, Outcome, SUCCESS, Summary, Target, load, new_runtime};
 use crate::report::{self, milliseconds, ratio};
 use crate::{Effort, progress};
 
 const CONNECTIONS: [usize; 3] = [1, 16, 64];
 
-/// Sessions to log out of: more than a run does.
+/// Sessions for the logout load: more than one run uses.
 const KEYS: usize = 60_000;
 
 /// Measures every endpoint and prints the table.
 pub(crate) fn run(effort: Effort) -> Result<()> {
-    let state = State::filled(UNDER_LOAD, KEYS).context("make the data set")?;
+    let state = State::filled(LOAD_SIZE, KEYS).context("make the data set")?;
     let bare = State::bare()?;
     let (api, components) =
         (state.serve()?, bare.serve_manifest("tests/components/spin.toml", &[])?);
@@ -29,8 +29,8 @@ pub(crate) fn run(effort: Effort) -> Result<()> {
         for connections in CONNECTIONS {
             bar.set_message(format!("{endpoint}, {connections} connections"));
             let mut rounds = vec![Vec::new(); variants.len()];
-            // The first round warms up. In turn, so that whatever else this machine does falls on
-            // all of them.
+            // Round 0 is the warm-up. The variants alternate, so that background load on this
+            // machine affects all of them.
             for round in 0..=effort.rounds {
                 for (at, (_, target)) in variants.iter().enumerate() {
                     let group = Group { targets: std::slice::from_ref(target), connections };
@@ -55,17 +55,17 @@ pub(crate) fn run(effort: Effort) -> Result<()> {
             "p50",
             "p99",
             "errors",
-            "requests/s, p50 of luoyun-api to it",
+            "luoyun-api relative to it: requests/s, p50",
         ],
         &rows,
     );
     Ok(())
 }
 
-/// What to call a target, and the target.
+/// A label, and the target to load.
 type Variant = (&'static str, Target);
 
-/// The endpoints, each with its variants: ours first.
+/// The endpoints, each with its variants: luoyun-api first.
 fn endpoints(api: &Server, components: &Server) -> [(&'static str, Vec<Variant>); 4] {
     let session = format!("session_key={}", session_key(0));
     let desktop = format!("{session}&instance_id={INSTANCE_ID}");
@@ -73,7 +73,7 @@ fn endpoints(api: &Server, components: &Server) -> [(&'static str, Vec<Variant>)
     let empty = |form: &str| ("(a) empty", Target::new(components, "/empty", form));
     let bare = |path, form: &str| ("(b) bare", Target::new(components, path, form));
     let next_key = |number| format!("session_key={}", session_key(number));
-    let logout = Target::numbered(api, "/api/logout", next_key, DONE);
+    let logout = Target::numbered(api, "/api/logout", next_key, SUCCESS);
     [
         (
             "baseinfo",
@@ -99,7 +99,7 @@ fn endpoints(api: &Server, components: &Server) -> [(&'static str, Vec<Variant>)
     ]
 }
 
-/// The rows of one endpoint: ours, and the others with the ratios of ours to them.
+/// The rows of one endpoint: luoyun-api, and each baseline with the ratios of luoyun-api to it.
 fn compare(
     endpoint: &str,
     connections: usize,
@@ -112,7 +112,7 @@ fn compare(
         let ratios = match at {
             0 => String::new(),
             _ => {
-                format!("{:.2}, {}", ours.per_second / it.per_second, ratio(ours.median, it.median))
+                format!("{:.2}, {}", ours.per_second / it.per_second, ratio(ours.p50, it.p50))
             }
         };
         vec![
@@ -120,8 +120,8 @@ fn compare(
             connections.to_string(),
             (*name).to_owned(),
             format!("{:.0}", it.per_second),
-            milliseconds(it.median),
-            milliseconds(it.tail),
+            milliseconds(it.p50),
+            milliseconds(it.p99),
             it.errors.to_string(),
             ratios,
         ]

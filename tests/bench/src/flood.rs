@@ -4,24 +4,24 @@
 use anyhow::Result;
 use api_tests::Server;
 
-use crate::data::{DEFAULTS, INSTANCE_ID, LOGIN, State, UNDER_LOAD, session_key};
+use crate::data::{DEFAULTS, INSTANCE_ID, LOAD_SIZE, LOGIN, State, session_key};
 use crate::load::{Group, Outcome, Summary, Target, load_round, medians, new_runtime, send_until};
 use crate::report::{self, milliseconds, ratio};
 use crate::{Effort, progress};
 
-const REFUSED: &str = r#""error":"auth_failed""#;
+const AUTH_FAILED: &str = r#""error":"auth_failed""#;
 const THROTTLED: &str = r#""error":"too_many_attempts""#;
 
-/// Measures both and prints the tables.
+/// Measures both, and prints a table of each.
 pub(crate) fn run(effort: Effort) -> Result<()> {
-    let cheap_state = State::filled(UNDER_LOAD, 1)?;
+    let cheap_state = State::filled(LOAD_SIZE, 1)?;
     let cheap = cheap_state.serve()?;
-    // Never throttled: the limit is the largest.
-    let unlimited_state = State::filled(UNDER_LOAD, 1)?;
+    // Never throttled: the limit is the largest that is allowed.
+    let unlimited_state = State::filled(LOAD_SIZE, 1)?;
     let unlimited =
         unlimited_state.serve_manifest(DEFAULTS, &[("login_address_failures", "1000000")])?;
     // Throttled: the wait outlasts the measurement.
-    let throttled_state = State::filled(UNDER_LOAD, 1)?;
+    let throttled_state = State::filled(LOAD_SIZE, 1)?;
     let throttled =
         throttled_state.serve_manifest(DEFAULTS, &[("login_first_wait_seconds", "900")])?;
 
@@ -44,18 +44,18 @@ fn login(effort: Effort, cheap: &Server, default: &Server) -> Result<()> {
 
 fn flood(effort: Effort, unlimited: &Server, throttled: &Server) -> Result<()> {
     let attempt = |number| format!("username=flood-{number}&password=password");
-    let held = Target::numbered(throttled, "/api/login", attempt, THROTTLED);
-    send_until(&held, THROTTLED, 100)?;
-    let refused = Target::numbered(unlimited, "/api/login", attempt, REFUSED);
+    let throttled_attempt = Target::numbered(throttled, "/api/login", attempt, THROTTLED);
+    send_until(&throttled_attempt, THROTTLED, 100)?;
+    let failed_attempt = Target::numbered(unlimited, "/api/login", attempt, AUTH_FAILED);
     let form = format!("session_key={}&instance_id={INSTANCE_ID}", session_key(0));
     let read = |server| Target::new(server, "/api/instance/baseinfo", &form);
-    let others_read = read(unlimited);
+    let baseinfo = read(unlimited);
     let variants = [
-        ("nobody", unlimited, &others_read, 0),
-        ("8 connections that read baseinfo too", unlimited, &others_read, 8),
-        ("8 that flood login, not throttled yet", unlimited, &refused, 8),
-        ("16 that flood login, not throttled yet", unlimited, &refused, 16),
-        ("8 that flood login, throttled", throttled, &held, 8),
+        ("none", unlimited, &baseinfo, 0),
+        ("8 connections, baseinfo", unlimited, &baseinfo, 8),
+        ("8 connections, login, not throttled yet", unlimited, &failed_attempt, 8),
+        ("16 connections, login, not throttled yet", unlimited, &failed_attempt, 16),
+        ("8 connections, login, throttled", throttled, &throttled_attempt, 8),
     ];
 
     let bar = progress((effort.rounds + 1) * variants.len());
@@ -87,21 +87,21 @@ fn flood(effort: Effort, unlimited: &Server, throttled: &Server) -> Result<()> {
         vec![
             (*name).to_owned(),
             rate,
-            milliseconds(reader.median),
-            milliseconds(reader.tail),
-            ratio(reader.median, alone.median),
-            ratio(reader.tail, alone.tail),
+            milliseconds(reader.p50),
+            milliseconds(reader.p99),
+            ratio(reader.p50, alone.p50),
+            ratio(reader.p99, alone.p99),
             (reader.errors + errors).to_string(),
         ]
     });
     report::table(
         &[
-            "beside one reader of baseinfo",
-            "their requests/s",
-            "the reader's p50",
-            "p99",
-            "p50 to alone",
-            "p99 to alone",
+            "background load",
+            "its requests/s",
+            "reader's p50",
+            "reader's p99",
+            "p50 relative to no load",
+            "p99 relative to no load",
             "errors",
         ],
         &rows.collect::<Vec<_>>(),

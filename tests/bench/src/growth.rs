@@ -1,5 +1,5 @@
-//! What a request costs on one connection as users, sessions and instances become more, and how
-//! much a page far behind costs.
+//! The latency of a request on one connection as users, sessions and instances grow, and the
+//! latency of the last page of a long list.
 
 use std::time::Duration;
 
@@ -14,13 +14,13 @@ use crate::{Effort, progress};
 
 const LIST: &str = "/api/myun/instance";
 
-/// Measures the data sets of so many instances, in turn, and prints the table. The user who
-/// asks has 1,000 of them in each.
+/// Measures a data set for each number of instances in `sizes`, in turn, and prints the table.
+/// The caller owns 1,000 of the instances in each.
 pub(crate) fn run(effort: Effort, sizes: &[u32]) -> Result<()> {
     let mut servers = Vec::new();
     let bar = progress(sizes.len());
     for &instances in sizes {
-        bar.set_message(format!("making {instances} instances"));
+        bar.set_message(format!("creating {instances} instances"));
         bar.tick();
         let state = State::filled(Size { instances, users: instances, sessions: instances }, 1)?;
         servers.push((state.serve()?, state));
@@ -55,8 +55,9 @@ pub(crate) fn run(effort: Effort, sizes: &[u32]) -> Result<()> {
     Ok(())
 }
 
-/// Measures the first and the last page of ten of users who own 1,000 to 100,000 instances.
-pub(crate) fn far_pages(effort: Effort) -> Result<()> {
+/// Measures the first and the last page, of 10 items each, for users who own 1,000 to 100,000
+/// instances.
+pub(crate) fn last_pages(effort: Effort) -> Result<()> {
     let mut rows = Vec::new();
     for own in [1_000_u32, 10_000, 100_000] {
         let state = State::filled(Size { instances: own, users: 2, sessions: 0 }, 1)?;

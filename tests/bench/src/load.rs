@@ -1,4 +1,4 @@
-//! Load: requests that are sent over and over, from many connections at once or from one.
+//! Load generation: repeated requests from one connection or from many concurrent ones.
 
 use std::borrow::Cow;
 use std::net::SocketAddr;
@@ -13,16 +13,16 @@ use tokio::task::JoinSet;
 
 use crate::client::{self, Connection};
 
-/// What a reply to a request that is done has in it.
-pub(crate) const DONE: &str = r#""code":0"#;
+/// Part of the reply to a successful request.
+pub(crate) const SUCCESS: &str = r#""code":0"#;
 
-/// A request, over and over.
+/// A request to repeat.
 #[derive(Clone)]
 pub(crate) struct Target {
     addr: SocketAddr,
     path: &'static str,
     form: Form,
-    /// What a reply has in it; any other is an error.
+    /// Part of the expected reply; a reply without it counts as an error.
     expected: &'static str,
 }
 
@@ -30,19 +30,19 @@ pub(crate) struct Target {
 enum Form {
     /// The same request each time.
     Same(Vec<u8>),
-    /// The form of a number that no request before had.
+    /// A form made from the next number, so that each request differs.
     Numbered(Arc<AtomicUsize>, fn(usize) -> String),
 }
 
 impl Target {
-    /// `form`, which is answered with success.
+    /// Sends `form` each time, and expects success.
     pub(crate) fn new(server: &Server, path: &'static str, form: &str) -> Self {
         let addr = server.addr();
         let form = Form::Same(client::post(addr, path, form));
-        Self { addr, path, form, expected: DONE }
+        Self { addr, path, form, expected: SUCCESS }
     }
 
-    /// The form of each number from 1 on, answered with `expected`.
+    /// Sends `form(1)`, `form(2)` and so on, and expects replies that contain `expected`.
     pub(crate) fn numbered(
         server: &Server,
         path: &'static str,
@@ -63,22 +63,22 @@ impl Target {
         }
     }
 
-    /// Sends one request; returns how long the whole answer took, and whether it was the
+    /// Sends one request; returns the latency of the complete reply, and whether it was the
     /// expected one.
     async fn send(&self, connection: &mut Connection) -> Result<(Duration, bool)> {
         let request = self.request();
         let start = Instant::now();
         let reply = connection.send(&request).await.with_context(|| self.path)?;
         let latency = start.elapsed();
-        Ok((latency, has(reply, self.expected)))
+        Ok((latency, contains(reply, self.expected)))
     }
 }
 
-fn has(reply: &[u8], expected: &str) -> bool {
+fn contains(reply: &[u8], expected: &str) -> bool {
     reply.windows(expected.len()).any(|part| part == expected.as_bytes())
 }
 
-/// What came of a load.
+/// The result of a load.
 #[derive(Clone, Default)]
 pub(crate) struct Outcome {
     latencies: Vec<Duration>,
@@ -87,37 +87,37 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
-    /// Takes in what came of another connection, or of another round.
+    /// Adds the result of another connection or round.
     fn add(&mut self, other: &Outcome) {
         self.latencies.extend(&other.latencies);
         self.errors += other.errors;
     }
 
-    /// Requests with the expected answer, a second.
+    /// The throughput: requests per second with the expected reply.
     #[allow(clippy::cast_precision_loss, reason = "counts far below 2^52")]
     pub(crate) fn per_second(&self) -> f64 {
         (self.latencies.len() - self.errors) as f64 / self.time.as_secs_f64()
     }
 
-    /// The latency that `percent` of the requests stay under.
+    /// The latency at the percentile `percent`.
     pub(crate) fn percentile(&self, percent: usize) -> Duration {
         let mut sorted = self.latencies.clone();
         sorted.sort();
         sorted.get(sorted.len() * percent / 100).copied().unwrap_or_default()
     }
 
-    pub(crate) fn longest(&self) -> Duration {
+    pub(crate) fn max(&self) -> Duration {
         self.latencies.iter().max().copied().unwrap_or_default()
     }
 }
 
-/// What came of several rounds of a load: the median of the rates, and the percentiles over all
-/// requests.
+/// The result of several rounds of a load: the median throughput of the rounds, and the latency
+/// percentiles over all requests.
 pub(crate) struct Summary {
     pub(crate) per_second: f64,
-    pub(crate) median: Duration,
-    pub(crate) tail: Duration,
-    pub(crate) longest: Duration,
+    pub(crate) p50: Duration,
+    pub(crate) p99: Duration,
+    pub(crate) max: Duration,
     pub(crate) errors: usize,
 }
 
@@ -131,15 +131,15 @@ impl Summary {
         }
         Self {
             per_second: rates[rates.len() / 2],
-            median: all.percentile(50),
-            tail: all.percentile(99),
-            longest: all.longest(),
+            p50: all.percentile(50),
+            p99: all.percentile(99),
+            max: all.max(),
             errors: all.errors,
         }
     }
 }
 
-/// Connections that load a server together: each sends the requests of all `targets` in turn.
+/// Concurrent connections to one server: each sends the requests of all `targets` in turn.
 pub(crate) struct Group<'a> {
     pub(crate) targets: &'a [Target],
     pub(crate) connections: usize,
@@ -149,7 +149,7 @@ pub(crate) fn new_runtime() -> Result<Runtime> {
     Ok(runtime::Builder::new_current_thread().enable_all().build()?)
 }
 
-/// Loads with all `groups` at once, for `time`; returns what came of each.
+/// Runs all `groups` concurrently for `time`; returns the result of each.
 pub(crate) async fn load(groups: &[Group<'_>], time: Duration) -> Result<Vec<Outcome>> {
     let mut opened = Vec::new();
     for (at, group) in groups.iter().enumerate() {
@@ -185,8 +185,8 @@ pub(crate) async fn load(groups: &[Group<'_>], time: Duration) -> Result<Vec<Out
     Ok(outcomes)
 }
 
-/// Loads a server with up to two groups for `time`, and adds what came of each to `outcomes`;
-/// in round 0, which warms up, for an eighth of it, and adds nothing.
+/// Runs up to two groups concurrently for `time`, and adds their results to `outcomes`. Round 0 is
+/// the warm-up: it lasts an eighth of `time`, and its results are dropped.
 pub(crate) fn load_round(
     runtime: &Runtime,
     round: usize,
@@ -203,12 +203,12 @@ pub(crate) fn load_round(
     Ok(())
 }
 
-/// Sends each target of each of `kinds` so many requests, one at a time; returns the median
-/// latency of each. The targets of a kind have their turns one after the other, and the kinds
-/// several blocks each, so that all see the same moments of this machine.
+/// Sends `requests` requests to each target of each of `kinds`, one at a time; returns the median
+/// latency of each target. The targets of a kind alternate request by request, and the kinds
+/// alternate in blocks, so that background load on this machine affects all of them.
 ///
 /// # Errors
-/// Where a reply is not the expected one.
+/// If a reply is not the expected one.
 pub(crate) fn medians(kinds: &[Vec<Target>], requests: usize) -> Result<Vec<Vec<Duration>>> {
     const BLOCKS: usize = 10;
     let runtime = new_runtime()?;
@@ -221,13 +221,13 @@ pub(crate) fn medians(kinds: &[Vec<Target>], requests: usize) -> Result<Vec<Vec<
         }
         measured.push(connections);
     }
-    // The first block warms up.
+    // Block 0 is the warm-up.
     for block in 0..=BLOCKS {
         for connections in &mut measured {
             for _ in 0..requests.div_ceil(BLOCKS) {
                 for (target, connection, outcome) in &mut *connections {
                     let (latency, is_expected) = runtime.block_on(target.send(connection))?;
-                    ensure!(is_expected, "{}: not answered with {}", target.path, target.expected);
+                    ensure!(is_expected, "{}: the reply lacks {}", target.path, target.expected);
                     if block > 0 {
                         outcome.latencies.push(latency);
                     }
@@ -241,18 +241,18 @@ pub(crate) fn medians(kinds: &[Vec<Target>], requests: usize) -> Result<Vec<Vec<
     Ok(measured.iter().map(median).collect())
 }
 
-/// Sends requests to `target`, one at a time, until one is answered with `expected`.
+/// Sends requests to `target`, one at a time, until a reply contains `expected`.
 ///
 /// # Errors
-/// Where none of the first `limit` is.
+/// If no reply to the first `limit` requests does.
 pub(crate) fn send_until(target: &Target, expected: &str, limit: usize) -> Result<()> {
     let runtime = new_runtime()?;
     let mut connection = runtime.block_on(Connection::open(target.addr))?;
     for _ in 0..limit {
         let request = target.request();
-        if has(runtime.block_on(connection.send(&request))?, expected) {
+        if contains(runtime.block_on(connection.send(&request))?, expected) {
             return Ok(());
         }
     }
-    anyhow::bail!("{}: none of {limit} requests was answered with {expected}", target.path)
+    anyhow::bail!("{}: none of {limit} replies contains {expected}", target.path)
 }

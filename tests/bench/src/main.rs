@@ -1,10 +1,10 @@
-//! `make bench`: the API under load, beside components that do less in the same run; readers
-//! beside logins and beside a flood of them; and what a request costs as the data grow.
+//! `make bench`: the API under load, against baseline components in the same run; readers
+//! beside logins and beside a flood of logins; and the latency of a request as the data grow.
 //!
-//! The server is Spin where `LUOYUN_HOST` is `spin`, else devhost, in a process of its own.
+//! The server is Spin if `LUOYUN_HOST` is `spin`, else devhost, in a separate process.
 
 #![forbid(unsafe_code)]
-// A measurement that cannot go on panics.
+// A benchmark may panic on failure.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod against;
@@ -24,14 +24,14 @@ use anyhow::Result;
 use clap::{Parser, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// Measures the API under load, beside components that do less, and as its data grow
+/// Measures the API under load, against baseline components, and as its data grow
 #[derive(Parser)]
 struct Options {
-    /// Measure each thing briefly, for a first look
+    /// Measure briefly, for a rough result
     #[arg(long)]
     quick: bool,
-    /// Compare with another checkout, whose components have to be built; only that, where no
-    /// part is named
+    /// Compare with another checkout, whose components must be built; without a named part,
+    /// run only this comparison
     #[arg(long, value_name = "DIR")]
     against: Option<PathBuf>,
     /// What to measure [default: all]
@@ -41,26 +41,26 @@ struct Options {
 
 #[derive(Clone, Copy, Eq, PartialEq, ValueEnum)]
 enum Part {
-    /// Each endpoint at 1, 16 and 64 connections, beside components that do less
+    /// Each endpoint at 1, 16 and 64 connections, against baseline components
     Endpoints,
-    /// Readers beside logins, with both journals of SQLite
+    /// Readers beside logins, in both journal modes of SQLite
     Mixed,
-    /// A login at its default strength, and a reader beside a flood of logins
+    /// A login at the default password strength, and a reader beside a flood of logins
     Flood,
-    /// One connection, as the data grow
+    /// Latency at one connection, as the data grow
     Growth,
 }
 
-/// How long and how often each thing is measured.
+/// The duration and the number of measurements.
 #[derive(Clone, Copy)]
 struct Effort {
-    /// Rounds of the variants of a load, which run in turn.
+    /// Rounds of each load; its variants alternate within a round.
     rounds: usize,
-    /// How long each endpoint is loaded, in each round.
+    /// Duration of the load on an endpoint, per round.
     time: Duration,
-    /// How long readers and logins are mixed, in each round.
+    /// Duration of a mixed load of readers and logins, per round.
     mixed_time: Duration,
-    /// Requests that are timed one by one.
+    /// Sequential requests per latency measurement.
     requests: usize,
 }
 
@@ -82,8 +82,8 @@ fn main() -> Result<()> {
     let options = Options::parse();
     let effort = if options.quick { QUICK } else { THOROUGH };
     let host = std::env::var("LUOYUN_HOST").unwrap_or_else(|_| "devhost".to_owned());
-    println!("The server is {host}, on the loopback address; the data are on the disk of");
-    println!("{}.\n", std::env::temp_dir().display());
+    println!("Server: {host}, on the loopback interface.");
+    println!("Data: in {}.\n", std::env::temp_dir().display());
     if let Some(checkout) = &options.against {
         against::run(effort, checkout)?;
     }
@@ -102,7 +102,7 @@ fn main() -> Result<()> {
         let sizes: &[u32] =
             if options.quick { &[1_000, 100_000] } else { &[1_000, 10_000, 100_000, 1_000_000] };
         growth::run(effort, sizes)?;
-        growth::far_pages(effort)?;
+        growth::last_pages(effort)?;
     }
     Ok(())
 }

@@ -1,19 +1,19 @@
-//! Readers beside logins, with SQLite's rollback journal and in WAL mode, in either store.
+//! Readers beside logins, in WAL mode and with SQLite's rollback journal, in either store.
 
 use anyhow::Result;
 
-use crate::data::{INSTANCE_ID, LOGIN, State, UNDER_LOAD, session_key};
+use crate::data::{INSTANCE_ID, LOAD_SIZE, LOGIN, State, session_key};
 use crate::load::{Group, Summary, Target, load_round, new_runtime};
 use crate::report::{self, milliseconds, ratio};
 use crate::{Effort, progress};
 
-/// A load: what to call it, and the connections of its readers and of those who log in.
+/// A load: its label, the number of reader connections and that of login connections.
 type Load = (&'static str, usize, usize);
 
 const LOADS: [Load; 3] =
     [("1 reader alone", 1, 0), ("32 readers alone", 32, 0), ("32 readers beside 8 logins", 32, 8)];
 
-/// Measures the journals and prints the table.
+/// Measures the journal modes and prints the table.
 pub(crate) fn run(effort: Effort) -> Result<()> {
     let mut journals = Vec::new();
     for (name, database, key_value) in [
@@ -21,7 +21,7 @@ pub(crate) fn run(effort: Effort) -> Result<()> {
         ("rollback in the key-value store", "WAL", "DELETE"),
         ("rollback in the database", "DELETE", "WAL"),
     ] {
-        let state = State::filled(UNDER_LOAD, 1)?;
+        let state = State::filled(LOAD_SIZE, 1)?;
         state.set_journals(database, key_value)?;
         let server = state.serve()?;
         let session = format!("session_key={}", session_key(0));
@@ -56,19 +56,19 @@ pub(crate) fn run(effort: Effort) -> Result<()> {
     for (journal, .., outcomes, _) in &journals {
         let mut alone: Option<Summary> = None;
         for ((name, readers, _), (reads, logins)) in LOADS.into_iter().zip(outcomes) {
-            let them = Summary::new(reads);
-            // To the same readers alone.
+            let summary = Summary::new(reads);
+            // Relative to the same readers alone.
             let ratios = match &alone {
                 Some(alone) if readers > 1 => format!(
                     "{:.2}, {}",
-                    them.per_second / alone.per_second,
-                    ratio(them.tail, alone.tail)
+                    summary.per_second / alone.per_second,
+                    ratio(summary.p99, alone.p99)
                 ),
                 _ => String::new(),
             };
-            rows.push(row(journal, name, &them, ratios));
+            rows.push(row(journal, name, &summary, ratios));
             if readers > 1 {
-                alone = Some(them);
+                alone = Some(summary);
             }
             if !logins.is_empty() {
                 rows.push(row(journal, "the 8 logins", &Summary::new(logins), String::new()));
@@ -82,9 +82,9 @@ pub(crate) fn run(effort: Effort) -> Result<()> {
             "requests/s",
             "p50",
             "p99",
-            "longest",
+            "max",
             "errors",
-            "requests/s, p99 to the readers alone",
+            "relative to the readers alone: requests/s, p99",
         ],
         &rows,
     );
@@ -96,9 +96,9 @@ fn row(journal: &str, load: &str, of: &Summary, ratios: String) -> Vec<String> {
         journal.to_owned(),
         load.to_owned(),
         format!("{:.0}", of.per_second),
-        milliseconds(of.median),
-        milliseconds(of.tail),
-        milliseconds(of.longest),
+        milliseconds(of.p50),
+        milliseconds(of.p99),
+        milliseconds(of.max),
         of.errors.to_string(),
         ratios,
     ]

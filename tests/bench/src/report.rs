@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-/// Prints a table: the first column to the left, the others to the right.
-pub(crate) fn table(heads: &[&str], rows: &[Vec<String>]) {
-    println!("| {} |", heads.join(" | "));
-    println!("| --- |{}", " ---: |".repeat(heads.len() - 1));
+/// Prints a table: the first column left-aligned, the others right-aligned.
+pub(crate) fn table(headings: &[&str], rows: &[Vec<String>]) {
+    println!("| {} |", headings.join(" | "));
+    println!("| --- |{}", " ---: |".repeat(headings.len() - 1));
     for row in rows {
         println!("| {} |", row.join(" | "));
     }
@@ -17,7 +17,7 @@ pub(crate) fn milliseconds(time: Duration) -> String {
     format!("{:.2} ms", time.as_secs_f64() * 1000.0)
 }
 
-/// How many times `other` is `one`.
+/// `one` divided by `other`.
 pub(crate) fn ratio(one: Duration, other: Duration) -> String {
     format!("{:.2}", one.as_secs_f64() / other.as_secs_f64())
 }

@@ -1,4 +1,4 @@
-//! `luoyun-admin`, as a test runs it.
+//! Runs `luoyun-admin`.
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::server::built;
 
-/// `luoyun-admin` on a database.
+/// `luoyun-admin` with a database.
 pub struct Admin {
     db: OsString,
     token: Option<String>,
@@ -21,7 +21,7 @@ pub struct Admin {
 /// The result of a run.
 #[derive(Debug)]
 pub struct Outcome {
-    /// The exit code, `None` if a signal ended it.
+    /// The exit code; `None` if a signal ended the process.
     pub code: Option<i32>,
     /// Standard output.
     pub stdout: String,
@@ -43,7 +43,7 @@ impl Admin {
     /// On the database file `db`.
     ///
     /// # Panics
-    /// If there is no place for temporary folders.
+    /// If no temporary folder can be created.
     #[must_use]
     pub fn on(db: &Path) -> Self {
         Self { db: db.into(), token: None, state: TempDir::new().unwrap() }
@@ -52,14 +52,14 @@ impl Admin {
     /// On the libSQL server at `url`, with `token`.
     ///
     /// # Panics
-    /// If there is no place for temporary folders.
+    /// If no temporary folder can be created.
     #[must_use]
     pub fn at(url: &str, token: Option<&str>) -> Self {
         let state = TempDir::new().unwrap();
         Self { db: url.into(), token: token.map(str::to_owned), state }
     }
 
-    /// The command line with `args`, to be run otherwise than below.
+    /// The command with `args`, for a caller that needs control over how it runs.
     #[must_use]
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(built("luoyun-admin"));
@@ -69,7 +69,7 @@ impl Admin {
         command
     }
 
-    /// Runs it with `args`, and `input` on its standard input.
+    /// Runs the command with `args` and `input` on its standard input.
     ///
     /// # Panics
     /// If it cannot be run.
@@ -78,7 +78,7 @@ impl Admin {
         run(self.command(args), input)
     }
 
-    /// Runs it with `args`.
+    /// Runs the command with `args`.
     ///
     /// # Panics
     /// If it cannot be run.
@@ -87,10 +87,10 @@ impl Admin {
         self.run_with(args, b"")
     }
 
-    /// What it prints with `args`, and `input` on its standard input.
+    /// Runs the command with `args` and `input` on its standard input; returns its standard output.
     ///
     /// # Panics
-    /// If it fails, or says anything on standard error.
+    /// If it fails, or writes to standard error.
     #[allow(clippy::must_use_candidate, reason = "most commands print nothing")]
     pub fn done_with(&self, args: &[&str], input: &[u8]) -> String {
         let outcome = self.run_with(args, input);
@@ -98,19 +98,19 @@ impl Admin {
         outcome.stdout
     }
 
-    /// What it prints with `args`.
+    /// Runs the command with `args`; returns its standard output.
     ///
     /// # Panics
-    /// If it fails, or says anything on standard error.
+    /// If it fails, or writes to standard error.
     #[allow(clippy::must_use_candidate, reason = "most commands print nothing")]
     pub fn done(&self, args: &[&str]) -> String {
         self.done_with(args, b"")
     }
 
-    /// The list that it prints with `args` and `--json`.
+    /// Runs the command with `args` and `--json`; returns its standard output, parsed.
     ///
     /// # Panics
-    /// If it fails, or prints no JSON.
+    /// If it fails, or does not print JSON.
     #[must_use]
     pub fn list(&self, args: &[&str]) -> Value {
         serde_json::from_str(&self.done(&[args, &["--json"]].concat())).unwrap()
@@ -125,7 +125,7 @@ impl Admin {
 pub fn run(mut command: Command, input: &[u8]) -> Outcome {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
-    // A refused command line leaves its input unread.
+    // A command that rejects its arguments exits without reading its input.
     let _ = child.stdin.take().unwrap().write_all(input);
     child.wait_with_output().unwrap().into()
 }

@@ -1,4 +1,4 @@
-//! Table-driven tests: a request and the expected reply per row.
+//! Table-driven tests: each row is a request and the expected reply.
 
 use serde_json::{Value, json};
 
@@ -7,8 +7,8 @@ use crate::Server;
 /// Placeholder: the session key of the user luoyun in a request, any session key in a reply.
 pub const KEY: &str = "$KEY";
 
-/// Placeholder in a request: a word that differs in every run. A server at `BASE_URL` counts
-/// the wrong passwords for a name across runs.
+/// Placeholder in a request: a word that differs in every run, because a server at `BASE_URL`
+/// keeps counting wrong passwords for a name across runs.
 pub const UNIQUE: &str = "$UNIQUE";
 
 /// A row: the request and the expected reply.
@@ -22,7 +22,7 @@ pub struct Case {
     reply: Value,
 }
 
-/// The reply that refuses a request with this `error`.
+/// The reply with this `error` and `desc`.
 #[must_use]
 pub fn refusal(error: &str, desc: &str) -> Value {
     json!({"code": 1, "desc": desc, "error": error})

@@ -1,4 +1,4 @@
-//! An HTTP/1.1 client that keeps its one connection alive.
+//! An HTTP/1.1 client with one keep-alive connection.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -61,7 +61,7 @@ impl Client {
     pub fn try_connect(addr: SocketAddr) -> Option<Self> {
         let stream = TcpStream::connect(addr).ok()?;
         stream.set_read_timeout(Some(Duration::from_mins(1))).ok()?;
-        // Without Nagle's delay, tests measure only the server.
+        // Nagle's algorithm would add the client's delay to measurements of the server.
         stream.set_nodelay(true).ok()?;
         Some(Self { stream, addr, received: Vec::new() })
     }
@@ -84,8 +84,8 @@ impl Client {
         self.try_request("POST", path, &fields, body.as_bytes())
     }
 
-    /// Sends a request with `fields` beside `Host` and `Content-Length`, and
-    /// returns the response.
+    /// Sends a request with the header fields `fields`, `Host` and `Content-Length`, and returns
+    /// the response.
     ///
     /// # Panics
     /// As [`Self::receive`] does.
@@ -170,7 +170,8 @@ impl Client {
         let mut buffer = [0; 16 * 1024];
         let count = loop {
             match self.stream.read(&mut buffer) {
-                // With a time-out set, a pause of the machine interrupts the read (signal(7)).
+                // With a timeout set, stopping and resuming the process interrupts the read
+                // (signal(7)).
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 read => break read?,
             }

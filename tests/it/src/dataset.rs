@@ -1,4 +1,4 @@
-//! The data sets of `tests/bench/dataset.sql`, of any size.
+//! Creates the data sets of `tests/bench/dataset.sql`.
 
 use std::fs;
 use std::path::Path;
@@ -7,28 +7,28 @@ use rusqlite::Connection;
 
 use crate::server::{root, tables};
 
-/// How many rows a data set has.
+/// The number of rows in a data set.
 #[derive(Clone, Copy)]
-#[allow(missing_docs, reason = "the tables are called so")]
+#[allow(missing_docs, reason = "named after the tables")]
 pub struct Size {
     pub instances: u32,
     pub users: u32,
     pub sessions: u32,
 }
 
-/// Makes the tables and a data set of `size` in the empty database `db`, and the entries
-/// of its sessions in the key-value store's file `key_value`, which stays attached as `kv`.
+/// Creates the tables and a data set of `size` in the empty database `db`, and the entries of its
+/// sessions in the key-value store's file `key_value`, which stays attached as `kv`.
 ///
 /// # Panics
-/// Where that fails.
+/// If that fails.
 pub fn fill(db: &Connection, key_value: &Path, size: Size) {
     fill_tables(db, &tables(), key_value, size);
 }
 
-/// As [`fill`], with the tables that the SQL in `tables` makes, which may be an older release's.
+/// Like [`fill`], but creates the tables with the SQL `tables`, which may be an older release's.
 ///
 /// # Panics
-/// Where that fails.
+/// If that fails.
 pub fn fill_tables(db: &Connection, tables: &str, key_value: &Path, size: Size) {
     db.execute("ATTACH ?1 AS kv", [key_value.to_str()]).unwrap();
     db.execute_batch(tables).unwrap();
@@ -41,7 +41,7 @@ pub fn fill_tables(db: &Connection, tables: &str, key_value: &Path, size: Size) 
     db.execute_batch(&format!("BEGIN; {dataset} COMMIT;")).unwrap();
 }
 
-/// The SQL that adds users, each a name and the stored form of the password.
+/// SQL that inserts users, each with a name and a stored password.
 #[must_use]
 pub fn insert_users<P: AsRef<str>>(users: &[(&str, P)]) -> String {
     let rows: Vec<String> =

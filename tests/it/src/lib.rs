@@ -1,5 +1,5 @@
-//! Shared code of the black-box tests: a server to test, and an HTTP client that sends
-//! arbitrary bytes and shows the response as received.
+//! Shared code of the black-box tests: a server under test, and an HTTP client that can send
+//! arbitrary bytes and returns the response as received.
 //!
 //! If `BASE_URL` is set (`http://HOST:PORT`, a server with the demo data), tests of the contract
 //! use that server. Otherwise, and for all other tests, each test starts its own, on the host

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use crate::Client;
 
-/// A running server with the API. Dropping this stops it, except for one at `BASE_URL`.
+/// A running server with the API. Drop stops it, unless it is the one at `BASE_URL`.
 pub struct Server {
     addr: SocketAddr,
     running: Running,
@@ -35,11 +35,11 @@ pub struct Setup<'a> {
     pub sql: &'a str,
     /// Whether to leave out the migrations and the demo data.
     pub bare: bool,
-    /// Whether devhost's stores are in memory, so that measurements exclude the disk.
+    /// Whether to keep devhost's stores in memory, so that measurements exclude disk latency.
     pub in_memory: bool,
     /// Values for the variables. By default, passwords are stored at the lowest cost.
     pub variables: &'a [(&'a str, &'a str)],
-    /// A manifest to use instead of the API's; it has no variables.
+    /// A manifest to use instead of the API's; the password variables are not set for it.
     pub manifest: Option<&'a str>,
     /// The state folder of another server to share.
     pub state_dir: Option<&'a Path>,
@@ -51,7 +51,8 @@ pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// The path of `program`, `devhost` or `luoyun-admin`; builds both unless they are up to date.
+/// The path of `program`, which is `devhost` or `luoyun-admin`; builds both if they are out of
+/// date.
 ///
 /// # Panics
 /// If the build fails.
@@ -61,8 +62,8 @@ pub fn built(program: &str) -> PathBuf {
     let folder = FOLDER.get_or_init(|| {
         let arguments = ["build", "--quiet", "--locked", "-p", "devhost", "-p", "luoyun-admin"];
         let done = Command::new("cargo").args(arguments).current_dir(root()).status();
-        assert!(done.expect("cargo").success(), "devhost and luoyun-admin do not build");
-        // This program is in target/debug, or in its folder deps.
+        assert!(done.expect("cargo").success(), "devhost and luoyun-admin failed to build");
+        // The running executable is in target/debug or target/debug/deps.
         let this = env::current_exe().unwrap();
         let folder = this.ancestors().find(|folder| folder.join("devhost").is_file());
         folder.expect("target/debug").to_owned()
@@ -83,19 +84,19 @@ pub fn migrations() -> Vec<PathBuf> {
     files
 }
 
-/// Makes the folder of the stores as `make up` does.
+/// Creates the state folder as `make up` does.
 ///
 /// # Panics
-/// Where that fails.
+/// If that fails.
 pub fn prepare_state(folder: &Path) {
     let done = Command::new(root().join("scripts/state-folder.sh")).arg(folder).status();
     assert!(done.unwrap().success());
 }
 
-/// The SQL of the API's tables, without the demo data.
+/// The SQL of the migrations, without the demo data.
 ///
 /// # Panics
-/// If it cannot be read.
+/// If they cannot be read.
 #[must_use]
 pub fn tables() -> String {
     let files = migrations().into_iter().filter(|path| !path.ends_with("demo.sql"));
@@ -103,7 +104,7 @@ pub fn tables() -> String {
 }
 
 impl Setup<'_> {
-    /// The options with which a host serves on the state folder `state`.
+    /// The host's options, with the state folder `state`.
     fn options(&self, state: &Path) -> Options {
         let mut files = if self.bare { Vec::new() } else { migrations() };
         let folder = self.state_dir.unwrap_or(state);
@@ -213,13 +214,17 @@ impl Server {
             .open(state.path().join("output.log"))
             .unwrap();
         command.stdout(output.try_clone().unwrap()).stderr(output);
-        // `spin up` serves from a child process: a group, so that a signal reaches both.
+        // `spin up` serves from a child process; a process group makes signals reach both.
         let mut child = command.process_group(0).spawn().expect("the host's command");
 
         let deadline = Instant::now() + Duration::from_mins(1);
         while Client::try_connect(addr).is_none() {
-            assert!(child.try_wait().unwrap().is_none(), "the host ended: {}", output_of(&state));
-            assert!(Instant::now() < deadline, "the host does not serve: {}", output_of(&state));
+            assert!(child.try_wait().unwrap().is_none(), "the host exited: {}", output_of(&state));
+            assert!(
+                Instant::now() < deadline,
+                "the host does not accept connections: {}",
+                output_of(&state)
+            );
             thread::sleep(Duration::from_millis(20));
         }
         Self { addr, running: Running::Process(child), state: Some(state) }
@@ -277,7 +282,8 @@ impl Server {
         rusqlite::Connection::open(self.state().join("sqlite_key_value.db")).unwrap()
     }
 
-    /// The cost of the next completed request; see [`DevHost::measured`].
+    /// The cost of the next completed request, in order of completion; see
+    /// [`DevHost::measured`].
     ///
     /// # Panics
     /// If the server is not devhost in this process, or if there was no request.
@@ -285,14 +291,14 @@ impl Server {
     pub fn measured(&self) -> devhost::Measured {
         match &self.running {
             Running::DevHost(host) => host.measured().unwrap(),
-            _ => panic!("only devhost measures"),
+            _ => panic!("only devhost in this process measures requests"),
         }
     }
 
     /// Logs in and returns the session key. The password is the user name, as in the demo data.
     ///
     /// # Panics
-    /// If the login is refused.
+    /// If the login fails.
     #[must_use]
     pub fn log_in(&self, username: &str) -> String {
         let form = [("username", username), ("password", username)];
@@ -306,7 +312,7 @@ impl Server {
         self.connect().post("/api/myun/instance", &[("session_key", key)]).json()["code"] == 0
     }
 
-    /// The id of the server's process.
+    /// The server's process id.
     ///
     /// # Panics
     /// If the server does not run in a separate process.
@@ -314,7 +320,7 @@ impl Server {
     pub fn process_id(&self) -> u32 {
         match &self.running {
             Running::Process(child) => child.id(),
-            _ => panic!("the server has no process of its own"),
+            _ => panic!("the server does not run in a separate process"),
         }
     }
 

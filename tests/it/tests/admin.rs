@@ -14,13 +14,13 @@ use rusqlite::Connection;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// So that a password takes no time: nothing is protected here.
+/// The lowest password cost, so that tests are fast.
 const QUICK: [&str; 4] = ["--memory-kib", "8", "--passes", "1"];
 
-/// Two nodes of one name, as only an import adds them.
-const TWICE: &str = "INSERT INTO nodes (hostname) VALUES ('twice'), ('twice')";
+/// Two nodes with the same name, which only an import can create.
+const DUPLICATE_NODES: &str = "INSERT INTO nodes (hostname) VALUES ('twice'), ('twice')";
 
-/// A server with the tables and nothing in them.
+/// A server with empty tables.
 fn empty_server() -> (Server, Admin) {
     let sql = tables();
     let server = Server::start(Setup { sql: &sql, bare: true, ..Setup::default() });
@@ -28,7 +28,7 @@ fn empty_server() -> (Server, Admin) {
     (server, admin)
 }
 
-/// A database with the tables and nothing in them.
+/// A database with empty tables.
 fn empty_database() -> (TempDir, Admin) {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("sqlite_db.db");
@@ -62,7 +62,7 @@ fn baseinfo(server: &Server, key: &Value, id: &str) -> Value {
 }
 
 #[test]
-fn from_nothing_to_a_remote_desktop() {
+fn commands_take_effect_on_a_running_server() {
     let (server, admin) = empty_server();
     assert_eq!(admin.done_with(&["user", "add", "ada"], b"her password\n"), "1\n");
     assert_eq!(admin.done(&["node", "add", "node1", "--ip", "10.0.0.2"]), "1\n");
@@ -109,7 +109,7 @@ fn from_nothing_to_a_remote_desktop() {
 }
 
 #[test]
-fn another_password_and_a_lock_end_the_sessions() {
+fn a_new_password_a_lock_or_a_removal_ends_the_sessions() {
     let (server, admin) = empty_server();
     add_user(&admin, "ada", b"first");
     let key = log_in(&server, "ada", b"first")["session_key"].clone();
@@ -128,7 +128,7 @@ fn another_password_and_a_lock_end_the_sessions() {
     assert_eq!(list(&server, &key)["error"], "auth_required");
     let key = log_in(&server, "ada", b"second")["session_key"].clone();
 
-    // Nor do they pass to a user who gets the same id.
+    // A new user with the same id does not inherit the sessions.
     admin.done(&["instance", "add", "--owner", "ada", "--name", "x"]);
     admin.done(&["user", "remove", "ada", "--cascade"]);
     assert_eq!(list(&server, &key)["error"], "auth_required");
@@ -157,7 +157,7 @@ fn a_password_on_standard_input_is_taken_byte_for_byte() {
 }
 
 #[test]
-fn a_terminal_is_asked_twice_without_an_echo() {
+fn a_terminal_prompts_twice_with_echo_off() {
     let (server, admin) = empty_server();
     let on_terminal = |name: &str, typed: &[u8]| {
         let admin = admin.command(&[&["user", "add", name], &QUICK[..]].concat());
@@ -176,7 +176,7 @@ fn a_terminal_is_asked_twice_without_an_echo() {
     assert_eq!(log_in(&server, "grace", b"geheim"), auth_failed());
 }
 
-/// Every command, on a database with the tables and nothing in them.
+/// Runs every command, on a database with empty tables.
 pub(crate) fn every_command(admin: &Admin) {
     for list in [["user", "list"], ["node", "list"], ["instance", "list"]] {
         assert_eq!(admin.list(&list), json!([]));
@@ -229,7 +229,7 @@ pub(crate) fn every_command(admin: &Admin) {
 
     admin.done(&["instance", "remove", "7"]);
     assert_eq!(admin.list(&["instance", "list"])[0]["id"], 8);
-    // A deleted instance is no reason to keep its owner.
+    // A deleted instance does not keep its owner from being removed.
     admin.done(&["user", "remove", odd]);
     admin.done(&["instance", "set", "8", "--owner", "ada"]);
     admin.done(&["user", "remove", "ada", "--cascade"]);
@@ -244,8 +244,8 @@ pub(crate) fn every_command(admin: &Admin) {
     assert!(left.eq(expected.iter().map(|(id, status)| (id, status, &Value::Null))));
 }
 
-/// What is refused, with the reason, on a database with the tables and nothing in them.
-pub(crate) fn refusals(admin: &Admin) {
+/// Runs commands that fail, on a database with empty tables.
+pub(crate) fn failing_commands(admin: &Admin) {
     add_user(admin, "ada", b"word");
     admin.done(&["node", "add", "node1", "--ip", "10.0.0.2"]);
     let add = ["instance", "add", "--name", "x", "--owner"];
@@ -285,11 +285,11 @@ pub(crate) fn refusals(admin: &Admin) {
         (&["import", "postgres://127.0.0.1:1/x"], b"", "cannot connect to the source"),
     ];
     for (args, input, reason) in rows {
-        assert_refused(&admin.run_with(args, input), reason);
+        assert_fails(&admin.run_with(args, input), reason);
     }
     admin.done(&["instance", "add", "--owner", "ada", "--name", "x", "--node", "node1"]);
     let refused = admin.run(&["user", "remove", "ada"]);
-    assert_refused(&refused, "User ada still owns 6 instances (id 1, 3, 4, 5, 6, …).");
+    assert_fails(&refused, "User ada still owns 6 instances (id 1, 3, 4, 5, 6, …).");
     admin.done(&["instance", "set", "7", "--no-owner", "--no-node", "--status", "deleted"]);
     let mut after = state();
     after[2].as_array_mut().unwrap().pop();
@@ -297,7 +297,7 @@ pub(crate) fn refusals(admin: &Admin) {
 }
 
 #[track_caller]
-fn assert_refused(outcome: &Outcome, reason: &str) {
+fn assert_fails(outcome: &Outcome, reason: &str) {
     assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(1), ""), "{outcome:?}");
     assert!(outcome.stderr.contains(reason), "{outcome:?} instead of: {reason}");
 }
@@ -309,30 +309,33 @@ fn every_command_works_on_a_file() {
 }
 
 #[test]
-fn what_cannot_be_done_is_refused_with_a_reason() {
+fn a_command_that_fails_gives_a_reason_and_changes_nothing() {
     let (folder, admin) = empty_database();
-    refusals(&admin);
-    Connection::open(database(&folder)).unwrap().execute_batch(TWICE).unwrap();
+    failing_commands(&admin);
+    Connection::open(database(&folder)).unwrap().execute_batch(DUPLICATE_NODES).unwrap();
     for args in [
         &["node", "set", "twice", "--ip", "::1"][..],
         &["node", "remove", "twice"],
         &["instance", "add", "--name", "x", "--owner", "ada", "--node", "twice"],
     ] {
-        assert_refused(&admin.run(args), "There are 2 nodes called twice");
+        assert_fails(&admin.run(args), "There are 2 nodes called twice");
     }
 }
 
 #[test]
-fn writers_wait_for_each_other_and_readers_for_nobody() {
+fn writers_wait_for_each_other_and_readers_do_not_wait() {
     let (folder, admin) = empty_database();
     add_user(&admin, "ada", b"word");
     let other = Connection::open(database(&folder)).unwrap();
     other.execute_batch("BEGIN IMMEDIATE; UPDATE users SET username = 'grace'").unwrap();
     let mut lock = admin.command(&["user", "lock", "grace"]);
     let mut lock = lock.stderr(Stdio::piped()).spawn().unwrap();
-    // This one runs to its end while that one waits.
+    // The reader finishes while the writer waits.
     assert_eq!(admin.list(&["user", "list"])[0]["username"], "ada");
-    assert!(lock.try_wait().unwrap().is_none(), "a lock within another transaction");
+    assert!(
+        lock.try_wait().unwrap().is_none(),
+        "the command did not wait for the other transaction"
+    );
     other.execute_batch("COMMIT").unwrap();
     assert!(lock.wait().unwrap().success());
     assert_eq!(admin.list(&["user", "list"])[0]["is_locked"], true);
@@ -362,7 +365,8 @@ fn a_replaced_password_is_in_no_file() {
     assert!(is_found(&stored("ada")));
 }
 
-/// A server that answers one request, with `status` and `reply`; its URL, and the request.
+/// Starts a server that answers one request with `status` and `reply`; returns its URL and, after
+/// that request, the request.
 fn answer_once(status: u16, reply: &'static str) -> (String, thread::JoinHandle<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -381,7 +385,7 @@ fn answer_once(status: u16, reply: &'static str) -> (String, thread::JoinHandle<
 }
 
 #[test]
-fn what_a_server_refuses_is_explained() {
+fn an_error_of_a_libsql_server_is_explained() {
     for (status, reply, reason) in [
         (401, "", "refuses the token in LIBSQL_TOKEN"),
         (404, "", "No libSQL server answers at"),
@@ -400,29 +404,30 @@ fn what_a_server_refuses_is_explained() {
     ] {
         let (url, request) = answer_once(status, reply);
         let outcome = Admin::at(&url, Some("a-secret")).run(&["node", "list"]);
-        assert_refused(&outcome, reason);
+        assert_fails(&outcome, reason);
         assert!(!outcome.stderr.contains("a-secret"), "{outcome:?}");
         let request = request.join().unwrap().to_lowercase();
         assert!(request.contains("authorization: bearer a-secret\r\n"), "{request}");
     }
     let (url, _) = answer_once(401, "");
-    assert_refused(&Admin::at(&url, None).run(&["node", "list"]), "requires a token");
+    assert_fails(&Admin::at(&url, None).run(&["node", "list"]), "requires a token");
     let unused = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let outcome = Admin::at(&format!("http://{unused}"), None).run(&["node", "list"]);
-    assert_refused(&outcome, "No libSQL server answers at");
+    assert_fails(&outcome, "No libSQL server answers at");
 }
 
-/// A user, nodes of one name, and two instances, one of them deleted.
+/// Adds a user, three nodes, of which two have the same name, and two instances, one of them
+/// deleted.
 fn some_rows(folder: &TempDir, admin: &Admin) {
     add_user(admin, "ada", b"word");
     admin.done(&["node", "add", "node1", "--ip", "10.0.0.2"]);
     admin.done(&["instance", "add", "--owner", "ada", "--node", "node1", "--name", "one"]);
     admin.done(&["instance", "add", "--owner", "ada", "--name", "two", "--status", "100"]);
-    Connection::open(database(folder)).unwrap().execute_batch(TWICE).unwrap();
+    Connection::open(database(folder)).unwrap().execute_batch(DUPLICATE_NODES).unwrap();
 }
 
 #[test]
-fn a_wrong_command_line_changes_nothing() {
+fn an_invalid_command_line_changes_nothing() {
     let (folder, admin) = empty_database();
     some_rows(&folder, &admin);
     let before = fs::read(database(&folder)).unwrap();
@@ -469,7 +474,7 @@ fn a_wrong_command_line_changes_nothing() {
 }
 
 #[test]
-fn a_database_is_not_made_by_a_wrong_name() {
+fn a_path_without_a_valid_database_is_rejected_and_left_unchanged() {
     let folder = TempDir::new().unwrap();
     let text = "This is a text, of more bytes than a header has. ".repeat(3);
     for (name, content, reason) in [
@@ -492,7 +497,7 @@ fn a_database_is_not_made_by_a_wrong_name() {
 }
 
 #[test]
-fn lists_are_for_people_and_for_programs() {
+fn lists_are_printed_as_tables_and_as_json() {
     let (folder, admin) = empty_database();
     assert_eq!(admin.list(&["user", "list"]), json!([]));
     some_rows(&folder, &admin);
@@ -531,7 +536,7 @@ fn lists_are_for_people_and_for_programs() {
 }
 
 #[test]
-fn completions_are_scripts_of_their_shells() {
+fn completions_are_printed_for_each_shell() {
     for (shell, word) in [("bash", "complete -F"), ("zsh", "#compdef"), ("fish", "complete -c")] {
         let mut command = Command::new(built("luoyun-admin"));
         command.args(["completions", shell]);

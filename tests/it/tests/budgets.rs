@@ -1,4 +1,4 @@
-//! What requests cost the guest, and the sizes of the modules: within the limits of
+//! The guest's resource use per request and the sizes of the modules stay within the limits of
 //! `budgets.toml`.
 
 use std::collections::BTreeMap;
@@ -27,16 +27,16 @@ fn budgets() -> Budgets {
     toml::from_str(&fs::read_to_string(path).unwrap()).unwrap()
 }
 
-/// Prints `figure`, and adds it to `exceeded` where it is above its limit.
-fn compare(name: &str, figure: u64, limit: u64, exceeded: &mut Vec<String>) {
-    let line = format!("{name}: {figure}, limit {limit}");
+/// Prints `value`, and adds it to `exceeded` if it is above `limit`.
+fn compare(name: &str, value: u64, limit: u64, exceeded: &mut Vec<String>) {
+    let line = format!("{name}: {value}, limit {limit}");
     println!("{line}");
-    if figure > limit {
+    if value > limit {
         exceeded.push(line);
     }
 }
 
-/// What the next request that is sent costs.
+/// Sends a form, which must succeed; returns the cost of the request.
 fn cost(server: &Server, path: &str, form: &[(&str, &str)]) -> Measured {
     let reply = server.connect().post(path, form).json();
     assert_eq!(reply["code"], 0, "{reply}");
@@ -45,7 +45,7 @@ fn cost(server: &Server, path: &str, form: &[(&str, &str)]) -> Measured {
 
 #[test]
 fn no_request_costs_more_than_its_budget() {
-    // One page of 1,000, whose names, summaries and ports are like real ones.
+    // A page of 1,000 instances with realistic names, summaries and ports.
     let sql = "
         INSERT INTO instances (id, user_id, node_id, name, summary, status, vdi_port)
         WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000)

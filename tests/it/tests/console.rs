@@ -1,11 +1,11 @@
-//! The console as a resource: methods, caching, and what its policy allows. What it does
-//! in a browser is tested in `tests/browser`.
+//! The console over HTTP: methods, caching and content security policy. `tests/browser` tests it
+//! in a browser.
 
 use api_tests::{Server, Setup};
 use serde_json::json;
 
 #[test]
-fn the_page_is_cached_and_asked_for_again() {
+fn the_page_is_revalidated_by_its_etag() {
     let server = Server::start(Setup::default());
     let mut client = server.connect();
     let page = client.request("GET", "/", &[], b"");
@@ -31,7 +31,7 @@ fn the_page_is_cached_and_asked_for_again() {
 }
 
 #[test]
-fn the_policy_lets_nothing_in_but_the_page_itself() {
+fn the_content_security_policy_allows_only_the_page_itself() {
     let server = Server::start(Setup::default());
     let page = server.connect().request("GET", "/", &[], b"");
     let policy = page.header("content-security-policy").unwrap();
@@ -42,7 +42,7 @@ fn the_policy_lets_nothing_in_but_the_page_itself() {
 }
 
 #[test]
-fn other_methods_are_refused_in_json() {
+fn other_methods_are_rejected_in_json() {
     let server = Server::start(Setup::default());
     for method in ["POST", "PUT", "DELETE", "OPTIONS"] {
         let response = server.connect().request(method, "/", &[], b"");

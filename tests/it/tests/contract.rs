@@ -1,4 +1,4 @@
-//! The contract's cases that need other data than the design document's: on a server of our own.
+//! The contract's cases that need fixtures beyond the demo data, so each test starts a server.
 
 use api_tests::cases::{self, Case, auth_failed, case, refusal};
 use api_tests::{Server, Setup};
@@ -8,7 +8,7 @@ const LOGIN: &str = "/api/login";
 const BASEINFO: &str = "/api/instance/baseinfo";
 const LIST: &str = "/api/myun/instance";
 
-/// Beside the demo data: instances 101 and up of luoyun's, and the locked user
+/// Added to the demo data: instances from 100 on, all but one owned by luoyun, and the locked user
 /// `locked`, whose password is `locked`.
 const FIXTURES: &str = r#"
     INSERT INTO users (id, username, password, is_locked) VALUES
@@ -89,7 +89,7 @@ fn rows() -> Vec<Case> {
         case("a locked user, wrong password", LOGIN, "username=locked&password=x", auth_failed()),
         case("a user name in upper case", LOGIN, "username=LUOYUN&password=luoyun", auth_failed()),
         // "POST /api/instance/baseinfo".
-        info("a port and another protocol", 101, baseinfo(101, "full", 2, "fd00::1", Some(65535))),
+        info("a port and another vdi_type", 101, baseinfo(101, "full", 2, "fd00::1", Some(65535))),
         info("no node and no name", 102, baseinfo(102, "", 1, "", Some(1))),
         info("a node without an address", 103, baseinfo(103, "no ip", 1, "", None)),
         info("a hostile name", 104, baseinfo(104, HOSTILE, 1, "10.0.0.2", None)),
@@ -100,12 +100,12 @@ fn rows() -> Vec<Case> {
             refusal("instance_not_found", "Instance 100 does not exist"),
         ),
         info(
-            "nobody's instance",
+            "an instance without an owner",
             109,
             refusal("instance_not_owned", "Instance 109 is someone else's"),
         ),
         // "POST /api/myun/instance".
-        case("the list, every status in it", LIST, "session_key=$KEY&sepa=100", all),
+        case("the list, with every status", LIST, "session_key=$KEY&sepa=100", all),
     ]
 }
 
@@ -127,9 +127,9 @@ fn a_user_without_instances_has_an_empty_list() {
 }
 
 #[test]
-fn a_list_larger_than_the_host_holds_arrives_whole() {
+fn a_list_larger_than_the_hosts_buffer_arrives_complete() {
     let server = server();
-    // 1000 items with summaries of 3,000 characters: three times Spin's 1 MiB.
+    // 1,000 items with summaries of 3,000 characters: three times Spin's buffer of 1 MiB.
     server
         .database()
         .execute_batch(

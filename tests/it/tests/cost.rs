@@ -1,5 +1,5 @@
-//! What a request costs, as devhost measures it and Spin does not: storage calls, writes and
-//! fuel.
+//! The cost of a request in storage calls, writes and fuel, which devhost measures and Spin does
+//! not.
 
 use std::fs;
 
@@ -21,7 +21,7 @@ fn components() -> Server {
     Server::devhost(Options::for_test(root().join("tests/components/spin.toml")))
 }
 
-/// The storage calls of the next request that is measured, in the order of names.
+/// Sends a form; returns the host calls of the request, sorted by name.
 fn calls(server: &Server, path: &str, form: &[(&str, &str)]) -> Vec<(&'static str, u32)> {
     let _ = server.connect().post(path, form);
     let measured = server.measured();
@@ -45,8 +45,8 @@ fn an_authenticated_read_makes_four_storage_calls() {
     assert_eq!(calls(&server, LIST, &[]), []);
 }
 
-/// How many transactions are in the write-ahead log of a SQLite file: its frames that commit
-/// (SQLite, "WAL-mode File Format", 1).
+/// The number of transactions in the write-ahead log of a SQLite file: its commit frames (SQLite,
+/// "WAL-mode File Format", 1).
 fn writes(server: &Server, file: &str) -> usize {
     const FRAME_BYTES: usize = 24 + 4096;
     let log = fs::read(server.state().join(file).with_extension("db-wal")).unwrap();
@@ -60,7 +60,7 @@ fn a_login_makes_five_storage_calls_and_one_write_in_each_store() {
     let _upgraded = server.log_in("luoyun");
     let _login = server.measured();
 
-    // The last connection that closes would delete the log: this one stays open.
+    // SQLite deletes the log when the last connection closes, so this one stays open.
     let db = server.database();
     db.query_row("SELECT count(*) FROM users", [], |_| Ok(())).unwrap();
     let files = ["sqlite_db.db", "sqlite_key_value.db"];
@@ -92,17 +92,17 @@ fn no_login_makes_more_than_ten_storage_calls() {
     server.database().execute("UPDATE sessions SET expires_at = 1", []).unwrap();
     assert_eq!(storage(), 10, "with three sessions to sweep");
 
-    // And a password to upgrade, and a wrong one to forget.
+    // Also with a password to upgrade and a failure count to reset.
     let weak = "UPDATE users SET password = '5ce229cfdbc7804f86696e7240ba64f86e67d821'";
     server.database().execute(weak, []).unwrap();
     let _wrong = calls(&server, LOGIN, &[("username", "luoyun"), ("password", "x")]);
     assert_eq!(storage(), 8);
-    assert_eq!(storage(), 10, "the sweep goes on at the next login");
+    assert_eq!(storage(), 10, "the next login continues the sweep");
 }
 
 #[test]
-fn a_refusal_costs_the_same_whatever_is_stored() {
-    // Beside the password's form, nothing differs: the names are equally long.
+fn a_failed_login_costs_the_same_for_every_stored_form() {
+    // The names have equal lengths, so that only the form of the stored password differs.
     let argon2id = |cost: &str| {
         format!("$argon2id$v=19${cost},p=1$c29tZXNhbHQ$8Tf44YakA6Z5zNBgblq13Nr+Q8FkCFWsjG4z6b1j7rM")
     };
@@ -138,7 +138,7 @@ fn a_refusal_costs_the_same_whatever_is_stored() {
 }
 
 #[test]
-fn a_throttled_login_derives_nothing() {
+fn a_throttled_login_skips_the_password_derivation() {
     let variables = &[("password_memory_kib", "1024")];
     let server = Server::start(Setup { variables, ..Setup::default() });
     let fuel = || {
@@ -163,8 +163,8 @@ fn a_store_that_the_manifest_does_not_grant_is_denied() {
     assert_eq!(server.measured().calls["connection.open"], 1);
 }
 
-/// Head and body in two segments would stall each reply by up to 40 ms, on a
-/// connection that is kept alive.
+/// With head and body in two segments, Nagle's algorithm and delayed ACKs can add up to 40 ms to a
+/// reply on a keep-alive connection.
 #[test]
 fn every_reply_arrives_in_one_segment() {
     let server = server();
@@ -176,7 +176,7 @@ fn every_reply_arrives_in_one_segment() {
         (BASEINFO, &[("session_key", &key), ("instance_id", "2252")]),
         (LIST, &[("session_key", &key)]),
     ];
-    // Often: whether a reply in two parts is also two segments is a race.
+    // Many times: whether two writes become two segments is a race.
     for (path, form) in requests.into_iter().cycle().take(400) {
         let response = client.post(path, form);
         assert_eq!(response.reads, 1, "{path} {response:?}");

@@ -1,5 +1,5 @@
-//! `deploy/`: its files are well-formed, and fit `spin.toml` and each other. What they do,
-//! `machines` tests.
+//! The files in `deploy/` are well-formed, and are consistent with `spin.toml` and with each other.
+//! `machines` tests what they do.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -15,7 +15,7 @@ fn toml(file: &str) -> Value {
     toml::from_str(&read(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
 }
 
-/// The object of this kind among those that `deploy/kustomization.yaml` names.
+/// The object of this kind among the resources of `deploy/kustomization.yaml`.
 fn object(kind: &str) -> Value {
     let files = kustomization()["resources"].as_array().unwrap().clone();
     let objects = files.iter().flat_map(|file| -> Vec<Value> {
@@ -29,8 +29,8 @@ fn kustomization() -> Value {
     serde_saphyr::from_str(&read("deploy/kustomization.yaml")).unwrap()
 }
 
-/// The names in all the lists called `field` of the components.
-fn opened_stores(manifest: &Value, field: &str) -> BTreeSet<String> {
+/// The names in the lists `field` of all components.
+fn granted_stores(manifest: &Value, field: &str) -> BTreeSet<String> {
     let components = manifest["component"].as_object().unwrap().values();
     let lists = components.filter_map(|component| component[field].as_array());
     lists.flatten().map(|name| name.as_str().unwrap().to_owned()).collect()
@@ -49,12 +49,12 @@ fn every_store_that_a_component_opens_is_in_the_runtime_config() {
         [("key_value_stores", "key_value_store"), ("sqlite_databases", "sqlite_database")]
     {
         let configured: BTreeSet<_> = config[table].as_object().unwrap().keys().cloned().collect();
-        assert_eq!(configured, opened_stores(&manifest, field), "{table}");
+        assert_eq!(configured, granted_stores(&manifest, field), "{table}");
     }
 }
 
 #[test]
-fn the_readme_names_the_environment_that_the_files_take() {
+fn the_readme_names_every_environment_variable_of_the_files() {
     let readme = read("deploy/README.md");
     for file in ["runtime-config.toml", "haproxy.cfg", "haproxy-http.cfg"] {
         let text = read(&format!("deploy/{file}"));
@@ -104,7 +104,7 @@ fn the_spinapp_sets_variables_that_spin_toml_has() {
 }
 
 #[test]
-fn the_probes_ask_spin_and_not_a_component() {
+fn the_probes_use_spins_health_endpoint() {
     let app = object("SpinApp");
     for probe in ["readiness", "liveness"] {
         let path = &app["spec"]["checks"][probe]["httpGet"]["path"];
@@ -113,23 +113,23 @@ fn the_probes_ask_spin_and_not_a_component() {
 }
 
 #[test]
-fn the_route_leads_to_the_spinapp_and_gives_up_in_time() {
+fn the_route_targets_the_spinapp_and_has_a_timeout() {
     let app = object("SpinApp");
     let route = object("HTTPRoute");
     let rule = &route["spec"]["rules"][0];
-    // The operator calls the app's service as it is called itself.
+    // Spin Operator gives the app's Service the name of the app.
     assert_eq!(rule["backendRefs"][0]["name"], app["metadata"]["name"]);
     assert!(rule["timeouts"]["request"].is_string(), "{rule}");
 }
 
 #[test]
-fn the_executor_is_the_spinapps_own() {
+fn the_spinapp_uses_the_executor() {
     let executor = object("SpinAppExecutor");
     assert_eq!(object("SpinApp")["spec"]["executor"], executor["metadata"]["name"]);
 }
 
 #[test]
-fn the_readme_makes_the_secrets_that_the_cluster_needs() {
+fn the_readme_creates_the_secrets_that_the_cluster_needs() {
     let app = object("SpinApp");
     let executor = object("SpinAppExecutor");
     let password = environment("REDIS_PASSWORD")["valueFrom"]["secretKeyRef"].clone();
@@ -145,7 +145,7 @@ fn the_readme_makes_the_secrets_that_the_cluster_needs() {
     }
 }
 
-/// The environment variable of the container of HAProxy.
+/// The environment variable `name` of HAProxy's container.
 fn environment(name: &str) -> Value {
     let container = &object("Deployment")["spec"]["template"]["spec"]["containers"][0];
     let variables = container["env"].as_array().unwrap();

@@ -1,4 +1,4 @@
-//! The command `devhost`: its output, its error messages, and signals.
+//! The `devhost` command: output, error messages and signals.
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ fn devhost(arguments: &[&str]) -> Command {
     command
 }
 
-/// Starts devhost; the caller keeps its output open.
+/// Starts devhost; the caller must keep the returned output open.
 fn serving(state: &Path) -> (Child, BufReader<ChildStdout>) {
     let mut child = devhost(&["--quiet"])
         .arg("--from")
@@ -35,7 +35,7 @@ fn serving(state: &Path) -> (Child, BufReader<ChildStdout>) {
 }
 
 #[test]
-fn a_signal_stops_it_within_a_second() {
+fn a_signal_stops_devhost_within_a_second() {
     for signal in ["-INT", "-TERM"] {
         let state = tempfile::tempdir().unwrap();
         let (mut child, _output) = serving(state.path());

@@ -1,5 +1,5 @@
-//! The design document's examples and the contract's refusals of them, on the demo
-//! data: what holds for every server, also for one that is given by `BASE_URL`.
+//! The design document's examples and the contract's error replies, on the demo data. These tests
+//! hold for every server, including one at `BASE_URL`.
 
 use std::process::Command;
 
@@ -24,7 +24,8 @@ fn openerp7() -> Value {
     })
 }
 
-/// A reply with the document's instances of the user luoyun from `first` to `last`.
+/// A list reply with the demo data's instances of the user luoyun, from index `first` up to and
+/// excluding `last`.
 fn list(first: usize, last: usize, sepa: i64, p: i64) -> Value {
     let new = "new instance that hasn't run once";
     let all = [
@@ -86,13 +87,13 @@ fn rows() -> Vec<Case> {
         case("unknown user", LOGIN, "username=nobody$UNIQUE&password=luoyun", auth_failed()),
         case("empty password", LOGIN, "username=luoyun&password=", auth_failed()),
         case(
-            "password with a space after it",
+            "password with a trailing space",
             LOGIN,
             "username=luoyun&password=luoyun+",
             auth_failed(),
         ),
         case(
-            "space around the user name",
+            "white space around the user name",
             LOGIN,
             "username=%09+luoyun%0A&password=luoyun",
             welcome(),
@@ -115,26 +116,31 @@ fn rows() -> Vec<Case> {
             "username=luoyun",
             invalid("password must be the user's password."),
         ),
-        case("nothing at all", LOGIN, "", invalid("username must be the name of a user.")),
+        case("empty body", LOGIN, "", invalid("username must be the name of a user.")),
         case("SQL in the user name", LOGIN, "username='+OR+1=1--$UNIQUE&password=x", auth_failed()),
         case(
-            "a user name that is no UTF-8",
+            "a user name that is not UTF-8",
             LOGIN,
             "username=%ff$UNIQUE&password=x",
             auth_failed(),
         ),
-        case("a password that is no UTF-8", LOGIN, "username=luoyun&password=%ff", auth_failed()),
-        // "Requests": where parameters come from, and which one counts.
+        case("a password that is not UTF-8", LOGIN, "username=luoyun&password=%ff", auth_failed()),
+        // "Requests": sources of parameters, and their precedence.
         case("login by query string", "/api/login?username=luoyun&password=luoyun", "", welcome()),
         case(
-            "half in the query string",
+            "one parameter in the query string, one in the body",
             "/api/login?username=luoyun",
             "password=luoyun",
             welcome(),
         ),
-        case("the body beats the query string", "/api/login?username=nobody", right, welcome()),
         case(
-            "the last one counts",
+            "the body takes precedence over the query string",
+            "/api/login?username=nobody",
+            right,
+            welcome(),
+        ),
+        case(
+            "the last value counts",
             LOGIN,
             "username=nobody&username=luoyun&password=luoyun",
             welcome(),
@@ -142,25 +148,25 @@ fn rows() -> Vec<Case> {
         case("unknown parameters", LOGIN, "a=1&username=luoyun&b&password=luoyun&=&&", welcome()),
         case("a trailing slash", "/api/login/", right, welcome()),
         case(
-            "the query string's last one counts",
+            "the last value in the query string counts",
             "/api/login?username=nobody&username=luoyun",
             "password=luoyun",
             welcome(),
         ),
         case(
-            "the body's empty one beats the query string",
+            "an empty value in the body takes precedence over the query string",
             "/api/login?username=luoyun",
             "username=&password=luoyun",
             invalid("username must be the name of a user."),
         ),
         case(
-            "a valueless name",
+            "a name without a value",
             LOGIN,
             "username&password=luoyun",
             invalid("username must be the name of a user."),
         ),
         case(
-            "the last one, without a value",
+            "the last occurrence has no value",
             LOGIN,
             "username=luoyun&username&password=luoyun",
             invalid("username must be the name of a user."),
@@ -175,7 +181,7 @@ fn rows() -> Vec<Case> {
         case("an escaped value", LOGIN, "username=%6Cuoyun&password=luo%79un", welcome()),
         case("an equals sign in a value", LOGIN, "username=luoyun=&password=luoyun", auth_failed()),
         case(
-            "a semicolon separates nothing",
+            "a semicolon is not a separator",
             LOGIN,
             "username=luoyun;password=luoyun",
             invalid("password must be the user's password."),
@@ -199,13 +205,13 @@ fn rows() -> Vec<Case> {
             welcome(),
         ),
         case(
-            "a body in JSON that says it is a form",
+            "a JSON body labelled as a form",
             LOGIN,
             "{\"username\":\"luoyun\"}",
             invalid("username must be the name of a user."),
         ),
         case(
-            "bytes that are no UTF-8 in the body",
+            "bytes in the body that are not UTF-8",
             LOGIN,
             b"\xff\xfe=\xff&username=luoyun&password=luoyun",
             welcome(),
@@ -233,7 +239,7 @@ fn rows() -> Vec<Case> {
         ),
         case("NUL in the user name", LOGIN, "username=luo%00yun$UNIQUE&password=x", auth_failed()),
         case("NUL after the password", LOGIN, "username=luoyun&password=luoyun%00", auth_failed()),
-        case("a right login again", LOGIN, right, welcome()),
+        case("a valid login after the failed ones", LOGIN, right, welcome()),
         // "Errors" and "Order of checks": sessions.
         case("baseinfo without a key", BASEINFO, "instance_id=2252", auth_required()),
         case(
@@ -248,7 +254,7 @@ fn rows() -> Vec<Case> {
             "session_key=0123456789abcdef0123456789abcdef01234567",
             auth_required(),
         ),
-        case("no key's shape", LIST, "session_key=x", auth_required()),
+        case("a malformed key", LIST, "session_key=x", auth_required()),
         case(
             "a key in upper case",
             LIST,
@@ -256,13 +262,13 @@ fn rows() -> Vec<Case> {
             auth_required(),
         ),
         case(
-            "a key too short",
+            "a key that is too short",
             LIST,
             "session_key=0123456789abcdef0123456789abcdef0123456",
             auth_required(),
         ),
-        case("a key too long", LIST, "session_key=$KEY$KEY", auth_required()),
-        case("a key that is no UTF-8", LIST, "session_key=%ff", auth_required()),
+        case("a key that is too long", LIST, "session_key=$KEY$KEY", auth_required()),
+        case("a key that is not UTF-8", LIST, "session_key=%ff", auth_required()),
         case(
             "a very long key",
             LIST,
@@ -276,7 +282,7 @@ fn rows() -> Vec<Case> {
             list(0, 3, 10, 1),
         ),
         case(
-            "the body's key beats the query string's",
+            "the key in the body takes precedence over the query string",
             "/api/myun/instance?session_key=$KEY",
             "session_key=x",
             auth_required(),
@@ -284,8 +290,13 @@ fn rows() -> Vec<Case> {
         case("the last key counts", LIST, "session_key=x&session_key=$KEY", list(0, 3, 10, 1)),
         case("the key in a cookie or a header is ignored", LIST, "", auth_required())
             .fields(&["Cookie: session_key=$KEY", "Authorization: Bearer $KEY"]),
-        case("space around the key", LIST, "session_key=+$KEY%0D%0A", list(0, 3, 10, 1)),
-        case("the session before the parameters", BASEINFO, "instance_id=x", auth_required()),
+        case("white space around the key", LIST, "session_key=+$KEY%0D%0A", list(0, 3, 10, 1)),
+        case(
+            "the session is checked before the parameters",
+            BASEINFO,
+            "instance_id=x",
+            auth_required(),
+        ),
         case("logout without a key", LOGOUT, "", auth_required()),
         case("logout with an unknown key", LOGOUT, "session_key=x", auth_required()),
         // "Requests": numbers.
@@ -298,7 +309,7 @@ fn rows() -> Vec<Case> {
             refusal("instance_not_found", "Instance 9223372036854775807 does not exist"),
         ),
         case(
-            "space around an id",
+            "white space around an id",
             BASEINFO,
             "session_key=$KEY&instance_id=%00+2252%7F",
             openerp7(),
@@ -309,14 +320,14 @@ fn rows() -> Vec<Case> {
             "session_key=$KEY&instance_id=2147483648",
             refusal("instance_not_found", "Instance 2147483648 does not exist"),
         ),
-        case("both numbers wrong", LIST, "session_key=$KEY&sepa=0&p=0", invalid(SEPA)),
+        case("both numbers invalid", LIST, "session_key=$KEY&sepa=0&p=0", invalid(SEPA)),
         case("page abc", LIST, "session_key=$KEY&p=abc", invalid(P)),
         case("sepa 1001", LIST, "session_key=$KEY&sepa=1001", invalid(SEPA)),
         case("sepa abc", LIST, "session_key=$KEY&sepa=abc", invalid(SEPA)),
         case("sepa 1000", LIST, "session_key=$KEY&sepa=1000", list(0, 3, 1000, 1)),
         case("empty numbers", LIST, "session_key=$KEY&sepa=&p=+", list(0, 3, 10, 1)),
         case(
-            "the last page there can be",
+            "the largest page number",
             LIST,
             "session_key=$KEY&sepa=1000&p=9223372036854775807",
             list(0, 0, 1000, i64::MAX),
@@ -327,7 +338,7 @@ fn rows() -> Vec<Case> {
         case("HEAD", LIST, "", not_post()).method("HEAD").status(405),
         case("PUT", BASEINFO, right, not_post()).method("PUT").status(405),
         case("OPTIONS", LOGIN, "", not_post()).method("OPTIONS").status(405),
-        case("a method of one's own", LOGIN, "", not_post()).method("BREW").status(405),
+        case("an unknown method", LOGIN, "", not_post()).method("BREW").status(405),
         case("no content type", LOGIN, right, welcome()).fields(&[]),
         case("content type with a parameter", LOGIN, right, welcome())
             .fields(&["Content-Type: application/x-www-form-urlencoded; charset=UTF-8"]),
@@ -339,13 +350,18 @@ fn rows() -> Vec<Case> {
         case("multipart", LOGIN, "--x--", not_a_form())
             .fields(&["Content-Type: multipart/form-data; boundary=x"])
             .status(415),
-        case("JSON of no length", "/api/login?username=luoyun&password=luoyun", "", welcome())
+        case("JSON, an empty body", "/api/login?username=luoyun&password=luoyun", "", welcome())
             .fields(&["Content-Type: application/json"]),
         case("JSON, too large", LOGIN, "a".repeat(70_000), not_a_form())
             .fields(&["Content-Type: application/json"])
             .status(415),
         case("too large", LOGIN, "a".repeat(65_537), too_large()).status(413),
-        case("just not too large", LOGIN, format!("{right}&{}", "a".repeat(65_504)), welcome()),
+        case(
+            "a body of the maximum size",
+            LOGIN,
+            format!("{right}&{}", "a".repeat(65_504)),
+            welcome(),
+        ),
         case("the documented clients' headers", LOGIN, right, welcome()).fields(&[
             "Authorization: Basic Y2xlYXJ0ZXh0IHVzZXJuYW1lOmNsZWFydGV4dCBwYXNzd29yZHM=",
             "Content-Type: application/x-www-form-urlencoded",
@@ -358,18 +374,19 @@ fn rows() -> Vec<Case> {
         case("plain text", LOGIN, right, not_a_form())
             .fields(&["Content-Type: text/plain"])
             .status(415),
-        case("nearly a form", LOGIN, right, not_a_form())
+        case("a content type that only starts like a form's", LOGIN, right, not_a_form())
             .fields(&["Content-Type: application/x-www-form-urlencodedx"])
             .status(415),
-        case("the method before the content type", LOGIN, "{}", not_post())
+        case("the method is checked before the content type", LOGIN, "{}", not_post())
             .method("PATCH")
             .fields(&["Content-Type: application/json"])
             .status(405),
-        case("the method before the size", LOGIN, "a".repeat(70_000), not_post())
+        case("the method is checked before the size", LOGIN, "a".repeat(70_000), not_post())
             .method("DELETE")
             .status(405),
-        case("the size before the session", LIST, "a".repeat(70_000), too_large()).status(413),
-        case("the content type before the session", LIST, "{}", not_a_form())
+        case("the size is checked before the session", LIST, "a".repeat(70_000), too_large())
+            .status(413),
+        case("the content type is checked before the session", LIST, "{}", not_a_form())
             .fields(&["Content-Type: application/json"])
             .status(415),
         // "Requests": paths outside the API.
@@ -378,13 +395,13 @@ fn rows() -> Vec<Case> {
         case("an escaped path", "/api/log%69n", right, not_found()).status(404),
         case("HEAD of an unknown path", "/nothing", "", not_found()).method("HEAD").status(404),
         case("an unknown path", "/api/nothing", right, not_found()).status(404),
-        case("below a path", "/api/login/x", right, not_found()).status(404),
-        case("above a path", "/api", right, not_found()).status(404),
+        case("a path below an endpoint", "/api/login/x", right, not_found()).status(404),
+        case("a path above an endpoint", "/api", right, not_found()).status(404),
     ]
 }
 
-/// What no number is, form-encoded.
-const NO_NUMBERS: [(&str, &str); 26] = [
+/// Invalid numbers, form-encoded.
+const INVALID_NUMBERS: [(&str, &str); 26] = [
     ("0", "0"),
     ("00", "00"),
     ("-0", "-0"),
@@ -395,7 +412,7 @@ const NO_NUMBERS: [(&str, &str); 26] = [
     ("2^64 + 1", "18446744073709551617"),
     ("2^128 + 1", "340282366920938463463374607431768211457"),
     ("a point", "7.0"),
-    ("a point at the end", "7."),
+    ("a trailing point", "7."),
     ("a comma", "7,0"),
     ("an exponent", "1e3"),
     ("hexadecimal", "0x10"),
@@ -403,23 +420,23 @@ const NO_NUMBERS: [(&str, &str); 26] = [
     ("underscores", "1_0"),
     ("two plus signs", "%2B%2B7"),
     ("a plus sign alone", "%2B"),
-    ("a plus sign after it", "7%2B"),
+    ("a trailing plus sign", "7%2B"),
     ("plus and minus", "%2B-7"),
     ("a space within", "7+7"),
     ("NUL within", "7%007"),
     ("full-width digits", "%EF%BC%97"),
     ("Arabic digits", "%D9%A7"),
-    ("no UTF-8", "7%ff"),
-    ("half an escape", "7%"),
+    ("not UTF-8", "7%ff"),
+    ("a truncated escape", "7%"),
 ];
 
-/// What the number 2 is, form-encoded.
+/// Valid forms of the number 2, form-encoded.
 const TWO: [(&str, &str); 10] = [
     ("plain", "2"),
     ("escaped", "%32"),
     ("a plus sign", "%2B2"),
-    ("zeros", "000002"),
-    ("twenty zeros", "000000000000000000002"),
+    ("leading zeros", "000002"),
+    ("twenty leading zeros", "000000000000000000002"),
     ("spaces around", "++2++"),
     ("control characters around", "%00%1f2%7f%0d%0a"),
     ("a no-break space around", "%C2%A02%C2%A0"),
@@ -429,7 +446,7 @@ const TWO: [(&str, &str); 10] = [
 
 fn number_rows() -> Vec<Case> {
     let mut rows = Vec::new();
-    for (name, encoded) in NO_NUMBERS {
+    for (name, encoded) in INVALID_NUMBERS {
         for (path, parameter, desc) in
             [(BASEINFO, "instance_id", ID), (LIST, "sepa", SEPA), (LIST, "p", P)]
         {
@@ -459,7 +476,7 @@ fn every_row_is_answered_as_the_contract_says() {
 }
 
 #[test]
-fn every_number_is_taken_as_the_contract_says() {
+fn every_number_is_parsed_as_the_contract_says() {
     cases::run(&Server::demo(), &number_rows());
 }
 
@@ -487,7 +504,7 @@ fn logging_out_ends_the_session() {
 }
 
 #[test]
-fn a_connection_carries_one_request_after_another() {
+fn a_connection_serves_several_requests() {
     let server = Server::demo();
     let key = server.log_in("luoyun");
     let mut client = server.connect();
@@ -509,8 +526,7 @@ fn the_smoke_test_passes() {
     assert!(printed.contains("All checks passed."), "{printed}");
 }
 
-/// Runs a client of the design document; returns what it printed, as JSON, and its
-/// exit code.
+/// Runs a client of the design document; returns its output, parsed as JSON, and its exit code.
 fn python(server: &Server, client: &str, arguments: &[&str]) -> (Value, Option<i32>) {
     let output = Command::new("python3")
         .arg(root().join("tests/clients").join(client))
@@ -524,7 +540,7 @@ fn python(server: &Server, client: &str, arguments: &[&str]) -> (Value, Option<i
 }
 
 #[test]
-fn the_python_clients_get_the_documents_answers() {
+fn the_python_clients_print_the_documented_replies() {
     let server = Server::demo();
     let (reply, code) = python(&server, "t_post.py", &[]);
     assert_eq!((&reply["desc"], code), (&json!("Welcome to LYC."), Some(0)));

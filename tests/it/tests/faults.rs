@@ -1,5 +1,5 @@
-//! Stores that fail: each request is refused with `internal`, the cause is logged once,
-//! and the next request after the fault is over succeeds.
+//! Failing stores: each request gets `internal`, the cause is logged once, and the first request
+//! after the failure succeeds.
 
 use std::fs;
 
@@ -28,13 +28,14 @@ fn internal() -> Value {
     json!({"code": 1, "desc": desc, "error": "internal"})
 }
 
-/// The lines that the components have logged with `error=`.
+/// The log lines of the components that contain `error=`.
 fn logged(server: &Server) -> Vec<String> {
     let output = fs::read_to_string(server.state().join("output.log")).unwrap();
     output.lines().filter(|line| line.contains("error=")).map(str::to_owned).collect()
 }
 
-/// Since the last time, one line was logged, with `cause`, of pairs as the README says.
+/// Asserts that exactly one line has been logged after the first `before` lines, that it contains
+/// `cause`, and that it starts with the pairs that the README describes.
 fn assert_logged_once(server: &Server, before: &mut usize, cause: &str) {
     let lines = logged(server);
     let new = &lines[*before..];
@@ -67,7 +68,7 @@ fn a_database_without_tables_is_internal_until_it_has_them() {
 }
 
 #[test]
-fn a_database_locked_for_longer_than_a_request_waits_is_internal() {
+fn a_database_locked_for_longer_than_the_busy_timeout_is_internal() {
     let server = start(Setup::default());
     let key = server.log_in("luoyun");
     let mut lines = 0;
@@ -101,7 +102,7 @@ fn a_key_value_store_that_fails_is_internal() {
 }
 
 #[test]
-fn a_corrupted_session_is_none_and_is_logged() {
+fn a_corrupted_session_entry_is_rejected_and_logged() {
     let server = start(Setup::default());
     let key = server.log_in("luoyun");
     let (db, mut lines) = (server.key_value(), 0);
@@ -144,7 +145,7 @@ fn a_wait_is_logged_when_it_begins_or_doubles_and_not_at_each_refusal() {
     }
 }
 
-/// Each variable that is a number, with its range.
+/// Each numeric variable, with its range.
 const RANGES: [(&str, i64, i64); 8] = [
     ("session_ttl_seconds", 1, 315_360_000),
     ("password_memory_kib", 8, 262_144),
@@ -157,7 +158,7 @@ const RANGES: [(&str, i64, i64); 8] = [
 ];
 
 #[test]
-fn a_variable_outside_its_range_is_internal_at_once_and_named() {
+fn a_variable_outside_its_range_is_internal_and_named_in_the_log() {
     for (name, low, high) in RANGES {
         for value in [(low - 1).to_string(), (high + 1).to_string(), "soon".into(), "1 2".into()] {
             let variables = &[(name, value.as_str())];
@@ -173,12 +174,12 @@ fn a_variable_outside_its_range_is_internal_at_once_and_named() {
 }
 
 #[test]
-fn what_is_stored_at_the_edge_of_a_range_is_verified() {
+fn logins_work_at_both_ends_of_each_range() {
     for (name, low, high) in RANGES {
         for value in [low, high].map(|edge| edge.to_string()) {
             let variables = &[(name, value.as_str())];
             let server = start(Setup { variables, ..Setup::default() });
-            // The first login stores the password with the setting.
+            // The first login stores the password with this setting, the second one verifies it.
             for _ in 0..2 {
                 assert_eq!(log_in(&server)["code"], 0, "{name}={value}");
             }

@@ -1,5 +1,5 @@
-//! Valid requests, mutated: whatever arrives, the reply is the contract's. The seed is
-//! fixed; `FUZZ_REQUESTS` says how many are sent (`make fuzz`: 50,000).
+//! Mutation fuzzing: every reply to a mutated valid request follows the contract. The seed is
+//! fixed; `FUZZ_REQUESTS` sets the number of requests (`make fuzz`: 50,000).
 
 use std::env;
 use std::fs;
@@ -13,7 +13,7 @@ use fastrand::Rng;
 use serde_json::Value;
 
 const SEED: u64 = 20_261_123;
-const AT_ONCE: usize = 4;
+const WORKERS: usize = 4;
 
 /// The contract's table: each `error` with its HTTP status.
 const REFUSALS: [(&str, u16); 11] = [
@@ -30,7 +30,7 @@ const REFUSALS: [(&str, u16); 11] = [
     ("not_found", 404),
 ];
 
-/// What a mutation puts in: what means something to a parser on the way.
+/// Tokens that mutations insert: each has a meaning to one of the parsers.
 const TOKENS: [&[u8]; 28] = [
     b"%",
     b"%00",
@@ -62,7 +62,7 @@ const TOKENS: [&[u8]; 28] = [
     b"application/json",
 ];
 
-/// The valid requests, in parts: method, path, header fields, body.
+/// A random valid request, in parts: method, path, header fields, body.
 fn valid(rng: &mut Rng, key: &str) -> [Vec<u8>; 4] {
     let form = "Content-Type: application/x-www-form-urlencoded\r\n";
     let (path, body) = match rng.u8(..5) {
@@ -97,12 +97,12 @@ fn mutate(rng: &mut Rng, bytes: &mut Vec<u8>) {
     }
 }
 
-/// A request: its bytes, and whether its head is still sound HTTP. Where it is not, the
-/// host may refuse it in its own way, and never asks us.
+/// A mutated request, and whether it is still well-formed HTTP. If it is not, the host may reject
+/// it without calling a component.
 fn request(rng: &mut Rng, key: &str) -> (Vec<u8>, bool) {
     let mut parts = valid(rng, key);
     for _ in 0..rng.u8(..4) {
-        // The body more often than the rest.
+        // The body is mutated most often.
         let part = [0, 1, 1, 2, 2, 3, 3, 3, 3][rng.usize(..9)];
         mutate(rng, &mut parts[part]);
     }
@@ -124,26 +124,26 @@ fn request(rng: &mut Rng, key: &str) -> (Vec<u8>, bool) {
     head.extend_from_slice(format!("Content-Length: {length}\r\n\r\n").as_bytes());
     let mut parsed = [httparse::EMPTY_HEADER; 16];
     let mut parsed = httparse::Request::new(&mut parsed);
-    // Of a very long head, the host may have had enough.
-    let is_sound = head.len() < 32_768
+    // The host may reject a very long head.
+    let is_well_formed = head.len() < 32_768
         && length == body.len().to_string()
         && matches!(parsed.parse(&head), Ok(httparse::Status::Complete(end)) if end == head.len())
         && parsed
             .path
             .is_some_and(|path| path.starts_with('/') && path.parse::<http::Uri>().is_ok())
         && parsed.headers.iter().all(|field| str::from_utf8(field.value).is_ok());
-    ([head, body].concat(), is_sound)
+    ([head, body].concat(), is_well_formed)
 }
 
-/// Sends a request and reads all that comes back.
-fn exchange(addr: SocketAddr, request: &[u8], is_sound: bool) -> Vec<u8> {
+/// Sends a request; returns everything received until the connection ends.
+fn exchange(addr: SocketAddr, request: &[u8], is_well_formed: bool) -> Vec<u8> {
     let mut stream = TcpStream::connect(addr).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
-    // A server that refuses early may close before all is sent.
+    // A server that rejects a request early may close the connection before all is sent.
     let _ = stream.write_all(request);
-    // One that is not sound may be waited for; to the host, the end of a connection is
-    // the end of its requests.
-    if !is_sound {
+    // The host may wait for the rest of a malformed request. It takes the end of the stream as the
+    // end of the connection's requests.
+    if !is_well_formed {
         let _ = stream.shutdown(Shutdown::Write);
     }
     let mut received = Vec::new();
@@ -153,19 +153,19 @@ fn exchange(addr: SocketAddr, request: &[u8], is_sound: bool) -> Vec<u8> {
             Ok(0) => return received,
             Ok(count) => received.extend_from_slice(&buffer[..count]),
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
-                panic!("no end of the reply to {:?}", String::from_utf8_lossy(request))
+                panic!("timeout while reading the reply to {:?}", String::from_utf8_lossy(request))
             }
             Err(_) => return received,
         }
     }
 }
 
-/// What is wrong with a reply, where anything is.
-fn complaint(received: &[u8], is_sound: bool) -> Option<String> {
+/// The first violation of the contract in a reply, if any.
+fn violation(received: &[u8], is_well_formed: bool) -> Option<String> {
     let mut fields = [httparse::EMPTY_HEADER; 32];
     let mut head = httparse::Response::new(&mut fields);
     let Ok(httparse::Status::Complete(start)) = head.parse(received) else {
-        return (is_sound || !received.is_empty()).then(|| "no reply".to_owned());
+        return (is_well_formed || !received.is_empty()).then(|| "no reply".to_owned());
     };
     let status = head.code.unwrap();
     let field = |name: &str| {
@@ -177,13 +177,13 @@ fn complaint(received: &[u8], is_sound: bool) -> Option<String> {
     if status >= 500 {
         return Some(format!("status {status}"));
     }
-    if !is_sound && length == 0 && [400, 414, 431].contains(&status) {
+    if !is_well_formed && length == 0 && [400, 414, 431].contains(&status) {
         return None;
     }
     if field("content-type").as_deref() != Some("application/json") {
         return Some(format!("status {status}, not JSON"));
     }
-    // After HEAD there is none.
+    // The reply to a HEAD request has no body.
     if body.is_empty() && length > 0 && status != 200 {
         return None;
     }
@@ -209,16 +209,16 @@ fn memory(server: &Server) -> u64 {
 
 fn send(server: &Server, key: &str, seed: u64, count: usize) {
     thread::scope(|scope| {
-        for worker in 0..AT_ONCE {
+        for worker in 0..WORKERS {
             scope.spawn(move || {
                 let mut rng = Rng::with_seed(seed + worker as u64);
-                for _ in 0..count / AT_ONCE {
-                    let (request, is_sound) = request(&mut rng, key);
-                    let received = exchange(server.addr(), &request, is_sound);
-                    if let Some(complaint) = complaint(&received, is_sound) {
+                for _ in 0..count / WORKERS {
+                    let (request, is_well_formed) = request(&mut rng, key);
+                    let received = exchange(server.addr(), &request, is_well_formed);
+                    if let Some(violation) = violation(&received, is_well_formed) {
                         let request = String::from_utf8_lossy(&request);
                         panic!(
-                            "{complaint}\nto {request:?}\n{}",
+                            "{violation}\nto {request:?}\n{}",
                             String::from_utf8_lossy(&received)
                         );
                     }
@@ -229,9 +229,9 @@ fn send(server: &Server, key: &str, seed: u64, count: usize) {
 }
 
 #[test]
-fn whatever_arrives_the_reply_is_the_contracts() {
+fn every_reply_to_a_mutated_request_follows_the_contract() {
     let count = env::var("FUZZ_REQUESTS").map_or(3000, |count| count.parse().unwrap());
-    // Throttled, the logins would all get one answer.
+    // With the default limits, throttling would answer most logins.
     let variables = &[("login_failures", "1000000"), ("login_address_failures", "1000000")];
     let setup = Setup { variables, ..Setup::default() };
     let server = Server::start_process(setup, tempfile::tempdir().unwrap());
@@ -242,5 +242,5 @@ fn whatever_arrives_the_reply_is_the_contracts() {
     let after = memory(&server);
     println!("{count} requests; memory {before} KiB, then {after} KiB");
     assert!(after * 10 <= before * 12, "memory grew from {before} to {after} KiB");
-    assert_ne!(server.log_in("luoyun"), key, "it still answers");
+    assert_ne!(server.log_in("luoyun"), key, "the server no longer issues keys");
 }

@@ -1,4 +1,4 @@
-//! `luoyun-admin import`, from a real PostgreSQL: that of `tests/with-postgres.sh`.
+//! `luoyun-admin import`, from the PostgreSQL server of `tests/with-postgres.sh`.
 
 use std::fs;
 use std::io::Write;
@@ -16,10 +16,10 @@ use rusqlite::Connection;
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// Instances of the large source.
+/// The number of instances in the large source.
 pub(crate) const MANY: usize = 100_000;
 
-/// As LuoYunCloud makes its tables.
+/// The tables as LuoYunCloud creates them.
 const TABLES: &str = "
     CREATE TABLE auth_user (id integer PRIMARY KEY, username varchar(30),
         password varchar(142), email varchar(64), is_locked boolean, last_login timestamp);
@@ -28,7 +28,7 @@ const TABLES: &str = "
         node_id integer REFERENCES node, name varchar(64), summary varchar(1024),
         status integer, vdi_port integer DEFAULT 0);";
 
-/// Three users, whose passwords are their names, with their instances.
+/// Three users with nodes and instances.
 const FEW: &str = "
     INSERT INTO auth_user (id, username, password, is_locked, last_login) VALUES
         (1, 'ada', encode(sha256('x'), 'hex'), false, '2024-01-01 00:00:00.75'),
@@ -39,7 +39,7 @@ const FEW: &str = "
         (10, 1, 1, 'one', NULL, 1, 5900), (11, 1, 2, 'two ''库', 'a summary', 2, 0),
         (12, 2, 2, 'three', '', 100, NULL), (13, 3, 1, 'four', NULL, 3, 65535);";
 
-/// A database of the PostgreSQL server, by the name of its test.
+/// A database of the PostgreSQL server, by name.
 pub(crate) struct Source(&'static str);
 
 impl Source {
@@ -59,7 +59,7 @@ impl Source {
         psql(self.0, sql)
     }
 
-    /// Its rows in the form of ours: the result of an import.
+    /// Its rows, as an import stores them; compare with [`rows`].
     pub(crate) fn rows(&self) -> Vec<String> {
         let sql = "SELECT 'u', id::text, username, is_locked::int::text,
                           floor(extract(epoch FROM last_login))::text, NULL, NULL, NULL
@@ -73,7 +73,7 @@ impl Source {
     }
 }
 
-/// What psql prints: a line a row, NULL as `NULL`.
+/// Runs `sql` with psql; returns a line per row, with NULL as `NULL`.
 fn psql(database: &str, sql: &str) -> String {
     let mut psql = Command::new("psql");
     psql.args(["-qAtX", "-v", "ON_ERROR_STOP=1", "-P", "null=NULL", database]);
@@ -82,13 +82,13 @@ fn psql(database: &str, sql: &str) -> String {
     outcome.stdout
 }
 
-/// A database with the tables and nothing in them.
-struct Ours {
+/// The target of an import: a database with empty tables.
+struct Target {
     folder: TempDir,
     admin: Admin,
 }
 
-impl Ours {
+impl Target {
     fn new() -> Self {
         let folder = TempDir::new().unwrap();
         let path = folder.path().join("sqlite_db.db");
@@ -100,7 +100,7 @@ impl Ours {
         self.folder.path().join("sqlite_db.db")
     }
 
-    /// What an import remembers.
+    /// The path of the import's state file.
     fn state(&self) -> PathBuf {
         self.path().with_extension("import")
     }
@@ -127,7 +127,7 @@ impl Ours {
     }
 }
 
-/// The rows of a database, as [`Source::rows`] gives them.
+/// The rows of a database, in the format of [`Source::rows`].
 pub(crate) fn rows(path: &Path) -> Vec<String> {
     let db = Connection::open(path).unwrap();
     let mut query = db
@@ -151,7 +151,7 @@ pub(crate) fn rows(path: &Path) -> Vec<String> {
     rows
 }
 
-/// The report of an import: inserted, changed, vanished and equal rows of each table.
+/// The expected report of an import: inserted, changed, vanished and equal rows per table.
 fn report(counts: [[usize; 4]; 3], notes: &str) -> String {
     let mut words = vec!["INSERTED CHANGED VANISHED EQUAL".to_owned()];
     for (name, counts) in ["users", "nodes", "instances"].iter().zip(counts) {
@@ -160,7 +160,7 @@ fn report(counts: [[usize; 4]; 3], notes: &str) -> String {
     format!("{}\n{notes}", words.join("\n"))
 }
 
-/// A report without its columns' padding.
+/// A report without the padding of its columns.
 fn squeezed(printed: &str) -> String {
     let lines = printed.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
     lines.map(|line| line + "\n").collect()
@@ -173,35 +173,35 @@ pub(crate) fn assert_report(printed: &str, counts: [[usize; 4]; 3], notes: &str)
 
 #[test]
 #[ignore = "needs PostgreSQL: make test-import"]
-fn ours_becomes_equal_and_stays_so() {
-    let (source, ours) = (Source::new("equal", FEW), Ours::new());
-    // Of our own making: it is not in the source.
-    ours.admin.done_with(&["user", "add", "local", "--memory-kib", "8", "--passes", "1"], b"x");
-    ours.admin.done(&["node", "add", "local"]);
-    ours.admin.done(&["instance", "add", "--owner", "local", "--name", "x", "--id", "99"]);
+fn an_import_makes_the_target_equal_and_a_second_one_writes_nothing() {
+    let (source, target) = (Source::new("equal", FEW), Target::new());
+    // Local rows, which the source does not have.
+    target.admin.done_with(&["user", "add", "local", "--memory-kib", "8", "--passes", "1"], b"x");
+    target.admin.done(&["node", "add", "local"]);
+    target.admin.done(&["instance", "add", "--owner", "local", "--name", "x", "--id", "99"]);
     let url = source.url();
 
-    let before = ours.bytes();
-    let dry_run = ours.admin.done(&["import", "--dry-run", &url]);
+    let before = target.bytes();
+    let dry_run = target.admin.done(&["import", "--dry-run", &url]);
     let (first, counts) = dry_run.split_once('\n').unwrap();
     assert_eq!(first, "Nothing was changed (--dry-run). An import would have counted:");
     let expected = [[2, 1, 0, 0], [1, 1, 0, 0], [4, 0, 1, 0]];
     assert_report(counts, expected, "");
-    assert!(ours.bytes() == before, "a dry run wrote");
-    assert_eq!(fs::read_dir(ours.folder.path()).unwrap().count(), 1, "a dry run made a file");
+    assert!(target.bytes() == before, "a dry run wrote");
+    assert_eq!(fs::read_dir(target.folder.path()).unwrap().count(), 1, "a dry run made a file");
 
-    assert_report(&ours.import(&source), expected, "");
-    assert_eq!(ours.rows(), source.rows());
-    let mode = fs::metadata(ours.state()).unwrap().permissions();
+    assert_report(&target.import(&source), expected, "");
+    assert_eq!(target.rows(), source.rows());
+    let mode = fs::metadata(target.state()).unwrap().permissions();
     assert_eq!(mode.mode() & 0o777, 0o600);
 
-    let before = (ours.bytes(), fs::read(ours.state()).unwrap());
-    assert_report(&ours.import(&source), [[0, 0, 0, 3], [0, 0, 0, 2], [0, 0, 0, 4]], "");
-    let after = (ours.bytes(), fs::read(ours.state()).unwrap());
-    assert!(after == before, "nothing had changed, and it wrote");
-    assert_eq!(ours.admin.done(&["import", "--quiet", &url]), "");
+    let before = (target.bytes(), fs::read(target.state()).unwrap());
+    assert_report(&target.import(&source), [[0, 0, 0, 3], [0, 0, 0, 2], [0, 0, 0, 4]], "");
+    let after = (target.bytes(), fs::read(target.state()).unwrap());
+    assert!(after == before, "an import without changes wrote");
+    assert_eq!(target.admin.done(&["import", "--quiet", &url]), "");
 
-    // Names that go round, an owner and a node that go, and each kind of change.
+    // Swapped names, a removed owner, and each kind of change.
     source.sql(
         "UPDATE auth_user SET username = CASE id WHEN 1 THEN 'grace' ELSE 'ada' END WHERE id < 3;
          UPDATE instance SET user_id = 1, node_id = 2 WHERE user_id = 3;
@@ -215,22 +215,22 @@ fn ours_becomes_equal_and_stays_so() {
     );
     let notes = "nodes without an IP address: their instances have no host: 1 (id 2)\n";
     let expected = [[2, 2, 1, 0], [1, 1, 0, 1], [1, 2, 1, 1]];
-    assert_report(&ours.import(&source), expected, notes);
-    assert_eq!(ours.rows(), source.rows());
-    assert_report(&ours.import(&source), [[0, 0, 0, 4], [0, 0, 0, 3], [0, 0, 0, 4]], notes);
+    assert_report(&target.import(&source), expected, notes);
+    assert_eq!(target.rows(), source.rows());
+    assert_report(&target.import(&source), [[0, 0, 0, 4], [0, 0, 0, 3], [0, 0, 0, 4]], notes);
 
     let check = "SELECT count(*) FROM pragma_foreign_key_check";
-    assert_eq!(ours.db().query_row(check, [], |row| row.get(0)), Ok(0));
+    assert_eq!(target.db().query_row(check, [], |row| row.get(0)), Ok(0));
     let check = "SELECT group_concat(integrity_check) FROM pragma_integrity_check";
-    assert_eq!(ours.db().query_row(check, [], |row| row.get(0)), Ok("ok".to_owned()));
+    assert_eq!(target.db().query_row(check, [], |row| row.get(0)), Ok("ok".to_owned()));
 }
 
 #[test]
 #[ignore = "needs PostgreSQL: make test-import"]
-fn a_password_that_a_login_stored_better_is_kept_until_the_source_changes_it() {
+fn an_upgraded_password_is_kept_until_the_source_changes_it() {
     let source = Source::new("upgraded", FEW);
     let weak = |user: i64, password: &str| {
-        // PostgreSQL 15 has no SHA-1 of its own; LuoYunCloud's SHA-512 does as well.
+        // PostgreSQL 15 has no built-in SHA-1, so this uses LuoYunCloud's SHA-512 form.
         source.sql(&format!(
             "UPDATE auth_user SET password = 'salt$' || encode(sha512('salt{password}'), 'hex')
              WHERE id = {user}"
@@ -257,11 +257,11 @@ fn a_password_that_a_login_stored_better_is_kept_until_the_source_changes_it() {
     let key = server.log_in("ada");
     let strong = stored();
     assert!(strong.starts_with("$argon2id$"), "{strong}");
-    assert_eq!(import(), equal, "the login here is later than the source's");
+    assert_eq!(import(), equal, "the later login here counted as a change");
     assert_eq!(stored(), strong);
     assert!(server.accepts(&key), "the import ended a session");
 
-    // What changes beside the password is taken over, and the password kept.
+    // Other changes are imported, and the upgraded password is kept.
     source.sql("UPDATE auth_user SET username = 'lovelace' WHERE id = 1");
     assert_eq!(import(), one_changed);
     assert_eq!(stored(), strong);
@@ -269,12 +269,12 @@ fn a_password_that_a_login_stored_better_is_kept_until_the_source_changes_it() {
 
     weak(1, "lovelace");
     assert_eq!(import(), one_changed);
-    assert!(!server.accepts(&key), "another password, and the session lives on");
+    assert!(!server.accepts(&key), "a session survived a password change");
     assert!(stored().starts_with("salt$"));
     let key = server.log_in("lovelace");
     let strong = stored();
 
-    // An operator's password stays, too, until the source has another one.
+    // A password set by an operator is also kept until the source changes it.
     admin
         .done_with(&["user", "passwd", "lovelace", "--memory-kib", "8", "--passes", "1"], b"other");
     assert_eq!(import(), equal);
@@ -284,9 +284,9 @@ fn a_password_that_a_login_stored_better_is_kept_until_the_source_changes_it() {
     source.sql("UPDATE auth_user SET is_locked = true WHERE id = 2");
     let key = server.log_in("grace");
     assert_eq!(import(), one_changed);
-    assert!(!server.accepts(&key), "locked, and the session lives on");
+    assert!(!server.accepts(&key), "a session survived a lock");
 
-    // What is remembered is not what the source has.
+    // The state file does not contain the source's digest, as text or as bytes.
     let remembered = fs::read(path.with_extension("import")).unwrap();
     let digest = source.sql("SELECT substr(password, 6, 64) FROM auth_user WHERE id = 1");
     let digest = digest.trim().as_bytes();
@@ -294,7 +294,7 @@ fn a_password_that_a_login_stored_better_is_kept_until_the_source_changes_it() {
     for trace in [digest, &raw] {
         assert!(!remembered.windows(trace.len()).any(|window| window == trace));
     }
-    // Without it, the source counts.
+    // Without the state file, the import takes the source's password.
     let strong = stored();
     fs::remove_file(path.with_extension("import")).unwrap();
     import();
@@ -322,7 +322,7 @@ fn nulls_and_odd_values_are_handled_and_reported() {
             (6, 3, 1, NULL, NULL, NULL, NULL), (7, 3, 1, 'g', NULL, -3, 65536),
             (8, 3, 1, 'h', NULL, 12345, -1);
         INSERT INTO instance SELECT i, 3, 1, NULL, NULL, 1, 1 FROM generate_series(10, 19) i;";
-    let (source, ours) = (Source::new("odd", odd), Ours::new());
+    let (source, target) = (Source::new("odd", odd), Target::new());
     let notes = "\
 users left out, as they have no name: 2 (id 1, 2)
 users left out, as an earlier one has their name: 1 (id 4)
@@ -338,9 +338,9 @@ instances without a name: 11 (id 6, 10, 11, 12, 13, …)
 instances without a status: it is 0, unknown: 1 (id 6)
 instances without a port, as theirs is not from 1 to 65535: 2 (id 7, 8)
 ";
-    assert_report(&ours.import(&source), [[3, 0, 0, 0], [3, 0, 0, 0], [18, 0, 0, 0]], notes);
-    assert_report(&ours.import(&source), [[0, 0, 0, 3], [0, 0, 0, 3], [0, 0, 0, 18]], notes);
-    let mut rows = ours.rows();
+    assert_report(&target.import(&source), [[3, 0, 0, 0], [3, 0, 0, 0], [18, 0, 0, 0]], notes);
+    assert_report(&target.import(&source), [[0, 0, 0, 3], [0, 0, 0, 3], [0, 0, 0, 18]], notes);
+    let mut rows = target.rows();
     rows.retain(|row| !row.starts_with("i|1") || row.starts_with("i|1|"));
     let expected = [
         "i|1|NULL|1|a|NULL|1|1",
@@ -359,7 +359,7 @@ instances without a port, as theirs is not from 1 to 65535: 2 (id 7, 8)
         "u|6|keyless|1|-2|NULL|NULL|NULL",
     ];
     assert_eq!(rows, expected);
-    assert_eq!(ours.password(6), "!");
+    assert_eq!(target.password(6), "!");
 }
 
 #[test]
@@ -375,30 +375,30 @@ fn columns_of_other_types_are_read() {
              USING extract(epoch FROM last_login)",
         "ALTER TABLE auth_user ALTER last_login TYPE bigint USING floor(extract(epoch FROM last_login))",
     ];
-    let (source, ours) = (Source::new("types", FEW), Ours::new());
-    ours.import(&source);
-    let before = ours.rows();
+    let (source, target) = (Source::new("types", FEW), Target::new());
+    target.import(&source);
+    let before = target.rows();
     for (database, types) in ["types1", "types2", "types3"].into_iter().zip(other_types) {
         let source = Source::new(database, FEW);
         source.sql(types);
-        let ours = Ours::new();
-        ours.import(&source);
-        assert_eq!(ours.rows(), before, "{types}");
+        let target = Target::new();
+        target.import(&source);
+        assert_eq!(target.rows(), before, "{types}");
     }
 }
 
 #[test]
 #[ignore = "needs PostgreSQL: make test-import"]
-fn what_is_no_source_is_refused() {
-    let (source, ours) = (Source::new("refused", FEW), Ours::new());
-    ours.import(&source);
-    let before = ours.bytes();
+fn an_unusable_source_is_rejected() {
+    let (source, target) = (Source::new("refused", FEW), Target::new());
+    target.import(&source);
+    let before = target.bytes();
     let refused = |database: &str, reason: &str| {
         let outcome =
-            ours.admin.run(&["import", &Source("refused").url().replace("refused", database)]);
+            target.admin.run(&["import", &Source("refused").url().replace("refused", database)]);
         assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(1), ""), "{outcome:?}");
         assert!(outcome.stderr.contains(reason), "{outcome:?}");
-        assert!(ours.bytes() == before, "{reason}: something was changed");
+        assert!(target.bytes() == before, "{reason}: something was changed");
     };
     refused("not_there", "database \"not_there\" does not exist");
     refused("postgres", "The source has no column id in a table auth_user");
@@ -411,25 +411,25 @@ fn what_is_no_source_is_refused() {
     emptied.sql("INSERT INTO auth_user (id, username, password) VALUES (1, 'ada', 'x')");
     refused("emptied", "The source has no nodes, and this database has some.");
 
-    fs::write(ours.state(), "This is a text. ".repeat(10)).unwrap();
+    fs::write(target.state(), "This is a text. ".repeat(10)).unwrap();
     refused("refused", "is not a state file of an import");
-    fs::remove_file(ours.state()).unwrap();
-    let printed = ours.admin.done(&["import", "--allow-empty", &emptied.url()]);
+    fs::remove_file(target.state()).unwrap();
+    let printed = target.admin.done(&["import", "--allow-empty", &emptied.url()]);
     let notes = "users not locked, as is_locked is NULL: 1 (id 1)\n";
     assert_report(&printed, [[0, 1, 2, 0], [0, 0, 2, 0], [0, 0, 4, 0]], notes);
 }
 
 #[test]
 #[ignore = "needs PostgreSQL: make test-import"]
-fn the_password_for_the_source_comes_from_outside() {
-    let (source, ours) = (Source::new("secret", FEW), Ours::new());
+fn the_source_password_comes_from_the_environment_or_a_file() {
+    let (source, target) = (Source::new("secret", FEW), Target::new());
     let url = source.url().replace("luoyun@", "secretive@");
     let dry_run = |url: Option<&str>, environment: &[(&str, &str)]| -> Outcome {
-        let mut command = ours.admin.command(&["import", "--dry-run"]);
+        let mut command = target.admin.command(&["import", "--dry-run"]);
         command.args(url).envs(environment.iter().copied());
-        command.env("HOME", ours.folder.path());
+        command.env("HOME", target.folder.path());
         let outcome = run(command, b"");
-        assert!(!outcome.stderr.contains("word\\"), "the secret is shown: {outcome:?}");
+        assert!(!outcome.stderr.contains("word\\"), "the password is shown: {outcome:?}");
         outcome
     };
     let works = |outcome: Outcome| assert_eq!(outcome.code, Some(0), "{outcome:?}");
@@ -439,15 +439,15 @@ fn the_password_for_the_source_comes_from_outside() {
     fails(dry_run(Some(&url), &[("PGPASSWORD", "pass:word")]));
     let with_password = url.replace("secretive@", "secretive:pass%3Aword%5C@");
     works(dry_run(None, &[("LUOYUN_SOURCE", &with_password)]));
-    // What is wrong with it is not repeated.
+    // The error message does not repeat a malformed URL.
     let malformed = with_password.replace("%3A", ":").replace("%5C", "@%");
     fails(dry_run(None, &[("LUOYUN_SOURCE", &malformed)]));
 
-    let file = ours.folder.path().join(".pgpass");
+    let file = target.folder.path().join(".pgpass");
     fs::write(&file, "127.0.0.1:*:*:secretive:pass\\:word\\\\\n").unwrap();
     fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
     works(dry_run(Some(&url), &[]));
-    let elsewhere = ours.folder.path().join("elsewhere");
+    let elsewhere = target.folder.path().join("elsewhere");
     fs::rename(&file, &elsewhere).unwrap();
     works(dry_run(Some(&url), &[("PGPASSFILE", elsewhere.to_str().unwrap())]));
 
@@ -460,18 +460,18 @@ fn the_password_for_the_source_comes_from_outside() {
 #[test]
 #[ignore = "needs PostgreSQL: make test-import"]
 fn tls_checks_the_certificate() {
-    let (source, ours) = (Source::new("tls", FEW), Ours::new());
+    let (source, target) = (Source::new("tls", FEW), Target::new());
     let url = format!("{}?sslmode=require", source.url());
     let pem = |name: &str| format!("{}/{name}", env::var("PG_FOLDER").unwrap());
     let (authority, server) = (pem("authority.pem"), pem("server.pem"));
     let by_name = url.replace("127.0.0.1", "localhost");
     for args in [&[url.as_str()][..], &["--ca", &authority, &by_name], &["--ca", "none.pem", &url]]
     {
-        let outcome = ours.admin.run(&[&["import", "--dry-run"], args].concat());
+        let outcome = target.admin.run(&[&["import", "--dry-run"], args].concat());
         assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(1), ""), "{outcome:?}");
         assert!(outcome.stderr.contains("certificate"), "{outcome:?}");
     }
-    // How the session came about is what pg_stat_ssl tells.
+    // pg_stat_ssl shows whether the import's connection is encrypted.
     source.sql(
         "CREATE VIEW encrypted AS SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid();
          ALTER TABLE node RENAME TO nodes;
@@ -480,8 +480,8 @@ fn tls_checks_the_certificate() {
          FROM nodes",
     );
     let ips = |args: &[&str]| {
-        ours.admin.done(&[&["import"][..], args].concat());
-        ours.admin.list(&["node", "list"])[0]["ip"].clone()
+        target.admin.done(&[&["import"][..], args].concat());
+        target.admin.list(&["node", "list"])[0]["ip"].clone()
     };
     assert_eq!(ips(&["--ca", &authority, &url]), "encrypted");
     assert_eq!(ips(&["--ca", &server, &url]), "encrypted");
@@ -489,7 +489,7 @@ fn tls_checks_the_certificate() {
     assert_eq!(ips(&[&source.url()]), "plain");
 }
 
-/// Waits until `condition` holds.
+/// Waits until `condition` holds, for at most a minute.
 pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_mins(1);
     while !condition() {
@@ -510,7 +510,7 @@ pub(crate) fn kill(mut child: Child, signal: &str) {
     assert_eq!(child.wait().unwrap().code(), None);
 }
 
-/// The rows of a source with `count` instances.
+/// SQL for the rows of a source with `count` instances.
 pub(crate) fn many(count: usize) -> String {
     format!(
         "INSERT INTO auth_user SELECT i, 'user' || i,
@@ -525,13 +525,13 @@ pub(crate) fn many(count: usize) -> String {
     )
 }
 
-/// Keeps imports from reading the source's instances.
-struct Locker<'a> {
+/// A lock on the source's table of instances; imports wait for it.
+struct TableLock<'a> {
     source: &'a Source,
     psql: Child,
 }
 
-impl<'a> Locker<'a> {
+impl<'a> TableLock<'a> {
     fn new(source: &'a Source) -> Self {
         let mut psql = Command::new("psql");
         let mut psql = psql.args(["-qAtX", source.0]).stdin(Stdio::piped()).spawn().unwrap();
@@ -543,7 +543,7 @@ impl<'a> Locker<'a> {
         Self { source, psql }
     }
 
-    /// Waits until `count` imports wait for the lock.
+    /// Waits until `count` imports are blocked by the lock.
     fn wait_for(&self, count: usize) {
         let waiting = format!(
             "SELECT count(*) FROM pg_stat_activity WHERE datname = '{}'
@@ -551,92 +551,92 @@ impl<'a> Locker<'a> {
             self.source.0
         );
         let count = format!("{count}\n");
-        wait_until("imports that wait", || self.source.sql(&waiting) == count);
+        wait_until("blocked imports", || self.source.sql(&waiting) == count);
     }
 
-    /// Lets the imports read, and waits until they have.
+    /// Releases the lock, and waits until the imports have read the source.
     fn release(mut self) {
         drop(self.psql.stdin.take());
         self.psql.wait().unwrap();
         let reading = "SELECT count(*) FROM pg_stat_activity
                        WHERE application_name = 'luoyun-admin'";
-        wait_until("the end of reading", || self.source.sql(reading) == "0\n");
+        wait_until("the imports have read the source", || self.source.sql(reading) == "0\n");
     }
 }
 
 #[test]
 #[ignore = "needs PostgreSQL: make test-import"]
-fn an_import_that_is_killed_leaves_the_old_or_the_new() {
-    let (source, ours) = (Source::new("killed", &many(20_000)), Ours::new());
-    ours.import(&source);
-    let old = ours.rows();
+fn a_killed_import_leaves_the_old_or_the_new_rows() {
+    let (source, target) = (Source::new("killed", &many(20_000)), Target::new());
+    target.import(&source);
+    let old = target.rows();
     source.sql(
         "UPDATE instance SET name = 'new', status = 1; DELETE FROM auth_user WHERE id > 990
                 AND NOT EXISTS (SELECT 1 FROM instance WHERE user_id = auth_user.id)",
     );
 
     for signal in ["-KILL", "-INT"] {
-        let locker = Locker::new(&source);
-        let import = start(&ours.admin, &source);
-        locker.wait_for(1);
-        // Nobody who writes here waits for it.
-        ours.db().execute_batch("PRAGMA busy_timeout = 0; UPDATE users SET id = id").unwrap();
+        let lock = TableLock::new(&source);
+        let import = start(&target.admin, &source);
+        lock.wait_for(1);
+        // The import does not block other writers while it reads.
+        target.db().execute_batch("PRAGMA busy_timeout = 0; UPDATE users SET id = id").unwrap();
         kill(import, signal);
-        locker.release();
-        assert!(ours.rows() == old, "{signal} while it reads");
+        lock.release();
+        assert!(target.rows() == old, "{signal} while it reads");
 
-        let writer = ours.db();
+        let writer = target.db();
         writer.execute_batch("BEGIN IMMEDIATE").unwrap();
-        let locker = Locker::new(&source);
-        let import = start(&ours.admin, &source);
-        locker.wait_for(1);
-        locker.release();
+        let lock = TableLock::new(&source);
+        let import = start(&target.admin, &source);
+        lock.wait_for(1);
+        lock.release();
         kill(import, signal);
         writer.execute_batch("COMMIT").unwrap();
-        assert!(ours.rows() == old, "{signal} before it writes");
+        assert!(target.rows() == old, "{signal} before it writes");
     }
 
-    // While it writes: 2,400 pages and more go through the write-ahead log.
-    let log = PathBuf::from(format!("{}-wal", ours.path().display()));
+    // While it writes: more than 2,400 pages go through the write-ahead log.
+    let log = PathBuf::from(format!("{}-wal", target.path().display()));
     for (round, size) in [1, 1_000_000, 3_000_000, 5_000_000].into_iter().enumerate() {
-        let old = ours.rows();
+        let old = target.rows();
         source.sql(&format!("UPDATE instance SET name = 'round {round}'"));
-        let mut import = start(&ours.admin, &source);
+        let mut import = start(&target.admin, &source);
         wait_until("a write-ahead log", || {
             fs::metadata(&log).is_ok_and(|log| log.len() >= size)
                 || import.try_wait().unwrap().is_some()
         });
         import.kill().unwrap();
         import.wait().unwrap();
-        let found = ours.rows();
+        let found = target.rows();
         let is_new = found == source.rows();
         println!("killed at {size} bytes: the {} rows", if is_new { "new" } else { "old" });
         assert!(is_new || found == old, "killed at {size} bytes");
     }
-    ours.import(&source);
-    assert!(ours.rows() == source.rows());
+    target.import(&source);
+    assert!(target.rows() == source.rows());
 }
 
 #[test]
 #[ignore = "needs PostgreSQL: make test-import"]
-fn there_is_one_import_at_a_time() {
-    let (source, ours) = (Source::new("alone", &many(1_000)), Ours::new());
-    let locker = Locker::new(&source);
-    let mut first = start(&ours.admin, &source);
-    locker.wait_for(1);
-    let second = ours.admin.run(&["import", &source.url()]);
+fn only_one_import_at_a_time_succeeds() {
+    let (source, target) = (Source::new("alone", &many(1_000)), Target::new());
+    let lock = TableLock::new(&source);
+    let mut first = start(&target.admin, &source);
+    lock.wait_for(1);
+    let second = target.admin.run(&["import", &source.url()]);
     assert_eq!(second.code, Some(1), "{second:?}");
     assert!(second.stderr.contains("Another import into this database is running."), "{second:?}");
-    locker.release();
+    lock.release();
     assert!(first.wait().unwrap().success());
-    assert_eq!(ours.rows(), source.rows());
+    assert_eq!(target.rows(), source.rows());
 
-    // From two machines: each has its own state.
+    // Imports from two machines, each with its own state file.
     source.sql("UPDATE instance SET name = 'new'");
-    let locker = Locker::new(&source);
+    let lock = TableLock::new(&source);
     let imports = ["a", "b"].map(|state| {
-        let state = ours.folder.path().join(state);
-        let mut import = ours.admin.command(&["import", &source.url()]);
+        let state = target.folder.path().join(state);
+        let mut import = target.admin.command(&["import", &source.url()]);
         import
             .arg("--state")
             .arg(state)
@@ -645,43 +645,43 @@ fn there_is_one_import_at_a_time() {
             .spawn()
             .unwrap()
     });
-    locker.wait_for(2);
-    let writer = ours.db();
+    lock.wait_for(2);
+    let writer = target.db();
     writer.execute_batch("BEGIN IMMEDIATE").unwrap();
-    locker.release();
+    lock.release();
     writer.execute_batch("COMMIT").unwrap();
     let mut outcomes = imports.map(|import| Outcome::from(import.wait_with_output().unwrap()));
     outcomes.sort_by_key(|outcome| outcome.code);
     let [first, second] = outcomes;
     assert_eq!((first.code, second.code), (Some(0), Some(1)), "{first:?} {second:?}");
     assert!(second.stderr.contains("Another program has just changed it: try again"), "{second:?}");
-    assert_eq!(ours.rows(), source.rows());
+    assert_eq!(target.rows(), source.rows());
 }
 
-/// Runs an import to its end; returns what it printed, and its peak memory in KiB.
+/// Runs an import to completion; returns its standard output, and its peak memory in KiB.
 pub(crate) fn measure(admin: &Admin, source: &Source) -> (String, u64) {
     let mut command = admin.command(&["import", &source.url()]);
     let mut import = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let status = format!("/proc/{}/status", import.id());
-    let mut most = 0;
+    let mut max_memory = 0;
     while import.try_wait().unwrap().is_none() {
         thread::sleep(Duration::from_millis(5));
         let text = fs::read_to_string(&status).unwrap_or_default();
         let peak = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
         let peak = peak.and_then(|peak| peak.trim().strip_suffix(" kB")?.parse().ok());
-        most = most.max(peak.unwrap_or(0));
+        max_memory = max_memory.max(peak.unwrap_or(0));
     }
     let outcome = Outcome::from(import.wait_with_output().unwrap());
     assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(0), ""), "no progress bar in a file");
-    (outcome.stdout, most)
+    (outcome.stdout, max_memory)
 }
 
-/// Asks for the list again and again, and logs in now and then, until `is_over`.
-/// Returns how many requests there were, the longest list and the longest login.
-fn ask(server: &Server, key: &str, is_over: &AtomicBool) -> (usize, Duration, Duration) {
+/// Sends list requests, and a login as every 20th request, until `is_done`. Returns the number of
+/// requests, and the maximum latencies of lists and of logins.
+fn generate_load(server: &Server, key: &str, is_done: &AtomicBool) -> (usize, Duration, Duration) {
     let mut client: Client = server.connect();
     let (mut count, mut list, mut login) = (0, Duration::ZERO, Duration::ZERO);
-    while !is_over.load(Ordering::Relaxed) {
+    while !is_done.load(Ordering::Relaxed) {
         let begin = Instant::now();
         let (reply, longest) = if count % 20 == 0 {
             let form = [("username", "user1"), ("password", "user1")];
@@ -696,14 +696,17 @@ fn ask(server: &Server, key: &str, is_over: &AtomicBool) -> (usize, Duration, Du
         if let Some(list) = reply["list"].as_array() {
             let generation = |item: &Value| item["name"].as_str().unwrap()[..12].to_owned();
             let first = generation(&list[0]);
-            assert!(list.iter().all(|item| generation(item) == first), "old and new: {reply}");
+            assert!(
+                list.iter().all(|item| generation(item) == first),
+                "old and new rows in one list: {reply}"
+            );
         }
         count += 1;
     }
     (count, list, login)
 }
 
-/// Sets a flag, even if a test fails.
+/// Sets a flag on drop, even if a test fails.
 struct SetOnDrop<'a>(&'a AtomicBool);
 
 impl Drop for SetOnDrop<'_> {
@@ -714,7 +717,7 @@ impl Drop for SetOnDrop<'_> {
 
 #[test]
 #[ignore = "needs PostgreSQL: make test-import"]
-fn a_hundred_thousand_instances_come_beside_a_server_under_load() {
+fn a_hundred_thousand_instances_are_imported_beside_a_server_under_load() {
     let source = Source::new("many", &many(MANY));
     let sql = tables();
     let setup = Setup { sql: &sql, bare: true, ..Setup::default() };
@@ -728,7 +731,7 @@ fn a_hundred_thousand_instances_come_beside_a_server_under_load() {
     assert_report(&printed, [[1000, 0, 0, 0], [200, 0, 0, 0], [MANY, 0, 0, 0]], "");
     assert!((1..100 * 1024).contains(&memory), "{memory} KiB");
 
-    // The same list over HTTP.
+    // The API lists the same instances.
     let key = server.log_in("user1");
     let mut listed = Vec::new();
     for page in 1.. {
@@ -758,10 +761,11 @@ fn a_hundred_thousand_instances_come_beside_a_server_under_load() {
 
     // All rows change under load, and then none.
     source.sql("UPDATE instance SET name = replace(name, 'generation 1', 'generation 2')");
-    let is_over = AtomicBool::new(false);
+    let is_done = AtomicBool::new(false);
     thread::scope(|scope| {
-        let end = SetOnDrop(&is_over);
-        let asking: Vec<_> = (0..4).map(|_| scope.spawn(|| ask(&server, &key, &is_over))).collect();
+        let end = SetOnDrop(&is_done);
+        let clients: Vec<_> =
+            (0..4).map(|_| scope.spawn(|| generate_load(&server, &key, &is_done))).collect();
         let begin = Instant::now();
         let (printed, memory) = measure(&admin, &source);
         println!("all changed, under load: {:?}, {memory} KiB", begin.elapsed());
@@ -772,9 +776,9 @@ fn a_hundred_thousand_instances_come_beside_a_server_under_load() {
         println!("none changed, under load: {:?}, {memory} KiB", begin.elapsed());
         assert_report(&printed, [[0, 0, 0, 1000], [0, 0, 0, 200], [0, 0, 0, MANY]], "");
         drop(end);
-        for asked in asking {
-            let (count, list, login) = asked.join().unwrap();
-            println!("{count} requests meanwhile, the longest list {list:?}, login {login:?}");
+        for client in clients {
+            let (count, list, login) = client.join().unwrap();
+            println!("{count} requests meanwhile, maximum latency: list {list:?}, login {login:?}");
             assert!(count > 0);
         }
     });

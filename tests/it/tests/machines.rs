@@ -1,4 +1,4 @@
-//! More than one machine, with real servers, by the commands of `deploy/README.md`.
+//! Deployments on several machines: real servers, set up with the commands of `deploy/README.md`.
 
 mod servers;
 
@@ -13,15 +13,15 @@ use std::time::{Duration, Instant};
 use api_tests::{Admin, Client, Response};
 use serde_json::Value;
 
-use crate::admin::{every_command, refusals};
+use crate::admin::{every_command, failing_commands};
 use crate::import::{MANY, Source, many, measure, start, wait_until};
 
 use servers::{Process, Site, free_address};
 
-/// How long a store is away.
+/// How long a store is unavailable.
 const OUTAGE: Duration = Duration::from_secs(5);
 
-/// How long after its return a request may still take.
+/// The longest accepted time from a store's recovery to normal service.
 const RECOVERY: Duration = Duration::from_secs(3);
 
 #[test]
@@ -33,7 +33,7 @@ fn every_admin_command_works_on_a_libsql_server() {
     site.run_readme("openssl rand -base64 12 >ada.password");
     assert!(site.rows().iter().any(|row| row.contains("|gallery|")), "{:?}", site.rows());
 
-    // Another token, no server, no tables: a reason, and no success.
+    // A wrong token, no server and no tables are errors with a reason.
     let refused = |admin: &Admin, reason: &str| {
         let outcome = admin.run(&["user", "list"]);
         assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(1), ""), "{outcome:?}");
@@ -49,12 +49,12 @@ fn every_admin_command_works_on_a_libsql_server() {
     refused(&site.admin(), "migrations");
 
     site.run_readme("for file in migrations/");
-    refusals(&site.admin());
+    failing_commands(&site.admin());
 }
 
 #[test]
 #[ignore = "needs PostgreSQL and sqld: make test-deploy"]
-fn an_import_into_a_libsql_server_leaves_the_old_or_the_new_rows_when_it_is_killed() {
+fn a_killed_import_into_a_libsql_server_leaves_the_old_or_the_new_rows() {
     let mut site = Site::new();
     let _sqld = site.start_libsql();
     let source = Source::new("machines", &many(MANY));
@@ -91,8 +91,8 @@ fn an_import_into_a_libsql_server_leaves_the_old_or_the_new_rows_when_it_is_kill
         kept += usize::from(!is_new);
         old = found;
     }
-    assert!(kept > 0, "no import was killed before its end");
-    import("after those");
+    assert!(kept > 0, "every import completed before it was killed");
+    import("after the killed ones");
 }
 
 #[test]
@@ -118,7 +118,8 @@ fn a_dump_restores_the_database_and_ends_its_sessions() {
     site.run_readme("deploy/libsql.sh <backup.sql");
     println!("and restored: {:.1?}", begin.elapsed());
 
-    // All is as it was, but for the sessions' end.
+    // The restored rows are the same, except that each user's epoch has changed: this ends the
+    // sessions.
     let backup = site.read("backup.sql");
     let restored = site.run("deploy/libsql.sh dump");
     assert_eq!(restored.lines().count(), backup.lines().count());
@@ -132,7 +133,7 @@ fn a_dump_restores_the_database_and_ends_its_sessions() {
         assert_eq!((old_row, old_epoch != new_epoch), (new_row, is_user));
     }
 
-    // sqlite3 reads it too, and its own dump goes the same way.
+    // sqlite3 can read the dump, and a dump by sqlite3 can be restored in the same way.
     site.run("mkdir .spin; sqlite3 .spin/sqlite_db.db <backup.sql");
     let _sqld = site.start_empty_libsql();
     site.run_readme("sqlite3 .spin/sqlite_db.db .dump");
@@ -143,12 +144,12 @@ fn a_dump_restores_the_database_and_ends_its_sessions() {
     };
     let moved = sorted(site.run("deploy/libsql.sh dump"));
     assert!(moved.len() > 100_000);
-    assert!(moved == sorted(backup), "the database is not that of the one machine");
+    assert!(moved == sorted(backup), "the moved database differs from the original");
 }
 
 #[test]
 #[ignore = "needs Redis and HAProxy: make test-deploy"]
-fn haproxy_leads_to_the_primary_and_waits_for_one() {
+fn haproxy_routes_to_the_primary_and_waits_until_there_is_one() {
     let mut site = Site::new();
     let (first, second) = (free_address(), free_address());
     let mut primary = site.start_redis(first, "");
@@ -161,17 +162,17 @@ fn haproxy_leads_to_the_primary_and_waits_for_one() {
     assert_eq!(site.redis(proxy, "SET name value"), "OK");
     assert_eq!(site.redis(first, "WAIT 1 0"), "1");
 
-    // A request waits for the primary to come; the replica takes none.
+    // A request waits until there is a primary; HAProxy does not send it to the replica.
     primary.kill();
     promote(&site, || assert_eq!(site.redis(proxy, "GET name"), "value"));
     assert_eq!(site.redis(proxy, "SET name second"), "OK");
 
-    // The old primary comes back as a replica, and the new one keeps its place.
+    // The old primary rejoins as a replica, and the new one stays primary.
     let _old = site.start_redis(first, &replica_of(second));
-    wait_until("the old one", || site.redis(first, "INFO").contains("master_link_status:up"));
+    wait_until("the old primary", || site.redis(first, "INFO").contains("master_link_status:up"));
     assert_eq!(site.redis(proxy, "SET name third"), "OK");
 
-    // A hung primary has not closed its connections; HAProxy does.
+    // A hung primary does not close its connections, so HAProxy has to.
     let mut waiting = Command::new("redis-cli");
     waiting.args(["-h", "127.0.0.1", "-p", &proxy.port().to_string(), "BLPOP", "list", "0"]);
     waiting.env("REDISCLI_AUTH", servers::REDIS_PASSWORD).stdout(Stdio::null());
@@ -179,11 +180,11 @@ fn haproxy_leads_to_the_primary_and_waits_for_one() {
     let mut waiting = waiting.spawn().unwrap();
     wait_until("a client", || site.redis(second, "INFO").contains("blocked_clients:1"));
     replica.signal("-STOP");
-    wait_until("its end", || waiting.try_wait().unwrap().is_some());
+    wait_until("the client's exit", || waiting.try_wait().unwrap().is_some());
     replica.signal("-CONT");
-    wait_until("an answer", || site.redis(proxy, "GET name") == "third");
+    wait_until("a reply", || site.redis(proxy, "GET name") == "third");
 
-    // The sessions can be carried to another Redis.
+    // The sessions can be moved to another Redis server.
     site.set("REDIS_1", second.to_string());
     site.run_readme("REDISCLI_AUTH=$REDIS_PASSWORD redis-cli -h \"${REDIS_1%:*}\"");
     let other = free_address();
@@ -191,13 +192,13 @@ fn haproxy_leads_to_the_primary_and_waits_for_one() {
     let _other = site.start_redis(other, "--appendonly no");
     assert_eq!(site.redis(other, "GET name"), "third");
 
-    // Debian's own configuration comes first there.
+    // On Debian, the distribution's configuration file comes first.
     let check = "haproxy -c -f /etc/haproxy/haproxy.cfg -f deploy/haproxy.cfg";
     assert!(site.run(check).contains("valid"));
 }
 
-/// Promotes the replica when the primary has been away for a while. `request` has to wait for
-/// that, and to be answered soon afterwards.
+/// Promotes the replica after an outage of the primary. Asserts that `request`, sent during the
+/// outage, succeeds soon after the promotion.
 fn promote(site: &Site, request: impl Fn() + Sync) {
     thread::scope(|scope| {
         let answer = scope.spawn(|| {
@@ -209,18 +210,18 @@ fn promote(site: &Site, request: impl Fn() + Sync) {
         site.run_readme("REDISCLI_AUTH=$REDIS_PASSWORD redis-cli -h \"${REDIS_2%:*}\"");
         let promoted = Instant::now();
         let waited = answer.join().unwrap() - promoted;
-        println!("the replica promoted: answered {waited:.1?} later");
+        println!("replica promoted: reply {waited:.1?} later");
         assert!(waited < RECOVERY, "{waited:?}");
     });
 }
 
-/// A form sent to `addr`, on a connection of its own.
+/// Sends a form to `addr` on a new connection.
 fn post(addr: SocketAddr, path: &str, form: &[(&str, &str)]) -> io::Result<Response> {
     let refused = || io::Error::from(io::ErrorKind::ConnectionRefused);
     Client::try_connect(addr).ok_or_else(refused)?.try_post(path, form)
 }
 
-/// The key of a new session of the demo data's user `luoyun`.
+/// Logs in as the demo user `luoyun`; returns the session key.
 #[track_caller]
 fn session(addr: SocketAddr) -> String {
     let form = [("username", "luoyun"), ("password", "luoyun")];
@@ -228,12 +229,12 @@ fn session(addr: SocketAddr) -> String {
     reply["session_key"].as_str().unwrap_or_else(|| panic!("{reply}")).to_owned()
 }
 
-/// The `code` of a list that is asked for with `key` at `addr`.
+/// Requests the list with `key` at `addr`; returns the reply's `code`.
 fn list(addr: SocketAddr, key: &str) -> Value {
     post(addr, "/api/myun/instance", &[("session_key", key)]).unwrap().json()["code"].clone()
 }
 
-/// A request, and the reply to it where that was HTTP 200.
+/// A request with its start and end times, and the reply if its status was 200.
 struct Sent {
     begin: Instant,
     end: Instant,
@@ -246,9 +247,9 @@ impl Sent {
     }
 }
 
-/// Calls `meanwhile` while `CLIENTS` clients log in and read at `addr`, each on a connection
-/// that it keeps, and returns their requests. `meanwhile` gets a function that waits until more
-/// requests are done.
+/// Calls `meanwhile` while `CLIENTS` clients log in and read at `addr`, each on a keep-alive
+/// connection; returns their requests. The argument of `meanwhile` is a function that waits until
+/// the given number of further requests have succeeded.
 fn under_load(addr: SocketAddr, meanwhile: impl FnOnce(&dyn Fn(usize))) -> Vec<Sent> {
     const CLIENTS: usize = 8;
     let key = session(addr);
@@ -291,7 +292,7 @@ fn under_load(addr: SocketAddr, meanwhile: impl FnOnce(&dyn Fn(usize))) -> Vec<S
     })
 }
 
-/// Sets a flag, also where a test fails.
+/// Sets a flag on drop, even if a test fails.
 struct SetOnDrop<'a>(&'a AtomicBool);
 
 impl Drop for SetOnDrop<'_> {
@@ -300,8 +301,8 @@ impl Drop for SetOnDrop<'_> {
     }
 }
 
-/// Fails where a session of a login in `sent` that was answered is refused at `addr`; returns
-/// how many there are.
+/// Asserts that `addr` accepts the session of every successful login in `sent`; returns the number
+/// of those sessions.
 #[track_caller]
 fn assert_sessions_live(addr: SocketAddr, sent: &[Sent]) -> usize {
     let keys = sent.iter().filter_map(|sent| sent.reply.as_ref()?["session_key"].as_str());
@@ -313,7 +314,7 @@ fn assert_sessions_live(addr: SocketAddr, sent: &[Sent]) -> usize {
     keys.count()
 }
 
-/// Starts a Spin as the README does; its address.
+/// Starts a Spin server as the README does; returns it and its address.
 fn start_spin(site: &mut Site) -> (Process, SocketAddr) {
     let address = free_address();
     site.run_readme("(umask 077; envsubst");
@@ -328,7 +329,7 @@ fn start_spin(site: &mut Site) -> (Process, SocketAddr) {
     (spin, address)
 }
 
-/// Two Spins, and everything that they need.
+/// Two Spin servers, and the servers that they need.
 struct Machines {
     site: Site,
     spins: [(Process, SocketAddr); 2],
@@ -355,7 +356,7 @@ impl Machines {
         site.run_readme("openssl x509 -in /etc/ssl/certs/");
         let spins = [(); 2].map(|()| start_spin(&mut site));
 
-        // Beside its port with TLS, one without, and a log.
+        // In addition to the TLS port, a plain one, and a log.
         let (front, front_tls) = (free_address(), free_address());
         site.set("SPIN_1", spins[0].1.to_string());
         site.set("SPIN_2", spins[1].1.to_string());
@@ -391,7 +392,7 @@ impl Machines {
         lock(0);
     }
 
-    /// Over TLS, guesses count for the client, whatever address it claims.
+    /// Over TLS, failures count for the client's address, whatever `X-Real-IP` claims.
     fn throttle_by_the_clients_address(&self) {
         let guess_from = |claimed: usize| {
             self.site.run(&format!(
@@ -420,7 +421,10 @@ impl Machines {
         });
         let failed: Vec<_> = sent.iter().filter(|sent| !sent.is_done()).collect();
         println!("{name} killed: {} of {} requests failed", failed.len(), sent.len());
-        assert!(failed.iter().all(|sent| sent.begin < killed), "not only those in flight failed");
+        assert!(
+            failed.iter().all(|sent| sent.begin < killed),
+            "a request failed that was not in flight"
+        );
         assert_sessions_live(self.front, &sent);
 
         let says = |state: &str| {
@@ -428,11 +432,11 @@ impl Machines {
             wait_until(&line, || self.site.read("servers.log").contains(&line));
         };
         says("DOWN");
-        spin.start_again();
+        spin.restart();
         says("UP");
     }
 
-    /// What Redis had not answered when it was killed may fail; the rest waits.
+    /// Requests in flight when Redis is killed may fail; later ones wait until it is back.
     fn lose_redis(&mut self) {
         let (redis, addr) = &mut self.redis;
         let (mut killed, mut back) = (Instant::now(), Instant::now());
@@ -441,18 +445,22 @@ impl Machines {
             redis.kill();
             killed = Instant::now();
             thread::sleep(OUTAGE);
-            redis.start_again();
+            redis.restart();
             wait_until("Redis", || self.site.redis(*addr, "PING") == "PONG");
             back = Instant::now();
             more(100);
         });
         let failed = sent.iter().filter(|sent| !sent.is_done());
-        assert!(failed.clone().all(|sent| sent.begin < killed), "a request failed that could wait");
+        assert!(
+            failed.clone().all(|sent| sent.begin < killed),
+            "a request failed that should have waited"
+        );
         let waited = sent.iter().filter(|sent| sent.begin < back && sent.end > back);
-        let longest = waited.clone().map(|sent| sent.end - back).max().expect("one that waited");
+        let longest =
+            waited.clone().map(|sent| sent.end - back).max().expect("a request that waited");
         println!(
-            "Redis away for {OUTAGE:?}: of {} requests {} failed, {} waited, until {longest:.1?} after \
-             its return",
+            "Redis down for {OUTAGE:?}: of {} requests {} failed, {} waited, until {longest:.1?} after \
+             its recovery",
             sent.len(),
             failed.count(),
             waited.count(),
@@ -475,7 +483,7 @@ impl Machines {
             more(100);
             self.sqld.kill();
             thread::sleep(OUTAGE);
-            self.sqld.start_again();
+            self.sqld.restart();
             wait_until("sqld", || self.site.sql("SELECT 1").code == Some(0));
             back = Instant::now();
             more(100);
@@ -484,8 +492,8 @@ impl Machines {
         let longest = failed.iter().map(|sent| sent.end - sent.begin).max().expect("a failure");
         let last = failed.iter().map(|sent| sent.begin).max().unwrap();
         println!(
-            "sqld away for {OUTAGE:?}: of {} requests {} failed, each within {longest:.1?}; the last \
-             began {:.1?} after its return",
+            "sqld down for {OUTAGE:?}: of {} requests {} failed, each within {longest:.1?}; the last \
+             began {:.1?} after its recovery",
             sent.len(),
             failed.len(),
             last.saturating_duration_since(back),
@@ -494,7 +502,7 @@ impl Machines {
         assert_sessions_live(self.front, &sent);
     }
 
-    /// The one root certificate decides which server Spin trusts.
+    /// Spin trusts only the root certificate of `luoyun-api-root.pem`.
     fn reach_the_database_over_tls(&mut self) {
         let tls = free_address();
         let sqld = self.site.get("LIBSQL_URL").strip_prefix("http://").unwrap();
@@ -508,7 +516,11 @@ impl Machines {
         self.site.set("LIBSQL_URL", format!("https://localhost:{}", tls.port()));
         let (_spin, addr) = start_spin(&mut self.site);
         let form = [("username", "luoyun"), ("password", "luoyun")];
-        assert_eq!(post(addr, "/api/login", &form).unwrap().status, 500, "it trusts any");
+        assert_eq!(
+            post(addr, "/api/login", &form).unwrap().status,
+            500,
+            "Spin trusts another root"
+        );
         self.site.run("cp authority.pem luoyun-api-root.pem");
         let (_spin, addr) = start_spin(&mut self.site);
         session(addr);
@@ -517,10 +529,12 @@ impl Machines {
 
 #[test]
 #[ignore = "needs Redis, HAProxy, sqld and Spin: make test-deploy"]
-fn two_spins_serve_as_one_and_outlive_their_stores() {
+fn two_spins_share_their_stores_and_recover_from_outages() {
     let spin = Command::new("spin").arg("--version").stdout(Stdio::null()).status();
     if !spin.is_ok_and(|status| status.success()) {
-        println!("There is no `spin` on PATH: two Spins behind HAProxy were not tested.");
+        println!(
+            "There is no `spin` on PATH: skipped the test of two Spin servers behind HAProxy."
+        );
         return;
     }
     let mut machines = Machines::start();

@@ -1,7 +1,7 @@
-//! The black-box tests: a module a subject. They see HTTP, the modules that ship, SQL files
-//! and command lines, and nothing of the components' code.
+//! The black-box tests, one module per subject. They use HTTP, the released Wasm modules, SQL files
+//! and command lines, and none of the components' code.
 
-// A test that cannot go on panics.
+// Tests fail by panicking.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod admin;

@@ -1,5 +1,5 @@
-//! The examples of `api/openapi.yaml`: the server answers each request example with the
-//! reply example of the same name, and the refusals that no example asks for with theirs.
+//! The examples of `api/openapi.yaml`: the server answers each request example with the reply
+//! example of the same name. The other reply examples are errors, which a test request provokes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -8,8 +8,7 @@ use api_tests::server::root;
 use api_tests::{Server, Setup};
 use serde_json::{Map, Value};
 
-/// The keys that the design document shows; in a request, the first stands for one that
-/// is alive.
+/// The session key of the design document; in a request example, it stands for a valid key.
 const SAMPLE_KEY: &str = "0ebfda3c29a9d961c181e2a9424b88e72aa93003";
 
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -22,7 +21,7 @@ impl Contract {
         Self(serde_saphyr::from_str(&text).unwrap())
     }
 
-    /// What a `$ref` refers to, or `value` itself.
+    /// The target of `value`'s `$ref`, or `value` itself if it has none.
     fn resolve<'a>(&'a self, value: &'a Value) -> &'a Value {
         match value["$ref"].as_str() {
             Some(reference) => {
@@ -47,7 +46,7 @@ impl Contract {
     }
 }
 
-/// Replaces what differs from one reply to the next: a new key, and the time to wait.
+/// Replaces the parts that differ between replies: a new session key, and the wait in seconds.
 fn normalised(mut reply: Value) -> Value {
     if reply["session_key"].as_str().is_some_and(|key| key.len() == 40) {
         reply["session_key"] = SAMPLE_KEY.into();
@@ -61,7 +60,7 @@ fn normalised(mut reply: Value) -> Value {
     reply
 }
 
-/// Provokes the refusal called `name`, which the parameters of a request cannot.
+/// Provokes the error reply `name`, which no request example has.
 fn provoke(server: &Server, path: &str, name: &str) -> (u16, Value) {
     let mut client = server.connect();
     let form = format!("Content-Type: {FORM}");
@@ -134,7 +133,7 @@ fn every_example_is_what_the_server_answers() {
         }
     }
 
-    // Every error word has an example; but for not_found, which is outside the API.
+    // Every error word has an example, except not_found, which no path of the API returns.
     let refused = &contract.0["components"]["schemas"]["Refused"]["properties"]["error"]["oneOf"];
     let named = refused.as_array().unwrap().iter().map(|word| word["const"].as_str().unwrap());
     words.insert("not_found".to_owned());

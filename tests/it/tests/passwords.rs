@@ -1,4 +1,4 @@
-//! Passwords: the forms in which they are stored, and who keeps guessing.
+//! Passwords: their stored forms, and the throttling of guesses.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use sha1::{Digest, Sha1};
 
 const LOGIN: &str = "/api/login";
 
-/// The password `password` in every form; made with Python's hashlib and argon2-cffi.
+/// The password `password` in every stored form, created with Python's hashlib and argon2-cffi.
 const STORED: [(&str, &str); 4] = [
     ("sha1", "5baa61e4c9b93f3f0682250b6cf8331b7ee68fd8"),
     ("salted", "sha1$salt$59b3e8d637cf97edbe2384cf59cb7453dfe30789"),
@@ -36,7 +36,7 @@ fn stored(server: &Server, username: &str) -> String {
 }
 
 #[test]
-fn every_stored_form_is_accepted_and_replaced_by_the_strong_one() {
+fn every_stored_form_is_accepted_and_upgraded() {
     let sql = insert_users(&STORED);
     let variables = &[("password_passes", "2")];
     let server = Server::start(Setup { sql: &sql, variables, ..Setup::default() });
@@ -50,7 +50,7 @@ fn every_stored_form_is_accepted_and_replaced_by_the_strong_one() {
         assert!(strong.starts_with("$argon2id$v=19$m=8,t=2,p=1$"), "{name}: {strong}");
 
         let second = log_in(&server, name, "password");
-        assert_eq!(stored(&server, name), strong, "{name}: it is strong already");
+        assert_eq!(stored(&server, name), strong, "{name}: a strong hash was replaced");
         for reply in [first, second] {
             assert!(server.accepts(reply["session_key"].as_str().unwrap()), "{name}");
         }
@@ -62,7 +62,7 @@ fn an_upgraded_password_leaves_the_sessions_from_before() {
     let sql = insert_users(&STORED[3..]);
     let server = Server::start(Setup { sql: &sql, ..Setup::default() });
     let before = log_in(&server, "argon2id", "password");
-    // The weak form again, set in the way that leaves the sessions.
+    // Sets the weak form again, and undoes the change of the epoch, which would end the session.
     let weak = "UPDATE users SET password = ?1, session_epoch = session_epoch - 1";
     let weak = format!("{weak} WHERE username = 'argon2id'");
     server.database().execute(&weak, [STORED[0].1]).unwrap();
@@ -74,7 +74,7 @@ fn an_upgraded_password_leaves_the_sessions_from_before() {
 }
 
 #[test]
-fn a_malformed_stored_value_refuses_everybody() {
+fn a_malformed_stored_value_matches_no_password() {
     let malformed = [
         ("empty", ""),
         ("plain", "password"),
@@ -95,7 +95,7 @@ fn a_malformed_stored_value_refuses_everybody() {
     }
 }
 
-/// Every file below `folder`, with its content.
+/// All files below `folder`, with their contents.
 fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     entries
@@ -113,20 +113,20 @@ fn contains(content: &[u8], secret: &str) -> bool {
     content.windows(secret.len()).any(|window| window == secret.as_bytes())
 }
 
-/// Waits until SQLite has moved the write-ahead log into the database, which the last
-/// connection does when it closes.
+/// Waits until SQLite has checkpointed the write-ahead log into the database, which it does when
+/// the last connection closes.
 fn wait_until_idle(server: &Server) {
     let log = server.state().join("sqlite_db.db-wal");
     let deadline = Instant::now() + Duration::from_secs(10);
     while log.exists() {
-        assert!(Instant::now() < deadline, "the write-ahead log stays");
+        assert!(Instant::now() < deadline, "the write-ahead log still exists");
         thread::yield_now();
     }
 }
 
 #[test]
 fn a_replaced_hash_is_in_no_file_once_the_server_is_idle() {
-    // As many as fill some pages of the file; each hash is one of a kind.
+    // Enough to fill several pages of the file; each hash is unique.
     const USERS: usize = 120;
     let salted = |i: usize| {
         let digest = Sha1::digest(format!("{i:04}password"));
@@ -134,19 +134,19 @@ fn a_replaced_hash_is_in_no_file_once_the_server_is_idle() {
     };
     let insert =
         |i| format!("INSERT INTO users (username, password) VALUES ('u{i}', '{}');", salted(i));
-    // As every tool of ours writes.
+    // luoyun-admin writes with secure_delete, too.
     let sql = format!("PRAGMA secure_delete = ON; {}", (0..USERS).map(insert).collect::<String>());
     let server = Server::start_process(
         Setup { sql: &sql, ..Setup::default() },
         tempfile::tempdir().unwrap(),
     );
-    // In an order that visits the pages again and again.
+    // In an order that updates each page several times.
     let mut replaced: Vec<_> = (0..USERS).map(|i| i * 37 % USERS).collect();
     let changed = replaced.split_off(USERS - 20);
     for i in &replaced {
         assert_eq!(log_in(&server, &format!("u{i}"), "password")["code"], 0);
     }
-    // The other way to replace one.
+    // luoyun-admin replaces hashes, too.
     let admin = Admin::on(&server.state().join("sqlite_db.db"));
     for i in &changed {
         let name = format!("u{i}");
@@ -160,7 +160,7 @@ fn a_replaced_hash_is_in_no_file_once_the_server_is_idle() {
             continue;
         }
         for i in 0..USERS {
-            // The digest alone: the salt may stand in a page on its own.
+            // Only the digest: a page may contain the salt without it.
             let hash = salted(i);
             let digest = hash.rsplit_once('$').unwrap().1;
             assert!(!contains(&content, digest), "{} has the hash of u{i}", path.display());
@@ -168,7 +168,7 @@ fn a_replaced_hash_is_in_no_file_once_the_server_is_idle() {
     }
 }
 
-/// A login from `address`, as a proxy tells it.
+/// Logs in with the client address that a proxy reports as `address`.
 fn log_in_from(server: &Server, address: &str, username: &str, password: &str) -> Response {
     let mut client: Client = server.connect();
     let form = format!("username={username}&password={password}");
@@ -203,7 +203,7 @@ fn guessing_is_throttled_for_the_pair_of_user_name_and_address() {
 }
 
 #[test]
-fn the_address_is_the_connections_whatever_a_client_says() {
+fn a_clients_headers_do_not_change_its_address() {
     let server = Server::start(Setup::default());
     let fields = ["spin-client-addr: 192.0.2.9:1", "X-Real-IP: 192.0.2.9"];
     let body = b"username=luoyun&password=x";
@@ -215,7 +215,7 @@ fn the_address_is_the_connections_whatever_a_client_says() {
     assert_throttled(&server.connect().post(LOGIN, &form), 25..=30);
 }
 
-/// Lets the waits of all pairs be over.
+/// Ends all throttling waits.
 fn end_waits(server: &Server) {
     let sql = "UPDATE login_failures SET retry_at = unixepoch() WHERE retry_at > 0";
     server.database().execute(sql, []).unwrap();
@@ -235,14 +235,14 @@ fn each_further_wrong_password_doubles_the_wait() {
     }
 }
 
-/// Rows that count failed logins.
-fn counted(server: &Server) -> i64 {
+/// The number of rows in `login_failures`.
+fn failure_rows(server: &Server) -> i64 {
     let sql = "SELECT count(*) FROM login_failures";
     server.database().query_row(sql, [], |row| row.get(0)).unwrap()
 }
 
 #[test]
-fn a_right_password_forgets_the_wrong_ones_of_its_pair() {
+fn a_right_password_resets_the_failures_of_its_pair() {
     let server = Server::start(Setup { variables: BEHIND_A_PROXY, ..Setup::default() });
     for _ in 0..3 {
         for _ in 0..4 {
@@ -250,18 +250,18 @@ fn a_right_password_forgets_the_wrong_ones_of_its_pair() {
         }
         assert_eq!(log_in_from(&server, "192.0.2.1", "luoyun", "luoyun").json()["code"], 0);
     }
-    // The address alone still counts its twelve.
-    assert_eq!(counted(&server), 1);
+    // Only the row of the address is left; it still counts all twelve failures.
+    assert_eq!(failure_rows(&server), 1);
 }
 
 #[test]
-fn wrong_passwords_are_forgotten_and_swept() {
+fn failures_expire_and_are_swept() {
     const OLD: i64 = 40;
     let server = Server::start(Setup { variables: BEHIND_A_PROXY, ..Setup::default() });
     for i in 0..OLD / 2 {
         let _ = log_in_from(&server, &format!("192.0.2.{i}"), "luoyun", "x");
     }
-    assert_eq!(counted(&server), OLD);
+    assert_eq!(failure_rows(&server), OLD);
     let old = "UPDATE login_failures SET forget_at = unixepoch()";
     server.database().execute(old, []).unwrap();
 
@@ -270,14 +270,14 @@ fn wrong_passwords_are_forgotten_and_swept() {
     }
     assert_throttled(&log_in_from(&server, "192.0.2.1", "luoyun", "x"), 25..=30);
 
-    // Each new row is paid for by a look at some others: the old ones go while new ones come.
+    // Each insert also checks some other rows, so old rows disappear as new ones are added.
     let left = || -> i64 {
         let sql = "SELECT count(*) FROM login_failures WHERE forget_at <= unixepoch()";
         server.database().query_row(sql, [], |row| row.get(0)).unwrap()
     };
     let mut names = 0..1000;
     while left() > OLD / 10 {
-        let name = names.next().expect("old rows stay").to_string();
+        let name = names.next().expect("expired rows are not swept").to_string();
         let _ = log_in_from(&server, &format!("198.51.100.{}", name.len()), &name, "x");
         server.database().execute("UPDATE login_failures SET retry_at = 0", []).unwrap();
     }
@@ -286,7 +286,7 @@ fn wrong_passwords_are_forgotten_and_swept() {
 #[test]
 fn guessing_is_throttled_for_the_address_whatever_names_are_tried() {
     let variables = [BEHIND_A_PROXY, &[("login_address_failures", "3")]].concat();
-    // An address, others of its network, and one of another network.
+    // Addresses of one network, and one of another network.
     for (addresses, other) in [
         (["192.0.2.1", "192.0.2.1", "192.0.2.1"], "192.0.2.2"),
         (["2001:db8:1:2::1", "2001:db8:1:2::2", "2001:db8:1:2:ffff::"], "2001:db8:1:3::1"),
@@ -303,7 +303,7 @@ fn guessing_is_throttled_for_the_address_whatever_names_are_tried() {
         }
         assert_eq!(log_in_from(&server, other, "luoyun", "luoyun").json()["code"], 0);
 
-        // A right password does not begin the count of the address again.
+        // A right password does not reset the count of the address.
         end_waits(&server);
         assert_eq!(log_in_from(&server, addresses[0], "luoyun", "luoyun").json()["code"], 0);
         assert_eq!(log_in_from(&server, addresses[1], "name9", "x").json(), auth_failed());
@@ -322,13 +322,13 @@ fn fifty_wrong_passwords_throttle_an_address() {
 }
 
 #[test]
-fn guesses_at_the_same_moment_are_answered_no_more_often_than_the_limit_says() {
+fn concurrent_guesses_do_not_exceed_the_limit() {
     const GUESSES: usize = 100;
     let server = Server::start(Setup::default());
     let replies: Vec<Value> = thread::scope(|scope| {
         let guess = |i: usize| {
             let server = &server;
-            // One of them is right: it is accepted, or refused like the others.
+            // One guess is right: it is accepted, or throttled like the others.
             let password = if i == GUESSES / 2 { "luoyun".to_owned() } else { i.to_string() };
             move || log_in(server, "luoyun", &password)
         };
@@ -339,13 +339,13 @@ fn guesses_at_the_same_moment_are_answered_no_more_often_than_the_limit_says() {
     let accepted = replies.iter().filter(|reply| reply["code"] == 0).count();
     let (failed, refused) = (count("auth_failed"), count("too_many_attempts"));
     assert_eq!(failed + refused + accepted, GUESSES);
-    // An accepted guess forgets those before it.
+    // An accepted guess resets the count of the failures before it.
     let limit = if accepted == 0 { 5..=5 } else { 5..=9 };
     assert!(limit.contains(&failed), "{failed} guesses answered, {accepted} accepted");
 }
 
 #[test]
-fn the_limits_are_the_operators() {
+fn the_limits_are_configurable() {
     let variables = &[("login_failures", "2"), ("login_first_wait_seconds", "100")];
     let server = Server::start(Setup { variables, ..Setup::default() });
     for _ in 0..2 {
@@ -356,7 +356,7 @@ fn the_limits_are_the_operators() {
 }
 
 #[test]
-fn no_secret_is_left_anywhere() {
+fn no_secret_is_in_any_file_or_log() {
     let state = tempfile::tempdir().unwrap();
     let server = Server::start_process(Setup::default(), state);
     let wrong = "correct-horse-battery-staple";
@@ -369,18 +369,18 @@ fn no_secret_is_left_anywhere() {
     }
     let logout = [("session_key", secrets[1].as_str())];
     assert_eq!(server.connect().post("/api/logout", &logout).json()["desc"], "Bye.");
-    // A store that fails is what makes a component write to its log.
+    // A failing store makes the component write to its log.
     server.database().execute_batch("DROP TABLE instances").unwrap();
     let form = [("session_key", secrets[2].as_str())];
     let reply = server.connect().post("/api/myun/instance", &form);
     assert_eq!((reply.status, &reply.json()["error"]), (500, &json!("internal")));
 
-    // A throttled login is logged, too.
+    // A throttled login is also logged.
     for _ in 0..6 {
         let _ = log_in(&server, wrong, wrong);
     }
 
-    // A stored hash has its place in the database, and nowhere else; the demo data's is gone.
+    // The stored hash is in the database only, and the demo data's hash is in no file.
     let hash = stored(&server, "luoyun");
     wait_until_idle(&server);
     let state = server.kill();

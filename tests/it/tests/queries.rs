@@ -1,5 +1,4 @@
-//! What the database does for a request: how each query finds its rows, and that pages and
-//! totals are right.
+//! The database's work for a request: query plans and costs, and correct pages and totals.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -12,7 +11,7 @@ use serde_json::{Value, json};
 
 const LIST: &str = "/api/myun/instance";
 
-/// How often the sources under `folder` run a query.
+/// The number of statements that the sources under `folder` execute.
 fn queries_in(folder: &Path) -> usize {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     entries
@@ -36,7 +35,8 @@ fn every_query_is_an_index_search() {
         queries.extend(server.measured().sql);
         reply
     };
-    // Upgraded; counted as failed; forgotten; swept; locked.
+    // These requests cover every statement: an upgrade, a counted failure, its reset, a sweep, a
+    // locked user.
     let luoyun = [("username", "luoyun"), ("password", "luoyun")];
     let _upgraded = post("/api/login", &luoyun);
     let _counted = post("/api/login", &[("username", "luoyun"), ("password", "wrong")]);
@@ -60,8 +60,8 @@ fn every_query_is_an_index_search() {
         let steps: Vec<String> = steps.map(Result::unwrap).collect();
         println!("{sql}\n{steps:#?}");
         for step in &steps {
-            // What is scanned or sorted is what a search has found, never a table or an index:
-            // the pair and the network of a login (counted), the page of a list (i).
+            // Scans and sorts may only read the result of a search, never a table or an index: the
+            // pair and the network of a login (counted), the page of a list (i).
             let scanned = step.strip_prefix("SCAN ").is_some_and(|scanned| {
                 let name = scanned.split(' ').next().unwrap();
                 scanned != "CONSTANT ROW"
@@ -74,7 +74,7 @@ fn every_query_is_an_index_search() {
     }
 }
 
-/// A page of the list: its ids, and the total.
+/// Requests a page of the list; returns its ids and the total.
 fn page(server: &Server, key: &str, sepa: &str, p: &str) -> (Vec<i64>, i64) {
     let form = [("session_key", key), ("sepa", sepa), ("p", p)];
     let reply = server.connect().post(LIST, &form).json();
@@ -85,8 +85,8 @@ fn page(server: &Server, key: &str, sepa: &str, p: &str) -> (Vec<i64>, i64) {
 }
 
 #[test]
-fn pages_and_totals_are_those_of_the_table() {
-    // Ids with gaps, deleted instances, and those of another user between.
+fn pages_and_totals_match_the_table() {
+    // Ids with gaps, deleted instances and another user's instances in between.
     let sql = "
         INSERT INTO instances (id, user_id, name, status)
         WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 4500)
@@ -101,7 +101,7 @@ fn pages_and_totals_are_those_of_the_table() {
         .unwrap();
     let all: Vec<i64> = all.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
     let total = i64::try_from(all.len()).unwrap();
-    // All of it in pages of 1,000, and some small pages from its beginning to behind its end.
+    // The whole list in pages of 1,000, and some pages of 1 from the start to beyond the end.
     for (sepa, pages, step) in [(1000, all.len().div_ceil(1000), 1), (1, all.len() + 8, 60)] {
         for p in (1..=pages).step_by(step) {
             let expected: Vec<_> = all.iter().copied().skip((p - 1) * sepa).take(sepa).collect();
@@ -111,8 +111,8 @@ fn pages_and_totals_are_those_of_the_table() {
     }
 }
 
-/// What the database does, in steps of SQLite's virtual machine, for each kind of request
-/// on a data set of `size` instances, users and sessions.
+/// The steps of SQLite's virtual machine for each kind of request, on a data set of `size`
+/// instances, users and sessions.
 fn steps(size: u32) -> [(&'static str, f64); 4] {
     let server = Server::start(Setup { bare: true, ..Setup::default() });
     let key_value = server.state().join("sqlite_key_value.db");
@@ -136,7 +136,7 @@ fn steps(size: u32) -> [(&'static str, f64); 4] {
 }
 
 #[test]
-fn nothing_costs_more_because_there_is_more() {
+fn no_request_takes_more_steps_on_a_larger_data_set() {
     for ((name, small), (_, large)) in steps(1_000).into_iter().zip(steps(100_000)) {
         let ratio = large / small;
         println!("{name}: {small} and {large} steps, ratio {ratio:.2}");

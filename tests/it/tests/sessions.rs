@@ -1,4 +1,4 @@
-//! Sessions: how they begin and end, and what is left of them.
+//! Sessions: login, logout, expiry and revocation, and the rows and entries in the stores.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ fn server() -> Server {
     Server::start(Setup::default())
 }
 
-/// Every endpoint that takes a session refuses `key`, whatever its parameters.
+/// Asserts that every endpoint that needs a session rejects `key`, whatever its parameters.
 fn assert_refused(server: &Server, key: &str) {
     let mut client = server.connect();
     for (path, name, value) in [
@@ -101,7 +101,7 @@ fn a_session_ends_when_it_expires() {
 }
 
 #[test]
-fn a_corrupted_session_is_none() {
+fn a_corrupted_session_entry_is_rejected() {
     let server = server();
     let key = server.log_in("luoyun");
     for entry in [&b""[..], b"\xff", b"{}", b"1 4000000000", b"1 4000000000 1 1"] {
@@ -111,7 +111,7 @@ fn a_corrupted_session_is_none() {
 }
 
 #[test]
-fn a_session_lives_as_long_as_its_variable_says() {
+fn session_ttl_seconds_sets_the_lifetime_of_a_session() {
     let thirty_days = 30 * 24 * 60 * 60;
     let hour = [("session_ttl_seconds", "3600")];
     for (variables, expected) in [(&[][..], thirty_days), (&hour[..], 3600)] {
@@ -124,11 +124,11 @@ fn a_session_lives_as_long_as_its_variable_says() {
 }
 
 #[test]
-fn a_login_is_noted_and_no_store_has_its_key() {
+fn a_login_sets_last_login_and_no_store_contains_its_key() {
     let server = server();
     let key = server.log_in("luoyun");
-    let noted = "SELECT COUNT(*) FROM users WHERE id = 1 AND last_login > unixepoch() - 60";
-    assert_eq!(count(&server.database(), noted), 1);
+    let last_login = "SELECT COUNT(*) FROM users WHERE id = 1 AND last_login > unixepoch() - 60";
+    assert_eq!(count(&server.database(), last_login), 1);
 
     let text = |db: rusqlite::Connection, sql: &str| -> String {
         db.query_row(sql, [], |row| row.get(0)).unwrap()
@@ -136,21 +136,21 @@ fn a_login_is_noted_and_no_store_has_its_key() {
     let row = text(server.database(), "SELECT digest FROM sessions");
     let entry = "SELECT key || CAST(value AS TEXT) FROM spin_key_value";
     let entry = text(server.key_value(), entry);
-    assert!(entry.contains(&row), "the entry is under the digest of the row");
+    assert!(entry.contains(&row), "the entry's key lacks the digest of the row");
     assert!(!row.contains(&key) && !entry.contains(&key));
 }
 
-/// Logs in `count` times on a few connections at once; returns the keys.
-fn log_in_often(server: &Server, count: usize) -> Vec<String> {
-    const AT_ONCE: usize = 4;
+/// Logs in `count` times, on a few concurrent connections; returns the keys.
+fn log_in_concurrently(server: &Server, count: usize) -> Vec<String> {
+    const CONNECTIONS: usize = 4;
     thread::scope(|scope| {
-        let workers: Vec<_> = (0..AT_ONCE)
+        let workers: Vec<_> = (0..CONNECTIONS)
             .map(|_| {
                 scope.spawn(|| {
                     let mut client = server.connect();
                     let form = [("username", "luoyun"), ("password", "luoyun")];
                     let log_in = || client.post(LOGIN, &form).json()["session_key"].clone();
-                    std::iter::repeat_with(log_in).take(count / AT_ONCE).collect::<Vec<_>>()
+                    std::iter::repeat_with(log_in).take(count / CONNECTIONS).collect::<Vec<_>>()
                 })
             })
             .collect();
@@ -160,33 +160,33 @@ fn log_in_often(server: &Server, count: usize) -> Vec<String> {
 }
 
 #[test]
-fn the_stores_do_not_grow_for_ever() {
+fn expired_sessions_are_swept_from_both_stores() {
     let variables = &[("session_ttl_seconds", "1")];
     let server = Server::start(Setup { variables, ..Setup::default() });
-    let first = log_in_often(&server, 2000);
+    let first = log_in_concurrently(&server, 2000);
     let last = first.last().unwrap();
     let deadline = Instant::now() + Duration::from_secs(30);
     while server.accepts(last) {
         assert!(Instant::now() < deadline, "the last key does not expire");
     }
-    log_in_often(&server, 500);
+    log_in_concurrently(&server, 500);
 
-    // Alive when the last of them was issued, give or take a second: the time of a
-    // session is in whole seconds, so a second's sessions all expire at once.
+    // Sessions that were valid when the last one was issued, within a second: expiry is in whole
+    // seconds, so all sessions of one second expire together.
     let alive = "SELECT COUNT(*) FROM sessions
                  WHERE expires_at > (SELECT MAX(expires_at) FROM sessions) - 2";
-    let most = count(&server.database(), alive) + 3;
+    let limit = count(&server.database(), alive) + 3;
     let (rows, entries) = (rows(&server), entries(&server));
-    println!("{rows} rows, {entries} entries, at most {most}");
-    assert!(rows <= most && entries <= most, "{rows} rows, {entries} entries, at most {most}");
+    println!("{rows} rows, {entries} entries, limit {limit}");
+    assert!(rows <= limit && entries <= limit, "{rows} rows, {entries} entries, limit {limit}");
 }
 
 #[test]
-fn logins_at_once_sweep_others_and_the_oldest_first() {
+fn concurrent_logins_sweep_different_sessions_and_the_oldest_first() {
     const EXPIRED: i64 = 90;
     let sql = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 90)
         INSERT INTO sessions (digest, user_id, expires_at) SELECT 'expired' || i, 1, i FROM n;";
-    // Long enough for all of a round to be under way at once.
+    // A login has to take long enough for the logins of a round to overlap.
     let variables = &[("password_memory_kib", "8192")];
     let server = Server::start(Setup { sql, variables, ..Setup::default() });
     let _upgraded = server.log_in("luoyun");
@@ -205,7 +205,7 @@ fn logins_at_once_sweep_others_and_the_oldest_first() {
 }
 
 #[test]
-fn many_logins_at_once_all_succeed() {
+fn many_concurrent_logins_all_succeed() {
     let users = "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 31)
         INSERT INTO users (username, password)
         SELECT 'user' || i, '$argon2id$v=19$m=8,t=1,p=1$c29tZXNhbHQ$8Tf44YakA6Z5zNBgblq13Nr+Q8FkCFWsjG4z6b1j7rM' FROM n;";
@@ -232,7 +232,7 @@ fn many_logins_at_once_all_succeed() {
 }
 
 #[test]
-fn nothing_that_was_acknowledged_is_lost_when_the_host_is_killed() {
+fn acknowledged_logins_survive_a_kill_of_the_host() {
     let setup = Setup::default();
     let server = Server::start_process(setup, tempfile::tempdir().unwrap());
     let addr = server.addr();
@@ -248,7 +248,7 @@ fn nothing_that_was_acknowledged_is_lost_when_the_host_is_killed() {
             })
         })
         .collect();
-    // In the middle of it: when there are some.
+    // Kill the host while logins are in progress.
     while rows(&server) < 50 {
         assert!(workers.iter().all(|worker| !worker.is_finished()), "a login failed");
     }
@@ -266,8 +266,8 @@ fn nothing_that_was_acknowledged_is_lost_when_the_host_is_killed() {
         assert_eq!(checked, "ok");
     }
 
-    // A half-made session is a row without an entry, never the other way round; when
-    // it has expired it is swept.
+    // An incomplete session is a row without an entry, never an entry without a row. It is swept
+    // after it expires.
     let unfinished = rows(&server) - entries(&server);
     assert!((0..=8).contains(&unfinished), "{unfinished} rows without an entry");
     server.database().execute("UPDATE sessions SET expires_at = 1", []).unwrap();

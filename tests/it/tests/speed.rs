@@ -1,6 +1,6 @@
-//! Speed, as ratios between two requests that are sent in turn, with the stores in memory: a
-//! disk's moods would be measured otherwise. `make test` runs this module alone, after the
-//! others: nothing else may keep the machine busy.
+//! Relative latency: ratios between two alternating requests, with the stores in memory, so that
+//! disk latency does not add noise. `make test` runs this module alone, after the others, because
+//! concurrent tests would distort it.
 
 use std::time::{Duration, Instant};
 
@@ -26,9 +26,9 @@ fn median(mut times: Vec<Duration>) -> Duration {
 /// A request to measure: the server, the path and the form.
 type Measure<'a> = (&'a Server, &'a str, &'a [(&'a str, &'a str)]);
 
-/// How many times as long as `other` does `one` take? The median of each, sent in turn;
-/// of ten rounds the best, as whatever else this machine does only adds to it.
-fn times_as_long(one: Measure, other: Measure) -> f64 {
+/// The ratio of the median latencies of `one` and `other`, with the requests alternating: the
+/// lowest of ten rounds, because background load on this machine only adds to it.
+fn latency_ratio(one: Measure, other: Measure) -> f64 {
     let mut clients = [one.0.connect(), other.0.connect()];
     let mut round = || {
         let mut times = [Vec::new(), Vec::new()];
@@ -54,7 +54,7 @@ fn baseinfo_takes_at_most_four_times_as_long_as_a_component_that_does_nothing() 
     );
     let key = server.log_in("luoyun");
     let form = [("session_key", key.as_str()), ("instance_id", "2252")];
-    let ratio = times_as_long((&server, BASEINFO, &form), (&components, "/empty", &form));
+    let ratio = latency_ratio((&server, BASEINFO, &form), (&components, "/empty", &form));
     println!("ratio {ratio:.2}");
     assert!(ratio <= 4.0, "{ratio:.2} times");
 }
@@ -64,7 +64,7 @@ fn a_login_takes_at_most_three_times_as_long_as_baseinfo() {
     let server = Server::start(Setup { in_memory: true, ..Setup::default() });
     let key = server.log_in("luoyun");
     let form = [("session_key", key.as_str()), ("instance_id", "2252")];
-    let ratio = times_as_long((&server, LOGIN, &LUOYUN), (&server, BASEINFO, &form));
+    let ratio = latency_ratio((&server, LOGIN, &LUOYUN), (&server, BASEINFO, &form));
     println!("ratio {ratio:.2}");
     assert!(ratio <= 3.0, "{ratio:.2} times");
 }

@@ -1,11 +1,12 @@
-//! The database as a server has it: the journal, and the schema that every request parses.
+//! The database of a running server: the journal mode, and the schema that every request parses.
 
 use std::process::Command;
 
 use api_tests::server::{built, root};
 use api_tests::{Server, Setup};
 
-/// Opening the database parses all of it: each table, index and trigger costs every request.
+/// Every request opens the database and parses the whole schema, so each table, index and trigger
+/// adds to its latency.
 #[test]
 fn the_schema_stays_small() {
     let server = Server::start(Setup::default());
@@ -31,18 +32,18 @@ fn reads_are_answered_while_a_writer_holds_its_transaction_open() {
     let before = read();
     assert_eq!([&before[0]["code"], &before[1]["code"]], [0, 0], "{before:?}");
 
-    // With a rollback journal, this locks every reader out.
+    // With a rollback journal, this transaction would block every reader.
     let writer = server.database();
     writer.execute_batch("BEGIN EXCLUSIVE; UPDATE instances SET name = 'renamed'").unwrap();
-    assert_eq!(read(), before, "what is not committed is not read");
+    assert_eq!(read(), before, "uncommitted data was read");
     writer.execute_batch("COMMIT").unwrap();
     assert_eq!(read()[0]["desc"], "Information about renamed");
 }
 
-/// `scripts/state-folder.sh` makes the key-value store's file, and `migrations/local.sql` sets the
-/// database's mode.
+/// `scripts/state-folder.sh` sets the mode of the key-value store's file, `migrations/local.sql`
+/// that of the database.
 #[test]
-fn both_files_are_in_write_ahead_log_mode() {
+fn both_stores_are_in_wal_mode() {
     let server = Server::start(Setup::default());
     let _key = server.log_in("luoyun");
     for db in [server.database(), server.key_value()] {
@@ -53,7 +54,7 @@ fn both_files_are_in_write_ahead_log_mode() {
 }
 
 #[test]
-fn a_database_from_before_the_first_release_is_refused_with_a_reason() {
+fn a_database_of_an_unreleased_version_is_rejected_with_a_reason() {
     let state = tempfile::tempdir().unwrap();
     let db = rusqlite::Connection::open(state.path().join("sqlite_db.db")).unwrap();
     db.execute_batch("CREATE TABLE login_attempts (pair TEXT)").unwrap();

@@ -1,5 +1,5 @@
-//! What a request costs before an endpoint does anything: the same way in and the
-//! same way out, and nothing between.
+//! The baseline without storage: parses a request and writes a reply as every endpoint does, with
+//! no work in between.
 
 use luoyun_common::{Reply, serve};
 use serde::Serialize;

@@ -1,4 +1,4 @@
-//! The servers that a deployment is made of, started as `deploy/README.md` says.
+//! The servers of a deployment, started as `deploy/README.md` says.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -17,15 +17,15 @@ use crate::import::{rows, wait_until};
 /// A password with characters that a shell, a URL and HAProxy's configuration treat specially.
 pub(super) const REDIS_PASSWORD: &str = r#"se"cr et\$x%1{}"#;
 
-/// That password in a URL.
+/// The same password, percent-encoded.
 const REDIS_PASSWORD_IN_URL: &str = "se%22cr%20et%5C%24x%251%7B%7D";
 
-/// A free port of this machine. Another program may take it before the caller does.
+/// A loopback address with a free port. Another program may take the port before the caller does.
 pub(super) fn free_address() -> SocketAddr {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap()
 }
 
-/// The commands in `deploy/README.md` that begin with `first_line`.
+/// The tested commands in `deploy/README.md` that start with `first_line`.
 #[track_caller]
 fn readme(first_line: &str) -> String {
     let readme = fs::read_to_string(root().join("deploy/README.md")).unwrap();
@@ -75,7 +75,7 @@ impl Site {
         shell
     }
 
-    /// What `script` prints.
+    /// Runs `script`, which must succeed; returns its standard output.
     #[track_caller]
     pub(super) fn run(&self, script: &str) -> String {
         let outcome = run(self.shell(script), b"");
@@ -83,7 +83,7 @@ impl Site {
         outcome.stdout
     }
 
-    /// What the README's commands print that begin with `first_line`.
+    /// Runs the README's commands that start with `first_line`; returns their standard output.
     #[track_caller]
     pub(super) fn run_readme(&self, first_line: &str) -> String {
         self.run(&readme(first_line))
@@ -105,19 +105,19 @@ impl Site {
         rows(&self.path("copy.db"))
     }
 
-    /// Starts the server that the README starts with `command`, each of `replacements` made:
-    /// what the README has, and what is here in its place.
+    /// Starts a server with the README's commands that start with `command`, after `replacements`:
+    /// pairs of the README's text and the text to use instead.
     #[track_caller]
     pub(super) fn start(&self, command: &str, replacements: &[(&str, &str)]) -> Process {
         let mut script = readme(command);
-        for (there, here) in replacements {
-            assert!(script.contains(there), "{there} is not in {script}");
-            script = script.replace(there, here);
+        for (from, to) in replacements {
+            assert!(script.contains(from), "{from} is not in {script}");
+            script = script.replace(from, to);
         }
         self.start_command(&script)
     }
 
-    /// Starts a server: the program of the script's last line that is no assignment.
+    /// Starts a server with `script`: variable assignments, then the server's command.
     pub(super) fn start_command(&self, script: &str) -> Process {
         let log = File::options().create(true).append(true).open(self.path("servers.log"));
         let log = log.unwrap();
@@ -135,7 +135,7 @@ impl Site {
         sqld
     }
 
-    /// The same without the tables.
+    /// Like [`Self::start_libsql`], but without tables.
     #[track_caller]
     pub(super) fn start_empty_libsql(&mut self) -> Process {
         let token = self.run_readme("openssl genpkey");
@@ -171,15 +171,15 @@ impl Site {
         redis
     }
 
-    /// What the Redis server at `address` answers to `command`.
+    /// Sends `command` to the Redis server at `address`; returns the reply.
     pub(super) fn redis(&self, address: SocketAddr, command: &str) -> String {
         let (host, port) = (address.ip(), address.port());
-        // Through HAProxy, it would wait for a primary for an hour.
+        // HAProxy would let the command wait an hour for a primary.
         let script = format!("timeout 60 redis-cli -h {host} -p {port} {command}");
         run(self.shell(&script), b"").stdout.trim().to_owned()
     }
 
-    /// Starts the HAProxy between Spin and Redis, and sets `REDIS_URL`; its address.
+    /// Starts the HAProxy between Spin and Redis, and sets `REDIS_URL`; returns it and its address.
     #[track_caller]
     pub(super) fn start_redis_proxy(&mut self) -> (Process, SocketAddr) {
         let address = free_address();
@@ -190,8 +190,8 @@ impl Site {
         (proxy, address)
     }
 
-    /// Makes a certificate for `localhost`, with its key in `localhost.key.pem`, and the
-    /// `authority.pem` that signs it.
+    /// Creates a certificate for `localhost`, together with its key in `localhost.key.pem`, and the
+    /// CA certificate `authority.pem`, which signs it.
     pub(super) fn make_certificate(&self) {
         self.run(
             "new() { openssl req -x509 -newkey rsa:2048 -nodes -days 2 \"$@\" 2>openssl.log; }
@@ -204,7 +204,8 @@ impl Site {
     }
 }
 
-/// `script` with its program in place of the shell, so that signals reach it.
+/// `script` with `exec` before its first program, so that the program replaces the shell and
+/// receives the signals.
 fn exec(script: &str) -> String {
     let words = script.split_inclusive(char::is_whitespace);
     let is_program = |word: &&str| !word.contains('=') && word.chars().any(char::is_alphabetic);
@@ -212,18 +213,18 @@ fn exec(script: &str) -> String {
     format!("{}exec {}", &script[..before], &script[before..])
 }
 
-/// A server of ours. It ends when this is dropped.
+/// A server that a test started. Drop kills it.
 pub(super) struct Process {
     command: Command,
     child: Option<Child>,
 }
 
 impl Process {
-    /// Ends it and its children without a warning, and waits until they are gone.
+    /// Kills it and its children (SIGKILL), and waits until they have ended.
     pub(super) fn kill(&mut self) {
         let Some(mut child) = self.child.take() else { return };
         let mut ids = vec![child.id().to_string()];
-        // `spin up` serves from a child, which it starts from any of its threads.
+        // `spin up` serves from a child process, which any of its threads may have started.
         for thread in fs::read_dir(format!("/proc/{}/task", child.id())).into_iter().flatten() {
             let children = fs::read_to_string(thread.unwrap().path().join("children"));
             ids.extend(children.unwrap_or_default().split_whitespace().map(str::to_owned));
@@ -243,8 +244,8 @@ impl Process {
         assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
     }
 
-    /// Starts it again, as it was started.
-    pub(super) fn start_again(&mut self) {
+    /// Restarts it with the same command.
+    pub(super) fn restart(&mut self) {
         self.kill();
         self.child = Some(self.command.spawn().unwrap());
     }
