@@ -6,7 +6,7 @@
 # connection, which every reader needs, for several syncs to disk instead of one.
 set -eu
 file=$1/sqlite_key_value.db
-mkdir -p "$1"
+mkdir -p -m 700 "$1"
 if [ -e "$file" ]; then exit 0; fi
 
 # A database without tables is one page (SQLite, "Database File Format", 1.3 and 1.6): page size

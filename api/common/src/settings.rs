@@ -19,7 +19,7 @@ pub fn text(name: &str) -> Result<String, Error> {
 ///
 /// # Errors
 /// `Internal`, with the variable's name, its value and `range`, if it is anything else.
-pub fn number(name: &str, range: RangeInclusive<i64>) -> Result<i64, Error> {
+pub fn number(name: &str, range: RangeInclusive<u32>) -> Result<u32, Error> {
     let value = text(name)?;
     value.parse().ok().filter(|number| range.contains(number)).ok_or_else(|| {
         let (low, high) = (range.start(), range.end());

@@ -56,11 +56,7 @@ pub(crate) fn insert(
             ],
         )
         .context("insert the session's row")?;
-    if inserted.rows.is_empty() {
-        throttle.check_again(db)?;
-        return Err(Error::Internal("insert the session's row: no row".to_owned()));
-    }
-    Ok(())
+    if inserted.rows.is_empty() { Err(throttle.refusal(db)?) } else { Ok(()) }
 }
 
 /// Deletes the three sessions that expired first from both stores.

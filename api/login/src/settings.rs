@@ -4,12 +4,12 @@ use luoyun_common::{Error, settings};
 use luoyun_password::{MEMORY_KIB, PASSES, Strength};
 
 /// A day, in seconds.
-const DAY: i64 = 24 * 60 * 60;
+const DAY: u32 = 24 * 60 * 60;
 
 /// The settings of an operator for logins.
 pub(crate) struct Settings {
     /// Lifetime of a session, in seconds.
-    pub(crate) session_ttl: i64,
+    pub(crate) session_ttl: u32,
     /// Cost parameters for stored passwords.
     pub(crate) strength: Strength,
     pub(crate) throttle: Limits,
@@ -18,15 +18,15 @@ pub(crate) struct Settings {
 /// After how many failed logins a client has to wait, and for how long.
 pub(crate) struct Limits {
     /// Failures for one user name from one network after which a wait begins.
-    pub(crate) failures: i64,
+    pub(crate) failures: u32,
     /// Failures from one network, for any names, after which a wait begins.
-    pub(crate) address_failures: i64,
+    pub(crate) address_failures: u32,
     /// The time within which failures are counted, in seconds.
-    pub(crate) window: i64,
+    pub(crate) window: u32,
     /// The first wait, in seconds; each further failure doubles it.
-    pub(crate) first_wait: i64,
+    pub(crate) first_wait: u32,
     /// The longest wait, in seconds.
-    pub(crate) longest_wait: i64,
+    pub(crate) longest_wait: u32,
 }
 
 impl Settings {
@@ -35,16 +35,11 @@ impl Settings {
     /// # Errors
     /// `Internal`, with the variable's name, value and range, if one is out of its range.
     pub(crate) fn read() -> Result<Self, Error> {
-        let small = |name, range: std::ops::RangeInclusive<u32>| {
-            let (low, high) = (i64::from(*range.start()), i64::from(*range.end()));
-            let number = settings::number(name, low..=high)?;
-            Ok(u32::try_from(number).unwrap_or(*range.end()))
-        };
         Ok(Self {
             session_ttl: settings::number("session_ttl_seconds", 1..=3650 * DAY)?,
             strength: Strength {
-                memory_kib: small("password_memory_kib", MEMORY_KIB)?,
-                passes: small("password_passes", PASSES)?,
+                memory_kib: settings::number("password_memory_kib", MEMORY_KIB)?,
+                passes: settings::number("password_passes", PASSES)?,
             },
             throttle: Limits {
                 failures: settings::number("login_failures", 1..=1_000_000)?,

@@ -5,18 +5,12 @@
 //! SQLite serializes them. So of any number of simultaneous guesses, no more are answered than
 //! the limits allow.
 
-use std::time::Duration;
-
 use luoyun_common::envelope::Context;
-use luoyun_common::{Error, clock, random, wire};
+use luoyun_common::{Error, db, random, wire};
 use sha1::{Digest, Sha1};
 use spin_sdk::sqlite::{Connection, Value};
 
 use crate::settings::Limits;
-
-/// Delay of the refusal to a client that has to wait: without it, 8 connections keep two
-/// processors busy; with it, they send 40 requests per second.
-const REFUSAL_DELAY: Duration = Duration::from_millis(200);
 
 /// Number of rows that a failed login checks for expiry when it adds a row.
 const SWEEP_ROWS: i64 = 8;
@@ -69,16 +63,12 @@ impl<'a> Throttle<'a> {
     }
 
     /// Rejects the attempt if a wait ends at `retry_at` (Unix time, in seconds), in the future.
-    /// The refusal is delayed, so that a client that ignores the waits costs little.
     ///
     /// # Errors
     /// `TooManyAttempts` in that case.
     pub(crate) fn check(&self, retry_at: Option<i64>) -> Result<(), Error> {
         match retry_at {
-            Some(retry_at) if retry_at > self.now => {
-                clock::sleep(REFUSAL_DELAY);
-                Err(Error::TooManyAttempts { retry_after: retry_at - self.now })
-            }
+            Some(retry_at) if retry_at > self.now => Err(self.too_many_attempts(retry_at)),
             _ => Ok(()),
         }
     }
@@ -88,13 +78,27 @@ impl<'a> Throttle<'a> {
     /// # Errors
     /// `TooManyAttempts` in that case; `Internal` if the database fails.
     pub(crate) fn check_again(&self, db: &Connection) -> Result<(), Error> {
+        self.check(self.find_wait(db)?)
+    }
+
+    /// The refusal of an attempt for which a statement has found a wait. The wait may be over
+    /// by now: another login of the pair deletes it.
+    ///
+    /// # Errors
+    /// `Internal` if the database fails.
+    pub(crate) fn refusal(&self, db: &Connection) -> Result<Error, Error> {
+        Ok(self.too_many_attempts(self.find_wait(db)?.unwrap_or_default()))
+    }
+
+    fn find_wait(&self, db: &Connection) -> Result<Option<i64>, Error> {
         let found = db
             .execute(FIND_WAIT, &[Value::Integer(self.pair), Value::Integer(self.address)])
             .context("find the wait")?;
-        match found.rows.first().map(|row| row.values.as_slice()) {
-            Some([Value::Integer(retry_at)]) => self.check(Some(*retry_at)),
-            _ => Ok(()),
-        }
+        Ok(found.rows.first().and_then(|row| db::integer(row.values.first()?)))
+    }
+
+    fn too_many_attempts(&self, retry_at: i64) -> Error {
+        Error::TooManyAttempts { retry_after: (retry_at - self.now).max(1) }
     }
 
     /// Counts the attempt as failed, and logs each wait that begins or grows with it.
@@ -107,16 +111,16 @@ impl<'a> Throttle<'a> {
             self.pair,
             self.address,
             self.now,
-            limits.failures,
-            limits.address_failures,
-            limits.window,
-            limits.first_wait,
-            limits.longest_wait,
+            limits.failures.into(),
+            limits.address_failures.into(),
+            limits.window.into(),
+            limits.first_wait.into(),
+            limits.longest_wait.into(),
         ]
         .map(Value::Integer);
         let counted = db.execute(COUNT_FAILURE, &values).context("count a failed login")?;
         if counted.rows.is_empty() {
-            self.check_again(db)?;
+            return Err(self.refusal(db)?);
         }
         let mut is_new = false;
         for row in &counted.rows {

@@ -96,25 +96,21 @@ pub(crate) fn overwrite_deleted(db: &Connection) {
     let _ = db.execute("PRAGMA secure_delete = ON", &[]);
 }
 
-impl User {
-    /// Stores `password`, which has been verified, again with `strength`.
-    ///
-    /// # Errors
-    /// `Internal` if the derivation or the database fails.
-    pub(crate) fn upgrade_password(
-        &self,
-        db: &Connection,
-        password: &[u8],
-        strength: Strength,
-    ) -> Result<(), Error> {
-        let salt = random::bytes(SALT_BYTES);
-        let strong =
-            luoyun_password::encode(password, &salt, strength).context("encode the password")?;
-        db.execute(
-            UPGRADE_PASSWORD,
-            &[Value::Integer(self.id), Value::Text(self.password.clone()), Value::Text(strong)],
-        )
-        .context("upgrade the password")?;
-        Ok(())
-    }
+/// The form in which `password` is stored at `strength`.
+///
+/// # Errors
+/// `Internal` if the derivation fails.
+pub(crate) fn encode(password: &[u8], strength: Strength) -> Result<String, Error> {
+    let salt = random::bytes(SALT_BYTES);
+    luoyun_password::encode(password, &salt, strength).context("encode the password")
+}
+
+/// Replaces the stored form of the user's password by `strong`, a form of the same password.
+///
+/// # Errors
+/// `Internal` if the database fails.
+pub(crate) fn upgrade_password(db: &Connection, user: User, strong: String) -> Result<(), Error> {
+    let values = [Value::Integer(user.id), Value::Text(user.password), Value::Text(strong)];
+    db.execute(UPGRADE_PASSWORD, &values).context("upgrade the password")?;
+    Ok(())
 }

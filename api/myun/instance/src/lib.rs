@@ -13,14 +13,14 @@ use spin_sdk::sqlite::{RowResult, Value};
 /// (see [`Caller`]); one row with NULLs if the page is empty.
 const LIST_INSTANCES: &str = "
 SELECT (SELECT count(*) FROM instances WHERE user_id = ?1 AND status <> 100),
-       i.id, i.name, i.summary, i.status, i.vdi_type, n.ip, i.vdi_port
+       page.id, page.name, page.summary, page.status, page.vdi_type, n.ip, page.vdi_port
 FROM users u
 LEFT JOIN (SELECT id, name, summary, status, vdi_type, node_id, vdi_port FROM instances
            WHERE user_id = ?1 AND status <> 100
-           ORDER BY id LIMIT ?3 OFFSET ?4) i
-LEFT JOIN nodes n ON n.id = i.node_id
+           ORDER BY id LIMIT ?3 OFFSET ?4) page
+LEFT JOIN nodes n ON n.id = page.node_id
 WHERE u.id = ?1 AND u.session_epoch = ?2 AND u.is_locked = 0
-ORDER BY i.id";
+ORDER BY page.id";
 
 /// Instances per page if the request has no `sepa`.
 const DEFAULT_PAGE_SIZE: i64 = 10;
