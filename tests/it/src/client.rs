@@ -1,7 +1,7 @@
 //! An HTTP/1.1 client with one keep-alive connection.
 
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -43,6 +43,30 @@ impl Response {
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body)
             .unwrap_or_else(|_| panic!("not JSON: {:?}", String::from_utf8_lossy(&self.body)))
+    }
+}
+
+/// Sends a request on a connection of its own, and then the end of the stream unless
+/// `is_complete`. Returns all bytes received until the server closes the connection.
+///
+/// # Panics
+/// If the server does not close it.
+#[must_use]
+pub fn exchange(addr: SocketAddr, request: &[u8], is_complete: bool) -> Vec<u8> {
+    let mut stream = TcpStream::connect(addr).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    // A server that rejects a request early may close the connection before all is sent.
+    let _ = stream.write_all(request);
+    if !is_complete {
+        let _ = stream.shutdown(Shutdown::Write);
+    }
+    let mut received = Vec::new();
+    match stream.read_to_end(&mut received) {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            panic!("timeout while reading the reply to {:?}", String::from_utf8_lossy(request))
+        }
+        // A reset is an end, too.
+        _ => received,
     }
 }
 

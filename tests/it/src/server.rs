@@ -1,18 +1,21 @@
 //! The server under test.
 
 use std::fs::{self, File};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, ToSocketAddrs};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+use std::process::{Child, Command, ExitStatus};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 use std::{env, thread};
 
 use devhost::{DevHost, Options};
-use tempfile::TempDir;
+use tempfile::{NamedTempFile, TempDir};
 
 use crate::Client;
+
+/// The pause between two checks of a condition.
+pub const PAUSE: Duration = Duration::from_millis(10);
 
 /// A running server with the API. Drop stops it, unless it is the one at `BASE_URL`.
 pub struct Server {
@@ -43,6 +46,8 @@ pub struct Setup<'a> {
     pub manifest: Option<&'a str>,
     /// The state folder of another server to share.
     pub state_dir: Option<&'a Path>,
+    /// Whether to listen on the loopback address of IPv6 instead of IPv4.
+    pub ipv6: bool,
 }
 
 /// The root of the project.
@@ -122,10 +127,13 @@ impl Setup<'_> {
             variable.retain(|(known, _)| known != name);
             variable.push(((*name).to_owned(), (*value).to_owned()));
         }
+        let loopback =
+            if self.ipv6 { Ipv6Addr::LOCALHOST.into() } else { Ipv4Addr::LOCALHOST.into() };
         Options {
             sqlite: files.iter().map(|file| format!("@{}", file.display())).collect(),
             variable,
             state_dir: Some(folder.to_owned()),
+            listen: SocketAddr::new(loopback, 0),
             quiet: true,
             ..Options::for_test(root().join(self.manifest.unwrap_or("spin.toml")))
         }
@@ -191,16 +199,12 @@ impl Server {
     /// If it cannot be started.
     #[must_use]
     pub fn start_process(setup: Setup, state: TempDir) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let addr = listener.local_addr().unwrap();
-        drop(listener);
-
         let options = setup.options(state.path());
         let host = host_command();
         let mut command = Command::new(&host[0]);
         command.args(&host[1..]);
         command.arg("--from").arg(options.from);
-        command.arg("--listen").arg(addr.to_string());
+        command.arg("--listen").arg(options.listen.to_string());
         command.arg("--state-dir").arg(setup.state_dir.unwrap_or(state.path()));
         for sql in options.sqlite {
             command.arg("--sqlite").arg(sql);
@@ -208,6 +212,8 @@ impl Server {
         for (name, value) in options.variable {
             command.arg("--variable").arg(format!("{name}={value}"));
         }
+        // Each start on the same state folder appends its output.
+        let before = output_of(&state).len();
         let output = File::options()
             .create(true)
             .append(true)
@@ -218,15 +224,15 @@ impl Server {
         let mut child = command.process_group(0).spawn().expect("the host's command");
 
         let deadline = Instant::now() + Duration::from_mins(1);
-        while Client::try_connect(addr).is_none() {
-            assert!(child.try_wait().unwrap().is_none(), "the host exited: {}", output_of(&state));
-            assert!(
-                Instant::now() < deadline,
-                "the host does not accept connections: {}",
-                output_of(&state)
-            );
-            thread::sleep(Duration::from_millis(20));
-        }
+        let addr = loop {
+            let output = output_of(&state);
+            if let Some(addr) = served_address(&output[before..]) {
+                break addr;
+            }
+            assert!(child.try_wait().unwrap().is_none(), "the host exited: {output}");
+            assert!(Instant::now() < deadline, "the host does not serve: {output}");
+            thread::sleep(PAUSE);
+        };
         Self { addr, running: Running::Process(child), state: Some(state) }
     }
 
@@ -346,6 +352,45 @@ impl Server {
 
 fn output_of(state: &TempDir) -> String {
     fs::read_to_string(state.path().join("output.log")).unwrap_or_default()
+}
+
+/// The address in the complete line `Serving http://ADDRESS` of the host's output, if it has one.
+fn served_address(output: &str) -> Option<SocketAddr> {
+    let mut lines = output.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
+    lines.find_map(|line| line.strip_prefix("Serving http://")?.parse().ok())
+}
+
+/// Waits until `child` exits.
+///
+/// # Panics
+/// If it does not exit within a minute; it is killed then.
+pub fn wait_for_exit(child: &mut Child) -> ExitStatus {
+    let deadline = Instant::now() + Duration::from_mins(1);
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status;
+        }
+        if Instant::now() > deadline {
+            child.kill().unwrap();
+            child.wait().unwrap();
+            panic!("a process that should have exited still runs");
+        }
+        thread::sleep(PAUSE);
+    }
+}
+
+/// Runs a command that has to fail; returns its standard error.
+///
+/// # Panics
+/// If it succeeds, or does not exit within a minute.
+#[must_use]
+pub fn errors_of(command: &mut Command) -> String {
+    let errors = NamedTempFile::new().unwrap();
+    let mut child = command.stderr(errors.reopen().unwrap()).spawn().unwrap();
+    let status = wait_for_exit(&mut child);
+    let errors = fs::read_to_string(errors.path()).unwrap();
+    assert!(!status.success(), "{command:?} succeeds: {errors}");
+    errors
 }
 
 impl Drop for Server {

@@ -1,8 +1,6 @@
 //! Requests as raw bytes: chunked bodies, wrong lengths and incomplete bodies.
 
-use std::io::Write;
-use std::net::Shutdown;
-
+use api_tests::client::exchange;
 use api_tests::{Server, Setup};
 
 const LOGIN_FORM: &str = "username=luoyun&password=luoyun";
@@ -113,11 +111,8 @@ fn a_truncated_body_is_rejected_or_not_answered() {
             format!("{}{}", head("Transfer-Encoding: chunked\r\n"), chunks(LOGIN_FORM, 9)),
         ),
     ] {
-        let mut stream = std::net::TcpStream::connect(server.addr()).unwrap();
-        stream.write_all(request.as_bytes()).unwrap();
-        stream.shutdown(Shutdown::Write).unwrap();
-        let mut received = String::new();
-        let _ = std::io::Read::read_to_string(&mut stream, &mut received);
+        let received = exchange(server.addr(), request.as_bytes(), false);
+        let received = String::from_utf8_lossy(&received);
         let refused = received.starts_with("HTTP/1.1 200") && received.contains("must be complete");
         let bad_request = received.starts_with("HTTP/1.1 400");
         assert!(received.is_empty() || refused || bad_request, "{name}: {received}");

@@ -1,8 +1,9 @@
 //! The database of a running server: the journal mode, and the schema that every request parses.
 
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
-use api_tests::server::{built, root};
+use api_tests::server::{built, errors_of, prepare_state, root};
 use api_tests::{Server, Setup};
 
 /// Every request opens the database and parses the whole schema, so each table, index and trigger
@@ -40,6 +41,15 @@ fn reads_are_answered_while_a_writer_holds_its_transaction_open() {
     assert_eq!(read()[0]["desc"], "Information about renamed");
 }
 
+#[test]
+fn only_its_owner_can_open_the_state_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("state");
+    prepare_state(&state);
+    let mode = state.metadata().unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o700, "{mode:o}");
+}
+
 /// `scripts/state-folder.sh` sets the mode of the key-value store's file, `migrations/local.sql`
 /// that of the database.
 #[test]
@@ -57,15 +67,13 @@ fn both_stores_are_in_wal_mode() {
 fn a_database_of_an_unreleased_version_is_rejected_with_a_reason() {
     let state = tempfile::tempdir().unwrap();
     let db = rusqlite::Connection::open(state.path().join("sqlite_db.db")).unwrap();
-    db.execute_batch("CREATE TABLE login_attempts (pair TEXT)").unwrap();
-    let output = Command::new(built("devhost"))
-        .args(["--listen", "127.0.0.1:0", "--sqlite", "@migrations/local.sql", "--state-dir"])
-        .arg(state.path())
-        .current_dir(root())
-        .output()
-        .unwrap();
-    let errors = String::from_utf8(output.stderr).unwrap();
-    assert!(!output.status.success());
+    let earlier =
+        "CREATE TABLE sessions (digest TEXT PRIMARY KEY, user_id INTEGER, expires_at INTEGER);
+        CREATE TRIGGER session_is_last_login AFTER INSERT ON sessions BEGIN SELECT 1; END;";
+    db.execute_batch(earlier).unwrap();
+    let mut command = Command::new(built("devhost"));
+    command.args(["--listen", "127.0.0.1:0", "--sqlite", "@migrations/local.sql", "--state-dir"]);
+    let errors = errors_of(command.arg(state.path()).current_dir(root()));
     let reason = "This database was made by an unreleased luoyun-api. Use another STATE_DIR.";
     assert!(errors.contains(reason), "{errors}");
 }
