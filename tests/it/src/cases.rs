@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use crate::Server;
 
-/// Placeholder: the session key of the user luoyun in a request, any session key in a reply.
+/// Placeholder: the session key of the user luoyun in a request, any session key in a reply. In a
+/// request, `$UPPER_CASE_KEY` is the same key in upper case, and `$SHORT_KEY` lacks its last digit.
 pub const KEY: &str = "$KEY";
 
 /// Placeholder in a request: a word that differs in every run, because a server at `BASE_URL`
@@ -93,12 +94,20 @@ pub fn run(server: &Server, cases: &[Case]) {
 }
 
 fn failure(server: &Server, case: &Case, key: &str) -> Option<String> {
-    let path = case.path.replace(KEY, key);
+    let replaced = |text: &str| {
+        text.replace("$UPPER_CASE_KEY", &key.to_uppercase())
+            .replace("$SHORT_KEY", &key[..key.len() - 1])
+            .replace(KEY, key)
+            .replace(UNIQUE, &key[..12])
+    };
+    let path = replaced(&case.path);
+    let fields: Vec<_> = case.fields.iter().copied().map(replaced).collect();
+    let fields: Vec<_> = fields.iter().map(String::as_str).collect();
     let body = match str::from_utf8(&case.body) {
-        Ok(text) => text.replace(KEY, key).replace(UNIQUE, &key[..12]).into_bytes(),
+        Ok(text) => replaced(text).into_bytes(),
         Err(_) => case.body.clone(),
     };
-    let response = server.connect().request(case.method, &path, &case.fields, &body);
+    let response = server.connect().request(case.method, &path, &fields, &body);
 
     let mut wrong = Vec::new();
     if response.status != case.status {
