@@ -3,6 +3,7 @@
 
 use std::fs;
 
+use api_tests::cases::{auth_failed, auth_required};
 use api_tests::server::migrations;
 use api_tests::{Server, Setup};
 use rusqlite::params;
@@ -12,11 +13,16 @@ fn start(setup: Setup) -> Server {
     Server::start_process(setup, tempfile::tempdir().unwrap())
 }
 
-fn log_in(server: &Server) -> Value {
-    let form = [("username", "luoyun"), ("password", "luoyun")];
+fn log_in_with(server: &Server, password: &str) -> Value {
+    let form = [("username", "luoyun"), ("password", password)];
     let response = server.connect().post("/api/login", &form);
-    assert_eq!(response.status, if response.json()["code"] == 0 { 200 } else { 500 });
-    response.json()
+    let reply = response.json();
+    assert_eq!(response.status, if reply["error"] == "internal" { 500 } else { 200 });
+    reply
+}
+
+fn log_in(server: &Server) -> Value {
+    log_in_with(server, "luoyun")
 }
 
 fn list(server: &Server, key: &str) -> Value {
@@ -46,7 +52,7 @@ fn assert_logged_once(server: &Server, before: &mut usize, cause: &str) {
     else {
         panic!("{new:?}");
     };
-    assert!(["login", "myun/instance"].contains(&endpoint), "{new:?}");
+    assert!(["login", "logout", "myun/instance"].contains(&endpoint), "{new:?}");
     assert!(["internal", "auth_required"].contains(&error), "{new:?}");
     assert!(time.parse::<u64>().is_ok(), "{new:?}");
     *before = lines.len();
@@ -101,47 +107,155 @@ fn a_key_value_store_that_fails_is_internal() {
     assert_eq!(logged(&server).len(), lines);
 }
 
+/// Runs `request` while every statement fails that makes a change of the kind `event`.
+fn while_failing<T>(server: &Server, event: &str, request: impl FnOnce() -> T) -> T {
+    let trigger = "BEGIN SELECT RAISE(ABORT, 'a full disk'); END";
+    let fail = format!("CREATE TRIGGER fails BEFORE {event} {trigger}");
+    server.database().execute_batch(&fail).unwrap();
+    let outcome = request();
+    server.database().execute_batch("DROP TRIGGER fails").unwrap();
+    outcome
+}
+
+/// Asserts that the database satisfies `condition`, and that each entry in the key-value store has
+/// its row.
+fn assert_holds(server: &Server, condition: &str) {
+    let db = server.database();
+    let key_value = server.state().join("sqlite_key_value.db");
+    db.execute("ATTACH ?1 AS kv", [key_value.to_str()]).unwrap();
+    let orphans = "SELECT NOT EXISTS (SELECT 1 FROM kv.spin_key_value
+        WHERE substr(key, 9) NOT IN (SELECT digest FROM sessions))";
+    for sql in [orphans, &format!("SELECT {condition}")] {
+        assert!(db.query_row(sql, [], |row| row.get::<_, bool>(0)).unwrap(), "{sql}");
+    }
+}
+
+#[test]
+fn a_statement_of_a_login_that_fails_is_internal_and_loses_nothing() {
+    let server = start(Setup::default());
+    let key = server.log_in("luoyun");
+    let mut lines = 0;
+    // The rows with the largest keys are checked by every sweep.
+    let old_failures = "INSERT INTO login_failures (key, failures, retry_at, forget_at)
+        VALUES (9223372036854775807, 1, 0, 1)";
+    let old_sessions = "INSERT INTO sessions (digest, user_id, expires_at)
+        VALUES ('old1', 1, 1), ('old2', 1, 2), ('old3', 1, 3)";
+    // Undoes the change of the epoch, which would end the sessions.
+    let weak = "UPDATE users SET password = '5ce229cfdbc7804f86696e7240ba64f86e67d821',
+        session_epoch = session_epoch - 1 WHERE id = 1";
+    let is_weak = "password NOT LIKE '$%' FROM users WHERE id = 1";
+    let old_sessions_left = "count(*) = 3 FROM sessions WHERE digest LIKE 'old%'";
+    // The change that fails; what precedes the login, in SQL and in wrong passwords; its password;
+    // the failed operation; what holds afterwards.
+    for (event, sql, wrong, password, cause, holds) in [
+        ("INSERT ON login_failures", "", 0, "x", "count a failed login", "1"),
+        (
+            "DELETE ON login_failures",
+            old_failures,
+            0,
+            "x",
+            "sweep the failed logins",
+            "count(*) = 3 FROM login_failures",
+        ),
+        ("INSERT ON sessions", weak, 4, "luoyun", "insert the session's row", is_weak),
+        ("UPDATE OF password ON users", weak, 0, "luoyun", "upgrade the password", is_weak),
+        (
+            "DELETE ON login_failures",
+            "",
+            4,
+            "luoyun",
+            "forget the failed logins",
+            "count(*) = 2 FROM login_failures WHERE failures = 4",
+        ),
+        ("UPDATE ON sessions", old_sessions, 0, "luoyun", "claim expired", old_sessions_left),
+        (
+            "DELETE ON sessions",
+            old_sessions,
+            0,
+            "luoyun",
+            "delete the expired sessions' rows",
+            old_sessions_left,
+        ),
+    ] {
+        let reset = "DELETE FROM login_failures; DELETE FROM sessions WHERE digest LIKE 'old%'";
+        server.database().execute_batch(&format!("{reset}; {sql}")).unwrap();
+        for _ in 0..wrong {
+            assert_eq!(log_in_with(&server, "x")["error"], "auth_failed");
+        }
+        let reply = while_failing(&server, event, || log_in_with(&server, password));
+        assert_eq!(reply, internal(), "{cause}");
+        assert_logged_once(&server, &mut lines, cause);
+        assert_holds(&server, holds);
+
+        let expected = if password == "x" { auth_failed() } else { json!("Welcome to LYC.") };
+        let reply = log_in_with(&server, password);
+        let found = if password == "x" { reply } else { reply["desc"].clone() };
+        assert_eq!(found, expected, "after: {cause}");
+        assert_eq!(list(&server, &key)["total"], 3, "the session from before, after: {cause}");
+    }
+}
+
+#[test]
+fn a_logout_that_fails_is_internal_and_ends_the_session() {
+    let server = start(Setup::default());
+    let (key, mut lines) = (server.log_in("luoyun"), 0);
+    let logout = || server.connect().post("/api/logout", &[("session_key", &key)]).json();
+    assert_eq!(while_failing(&server, "DELETE ON sessions", logout), internal());
+    assert_logged_once(&server, &mut lines, "delete the session's row");
+    assert_eq!(list(&server, &key), auth_required());
+    // A login sweeps the row after it expires.
+    assert_holds(&server, "count(*) = 1 FROM sessions");
+}
+
 #[test]
 fn a_corrupted_session_entry_is_rejected_and_logged() {
     let server = start(Setup::default());
     let key = server.log_in("luoyun");
     let (db, mut lines) = (server.key_value(), 0);
-    let set = "UPDATE spin_key_value SET value = ?1";
-    let whole: Vec<u8> =
-        db.query_row("SELECT value FROM spin_key_value", [], |row| row.get(0)).unwrap();
-    db.execute(set, params![b"1 4000000000"]).unwrap();
-    assert_eq!(list(&server, &key)["error"], "auth_required");
-    assert_logged_once(&server, &mut lines, "corrupted session entry");
-    db.execute(set, params![whole]).unwrap();
+    let set = |entry: &[u8]| {
+        let sql = "UPDATE spin_key_value SET value = ?1";
+        assert_eq!(db.execute(sql, params![entry]).unwrap(), 1);
+    };
+    let sql = "SELECT value FROM spin_key_value";
+    let entry: Vec<u8> = db.query_row(sql, [], |row| row.get(0)).unwrap();
+    let without_epoch = &entry[..entry.iter().rposition(|byte| *byte == b' ').unwrap()];
+    let with_another = [&entry[..], b" 1"].concat();
+    for corrupted in [b"", &b"\xff"[..], b"{}", without_epoch, &with_another] {
+        set(corrupted);
+        assert_eq!(list(&server, &key), auth_required());
+        assert_logged_once(&server, &mut lines, "corrupted session entry");
+    }
+    set(&entry);
     assert_eq!(list(&server, &key)["total"], 3);
 }
 
 #[test]
 fn a_wait_is_logged_when_it_begins_or_doubles_and_not_at_each_refusal() {
-    let server = start(Setup { variables: &[("login_failures", "2")], ..Setup::default() });
-    let wrong = || {
-        let form = [("username", "luoyun"), ("password", "a wrong one")];
-        server.connect().post("/api/login", &form).json()["error"].clone()
-    };
-    assert_eq!(wrong(), "auth_failed");
-    assert_eq!(list(&server, "0000")["error"], "auth_required");
-    assert_eq!(logged(&server), Vec::<String>::new());
-    let line = |failures: u32, seconds: u32| {
-        format!(
-            "endpoint=login error=too_many_attempts limit=login_failures client=\"127.0.0.1\" \
-             failures={failures} wait_seconds={seconds}"
-        )
-    };
-    let mut expected = Vec::new();
-    for (failures, seconds) in [(2, 30), (3, 60)] {
+    for (limit, is_one_name) in [("login_failures", true), ("login_address_failures", false)] {
+        let server = start(Setup { variables: &[(limit, "2")], ..Setup::default() });
+        let mut names = (0..).map(|i| format!("name{}", if is_one_name { 0 } else { i }));
+        let mut wrong = || {
+            let name = names.next().unwrap();
+            let form = [("username", name.as_str()), ("password", "a wrong one")];
+            server.connect().post("/api/login", &form).json()["error"].clone()
+        };
         assert_eq!(wrong(), "auth_failed");
-        expected.push(line(failures, seconds));
-        for _ in 0..5 {
-            assert_eq!(wrong(), "too_many_attempts");
+        assert_eq!(list(&server, "0000"), auth_required());
+        assert_eq!(logged(&server), Vec::<String>::new());
+        let mut expected = Vec::new();
+        for (failures, seconds) in [(2, 30), (3, 60)] {
+            assert_eq!(wrong(), "auth_failed");
+            expected.push(format!(
+                "endpoint=login error=too_many_attempts limit={limit} client=\"127.0.0.1\" \
+                 failures={failures} wait_seconds={seconds}"
+            ));
+            for _ in 0..5 {
+                assert_eq!(wrong(), "too_many_attempts");
+            }
+            assert_eq!(logged(&server), expected);
+            let end = "UPDATE login_failures SET retry_at = unixepoch() WHERE retry_at > 0";
+            server.database().execute(end, []).unwrap();
         }
-        assert_eq!(logged(&server), expected);
-        let end = "UPDATE login_failures SET retry_at = unixepoch() WHERE retry_at > 0";
-        server.database().execute(end, []).unwrap();
     }
 }
 
@@ -170,6 +284,17 @@ fn a_variable_outside_its_range_is_internal_and_named_in_the_log() {
             );
             assert_logged_once(&server, &mut lines, &cause);
         }
+    }
+}
+
+#[test]
+fn a_client_address_header_that_no_request_can_have_is_internal_and_named_in_the_log() {
+    for value in ["X Real IP", "X-Real-IP:", "X-Réal-IP"] {
+        let variables = &[("client_address_header", value)];
+        let server = start(Setup { variables, ..Setup::default() });
+        assert_eq!(log_in(&server), internal(), "{value}");
+        let cause = format!("the variable client_address_header is \\\"{value}\\\"");
+        assert_logged_once(&server, &mut 0, &cause);
     }
 }
 
