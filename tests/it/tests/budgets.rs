@@ -1,8 +1,9 @@
 //! The guest's resource use per request and the sizes of the modules stay within the limits of
 //! `budgets.toml`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::path::PathBuf;
 
 use api_tests::server::root;
 use api_tests::{Server, Setup};
@@ -20,6 +21,16 @@ struct Budget {
     fuel: u64,
     memory: u64,
     calls: BTreeMap<String, u32>,
+}
+
+#[derive(Deserialize)]
+struct Manifest {
+    component: BTreeMap<String, Component>,
+}
+
+#[derive(Deserialize)]
+struct Component {
+    source: PathBuf,
 }
 
 fn budgets() -> Budgets {
@@ -73,6 +84,8 @@ fn no_request_costs_more_than_its_budget() {
         ("list-of-1000", cost(&server, "/api/myun/instance", &[session, ("sepa", "1000")])),
     ];
     let budgets = budgets();
+    let measured: BTreeSet<_> = costs.iter().map(|(name, _)| *name).collect();
+    assert_eq!(measured, budgets.request.keys().map(String::as_str).collect());
     let mut exceeded = Vec::new();
     for (name, cost) in &costs {
         let budget = &budgets.request[*name];
@@ -88,12 +101,21 @@ fn no_request_costs_more_than_its_budget() {
     assert!(exceeded.is_empty(), "not within budgets.toml:\n{}", exceeded.join("\n"));
 }
 
+/// The modules of the manifest, by name.
+fn modules() -> BTreeMap<String, PathBuf> {
+    let manifest: Manifest =
+        toml::from_str(&fs::read_to_string(root().join("spin.toml")).unwrap()).unwrap();
+    let paths = manifest.component.into_values().map(|component| root().join(component.source));
+    paths.map(|path| (path.file_stem().unwrap().to_str().unwrap().to_owned(), path)).collect()
+}
+
 #[test]
 fn no_module_is_larger_than_its_budget() {
+    let (modules, budgets) = (modules(), budgets().module);
+    assert!(modules.keys().eq(budgets.keys()), "{modules:?} and the budgets {budgets:?}");
     let mut exceeded = Vec::new();
-    for (name, limit) in &budgets().module {
-        let path = root().join(format!("target/wasm32-wasip1/release/{name}.wasm"));
-        compare(name, fs::metadata(path).unwrap().len(), *limit, &mut exceeded);
+    for (name, path) in &modules {
+        compare(name, fs::metadata(path).unwrap().len(), budgets[name], &mut exceeded);
     }
     assert!(exceeded.is_empty(), "not within budgets.toml:\n{}", exceeded.join("\n"));
 }
