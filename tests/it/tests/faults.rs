@@ -144,11 +144,12 @@ fn a_statement_of_a_login_that_fails_is_internal_and_loses_nothing() {
     let weak = "UPDATE users SET password = '5ce229cfdbc7804f86696e7240ba64f86e67d821',
         session_epoch = session_epoch - 1 WHERE id = 1";
     let is_weak = "password NOT LIKE '$%' FROM users WHERE id = 1";
+    let no_failures = "count(*) = 0 FROM login_failures";
     let old_sessions_left = "count(*) = 3 FROM sessions WHERE digest LIKE 'old%'";
     // The change that fails; what precedes the login, in SQL and in wrong passwords; its password;
     // the failed operation; what holds afterwards.
     for (event, sql, wrong, password, cause, holds) in [
-        ("INSERT ON login_failures", "", 0, "x", "count a failed login", "1"),
+        ("INSERT ON login_failures", "", 0, "x", "count a failed login", no_failures),
         (
             "DELETE ON login_failures",
             old_failures,
