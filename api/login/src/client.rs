@@ -45,8 +45,9 @@ fn is_token(byte: u8) -> bool {
 
 /// The network of an address with or without a port; any other text unchanged.
 fn network_of(address: &str) -> String {
-    let bare = address.trim_start_matches('[').trim_end_matches(']');
-    let parsed = address.parse().map(|address: SocketAddr| address.ip());
+    let without_zone = address.split('%').next().unwrap_or_default();
+    let bare = without_zone.trim_start_matches('[').trim_end_matches(']');
+    let parsed = without_zone.parse().map(|address: SocketAddr| address.ip());
     match parsed.or_else(|_| bare.parse()).map(|address: IpAddr| address.to_canonical()) {
         Ok(IpAddr::V4(address)) => address.to_string(),
         Ok(IpAddr::V6(address)) => {
@@ -70,6 +71,7 @@ mod tests {
             ("[2001:db8:1:2::1]", "2001:db8:1:2::/64"),
             ("[2001:db8:1:2::1]:5678", "2001:db8:1:2::/64"),
             ("[fe80::1%2]:5678", "fe80::/64"),
+            ("fe80::1%eth0", "fe80::/64"),
             ("::ffff:192.0.2.1", "192.0.2.1"),
             ("[::ffff:192.0.2.1]:5678", "192.0.2.1"),
             ("::1", "::/64"),
