@@ -41,6 +41,25 @@ pub fn auth_required() -> Value {
     refusal("auth_required", "A valid session_key is required. Log in to get one.")
 }
 
+/// The reply of baseinfo.
+#[must_use]
+pub fn baseinfo(id: i64, name: &str, vdi_type: i64, host: &str, port: Option<i64>) -> Value {
+    json!({
+        "code": 0, "desc": format!("Information about {name}"),
+        "instance_id": id, "vdi_type": vdi_type, "host": host, "port": port,
+    })
+}
+
+/// An item of the list, on the node of the demo data.
+#[must_use]
+pub fn item(id: i64, name: &str, status: i64, status_string: &str) -> Value {
+    json!({
+        "id": id, "name": name, "summary": null,
+        "status": status, "status_string": status_string,
+        "vdi_type": 1, "vdi_host": "10.0.0.2", "vdi_port": null,
+    })
+}
+
 const FORM: &str = "Content-Type: application/x-www-form-urlencoded";
 
 /// A row: `POST`s the form `body` to `path`, and expects HTTP status 200 and exactly `reply`.

@@ -1,8 +1,8 @@
 //! The contract's cases that need fixtures beyond the demo data, so each test starts a server.
 
-use api_tests::cases::{self, Case, auth_failed, case, refusal};
+use api_tests::cases::{self, Case, auth_failed, baseinfo, case, item, refusal};
 use api_tests::{Server, Setup};
-use serde_json::{Value, json};
+use serde_json::json;
 
 const LOGIN: &str = "/api/login";
 const BASEINFO: &str = "/api/instance/baseinfo";
@@ -29,21 +29,6 @@ const FIXTURES: &str = r#"
 
 fn server() -> Server {
     Server::start(Setup { sql: FIXTURES, ..Setup::default() })
-}
-
-fn baseinfo(id: i64, name: &str, vdi_type: i64, host: &str, port: Option<i64>) -> Value {
-    json!({
-        "code": 0, "desc": format!("Information about {name}"),
-        "instance_id": id, "vdi_type": vdi_type, "host": host, "port": port,
-    })
-}
-
-fn item(id: i64, name: &str, status: i64, status_string: &str) -> Value {
-    json!({
-        "id": id, "name": name, "summary": null,
-        "status": status, "status_string": status_string,
-        "vdi_type": 1, "vdi_host": "10.0.0.2", "vdi_port": null,
-    })
 }
 
 const HOSTILE: &str = "</script>\"'\\\n🖥";

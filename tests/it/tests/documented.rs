@@ -4,7 +4,9 @@
 use std::process::Command;
 
 use api_tests::Server;
-use api_tests::cases::{self, Case, KEY, auth_failed, auth_required, case, refusal};
+use api_tests::cases::{
+    self, Case, KEY, auth_failed, auth_required, baseinfo, case, item, refusal,
+};
 use api_tests::server::root;
 use serde_json::{Value, json};
 
@@ -18,10 +20,7 @@ fn welcome() -> Value {
 }
 
 fn openerp7() -> Value {
-    json!({
-        "code": 0, "desc": "Information about openerp7 img gz",
-        "instance_id": 2252, "vdi_type": 1, "host": "10.0.0.2", "port": null,
-    })
+    baseinfo(2252, "openerp7 img gz", 1, "10.0.0.2", None)
 }
 
 /// A list reply with the demo data's instances of the user luoyun, from index `first` up to and
@@ -29,20 +28,11 @@ fn openerp7() -> Value {
 fn list(first: usize, last: usize, sepa: i64, p: i64) -> Value {
     let new = "new instance that hasn't run once";
     let all = [
-        (2252, "openerp7 img gz", 2, "instance is stopped"),
-        (2492, "gallery3", 1, new),
-        (2493, "ubuntu 12.04 64\u{4f4d}\u{7248}", 1, new),
+        item(2252, "openerp7 img gz", 2, "instance is stopped"),
+        item(2492, "gallery3", 1, new),
+        item(2493, "ubuntu 12.04 64\u{4f4d}\u{7248}", 1, new),
     ];
-    let items: Vec<Value> = all[first..last]
-        .iter()
-        .map(|(id, name, status, status_string)| {
-            json!({
-                "id": id, "name": name, "summary": null,
-                "status": status, "status_string": status_string,
-                "vdi_type": 1, "vdi_host": "10.0.0.2", "vdi_port": null,
-            })
-        })
-        .collect();
+    let items = &all[first..last];
     json!({
         "code": 0, "desc": format!("List {} instances", items.len()),
         "list": items, "total": 3, "sepa": sepa, "p": p,
