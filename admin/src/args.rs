@@ -9,8 +9,6 @@ use clap_complete::Shell;
 use luoyun_password::{MEMORY_KIB, PASSES, Strength};
 use luoyun_status::STATUSES;
 
-use crate::db::Location;
-
 /// Users, nodes and instances of the LuoYunCloud API
 ///
 /// Users log in. Instances are their virtual machines. A node is a machine that instances
@@ -27,7 +25,7 @@ pub(crate) struct Args {
     /// DEMO=0). The server's token is read from the environment variable `LIBSQL_TOKEN`. A
     /// server without TLS (`http://`) has to be on this machine.
     #[arg(long, global = true, value_name = "FILE|URL", default_value = ".spin/sqlite_db.db")]
-    pub(crate) db: Location,
+    pub(crate) db: String,
 
     #[command(subcommand)]
     pub(crate) command: Command,

@@ -20,10 +20,11 @@ mod password;
 mod rows;
 mod user;
 
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use anyhow::Result;
+use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 
 use crate::args::{Args, Command};
@@ -43,12 +44,17 @@ fn main() -> ExitCode {
 }
 
 fn run(args: Args) -> Result<()> {
-    let open = || Database::open(&args.db);
+    // Not parsed by clap, whose error would quote a misplaced token.
+    let location = args.db.parse().unwrap_or_else(|reason: String| {
+        let message = format!("invalid --db: {reason}");
+        Args::command().error(ErrorKind::ValueValidation, message).exit()
+    });
+    let open = || Database::open(&location);
     match args.command {
         Command::User { command } => user::run(&mut open()?, command),
         Command::Node { command } => node::run(&mut open()?, command),
         Command::Instance { command } => instance::run(&mut open()?, command),
-        Command::Import(command) => import::run(&args.db, command),
+        Command::Import(command) => import::run(&location, command),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Args::command(), "luoyun-admin", &mut script);
@@ -58,6 +64,6 @@ fn run(args: Args) -> Result<()> {
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    let is_broken = |error: &io::Error| error.kind() == ErrorKind::BrokenPipe;
+    let is_broken = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
     error.downcast_ref::<io::Error>().is_some_and(is_broken)
 }

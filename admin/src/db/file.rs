@@ -8,7 +8,7 @@ use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ErrorCode, OpenFlags, ToSql, params_from_iter};
 use serde_json::Value;
 
-use super::{Cells, failure};
+use super::outcome::{Cells, failure};
 
 /// How long a statement waits for another program to end its transaction.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
