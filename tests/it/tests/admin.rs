@@ -390,6 +390,9 @@ fn an_error_of_a_libsql_server_is_explained() {
         (401, "", "refuses the token in LIBSQL_TOKEN"),
         (404, "", "No libSQL server answers at"),
         (307, "", "No libSQL server answers at"),
+        (400, "SQL is too long", "answers with HTTP status 400: SQL is too long"),
+        (429, "", "answers with HTTP status 429"),
+        (503, "\u{1b}[2J", "answers with HTTP status 503: \\u{1b}[2J"),
         (200, "<html>", "No libSQL server answers at"),
         (
             200,
@@ -403,7 +406,10 @@ fn an_error_of_a_libsql_server_is_explained() {
         ),
     ] {
         let (url, request) = answer_once(status, reply);
-        let outcome = Admin::at(&url, Some("a-secret")).run(&["node", "list"]);
+        let mut command = Admin::at(&url, Some("a-secret")).command(&["node", "list"]);
+        // A proxy, which does not exist, would see the token.
+        command.env("HTTP_PROXY", "http://127.0.0.1:1").env("ALL_PROXY", "http://127.0.0.1:1");
+        let outcome = run(command, b"");
         assert_fails(&outcome, reason);
         assert!(!outcome.stderr.contains("a-secret"), "{outcome:?}");
         let request = request.join().unwrap().to_lowercase();
@@ -414,6 +420,24 @@ fn an_error_of_a_libsql_server_is_explained() {
     let unused = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let outcome = Admin::at(&format!("http://{unused}"), None).run(&["node", "list"]);
     assert_fails(&outcome, "No libSQL server answers at");
+}
+
+#[test]
+fn a_stream_continues_only_where_the_token_is_safe() {
+    let reply = r#"{"baton":"b","base_url":"http://db.example","results":[{"type":"ok","response":{"type":"execute","result":{"rows":[]}}}]}"#;
+    let (url, _) = answer_once(200, reply);
+    let outcome = Admin::at(&url, Some("a-secret")).run(&["user", "lock", "ada"]);
+    assert_fails(&outcome, "http:// would send the token unencrypted");
+}
+
+#[test]
+fn only_a_real_import_creates_the_folder_of_the_state_file() {
+    for (args, files) in [(&["import", "--dry-run"][..], 0), (&["import"], 1)] {
+        let admin = Admin::at("http://127.0.0.1:1", None);
+        let outcome = admin.run(&[args, &["postgres://127.0.0.1:1/x"]].concat());
+        assert_fails(&outcome, "No libSQL server answers at");
+        assert_eq!(fs::read_dir(admin.state()).unwrap().count(), files, "{args:?}");
+    }
 }
 
 /// Adds a user, three nodes, of which two have the same name, and two instances, one of them
@@ -446,8 +470,8 @@ fn an_invalid_command_line_changes_nothing() {
         &["user", "add", "grace", "--passes", "11"],
         &["user", "remove"],
         &["user", "list", "--db", "http://db.example"],
-        &["user", "list", "--db", "https://ada:word@db.example"],
-        &["user", "list", "--db", "https://db.example?authToken=word"],
+        &["user", "list", "--db", "https://ada:s3cret@db.example"],
+        &["user", "list", "--db", "https://db.example?authToken=s3cret"],
         &["user", "list", "--db", "postgres://db.example"],
         &["node", "add", "two words"],
         &["node", "add", "node2", "--ip", "10.0.0.256"],
@@ -462,13 +486,14 @@ fn an_invalid_command_line_changes_nothing() {
         &["instance", "set", "1", "--vdi-port", "1", "--no-vdi-port"],
         &["instance", "set", "--name", "x"],
         &["import"],
-        &["import", "postgres://ada:her%20password@127.0.0.1:1/x"],
+        &["import", "postgres://ada:s3cret@127.0.0.1:1/x"],
         &["completions", "cmd"],
     ];
     for args in rows {
         let outcome = admin.run_with(args, b"word");
         assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(2), ""), "{args:?}");
         assert!(outcome.stderr.contains("--help"), "{args:?}: {}", outcome.stderr);
+        assert!(!outcome.stderr.contains("s3cret"), "{}", outcome.stderr);
     }
     assert!(fs::read(database(&folder)).unwrap() == before, "something was changed");
 }

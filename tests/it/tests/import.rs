@@ -29,7 +29,7 @@ const TABLES: &str = "
         status integer, vdi_port integer DEFAULT 0);";
 
 /// Three users with nodes and instances.
-const FEW: &str = "
+pub(crate) const FEW: &str = "
     INSERT INTO auth_user (id, username, password, is_locked, last_login) VALUES
         (1, 'ada', encode(sha256('x'), 'hex'), false, '2024-01-01 00:00:00.75'),
         (2, 'grace', encode(sha256('x'), 'hex'), true, NULL),

@@ -11,12 +11,15 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use api_tests::{Admin, Client, Response};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::admin::{every_command, failing_commands};
-use crate::import::{MANY, Source, many, measure, start, wait_until};
+use crate::import::{
+    FEW, MANY, SetOnDrop, Source, assert_report, every_import, kill, many, measure, start,
+    wait_until,
+};
 
-use servers::{Process, Site, free_address};
+use servers::{Cut, Process, Relayed, Site, free_address};
 
 /// How long a store is unavailable.
 const OUTAGE: Duration = Duration::from_secs(5);
@@ -54,45 +57,113 @@ fn every_admin_command_works_on_a_libsql_server() {
 
 #[test]
 #[ignore = "needs PostgreSQL and sqld: make test-deploy"]
+fn every_import_works_on_a_libsql_server() {
+    let mut site = Site::new();
+    let _sqld = site.start_libsql();
+    every_import(&site.admin(), "server", || site.copy());
+}
+
+#[test]
+#[ignore = "needs PostgreSQL and sqld: make test-deploy"]
+fn rows_of_four_kib_are_imported_and_listed() {
+    let mut site = Site::new();
+    let _sqld = site.start_libsql();
+    let source = Source::new("long", &many(2_500));
+    let admin = site.admin();
+    // The longest texts of the source's columns, and the usual kind of a long one.
+    for summary in ["repeat('🌱', 1024)", "repeat('库', 800)", "repeat(E'\"\\n', 512)"] {
+        source.sql(&format!("UPDATE instance SET summary = {summary}"));
+        admin.done(&["import", &source.url()]);
+        // Reads all rows of the server.
+        let report = admin.done(&["import", &source.url()]);
+        assert_report(&report, [[0, 0, 0, 1000], [0, 0, 0, 200], [0, 0, 0, 2_500]], "");
+        let list = admin.list(&["instance", "list", "--all"]);
+        let listed = list.as_array().unwrap().iter().map(|it| it["summary"].as_str().unwrap());
+        let listed = listed.map(|text| format!("{} characters", text.chars().count()));
+        let stored =
+            source.sql("SELECT length(summary) || ' characters' FROM instance ORDER BY id");
+        assert!(listed.eq(stored.lines()), "{summary}: the list is not the source's");
+    }
+}
+
+#[test]
+#[ignore = "needs PostgreSQL and sqld: make test-deploy"]
 fn a_killed_import_into_a_libsql_server_leaves_the_old_or_the_new_rows() {
     let mut site = Site::new();
     let _sqld = site.start_libsql();
     let source = Source::new("machines", &many(MANY));
-    let admin = site.admin();
+    let (relay, admin) = site.relay();
     let import = |what: &str| {
+        relay.reset();
         let begin = Instant::now();
         let (_, memory) = measure(&admin, &source);
-        let duration = begin.elapsed();
-        println!("import of {MANY} instances into sqld, {what}: {duration:.1?}, {memory} KiB");
-        assert!(memory < 100 * 1024, "{memory} KiB");
+        println!(
+            "import of {MANY} instances into sqld, {what}: {:.1?}, {:.1} MB sent, {} MiB",
+            begin.elapsed(),
+            relay.state().sent as f64 / 1e6,
+            memory / 1024,
+        );
+        assert!((1..100 * 1024).contains(&memory), "{memory} KiB");
         assert!(site.rows() == source.rows(), "{what}: the rows are not the source's");
-        duration
     };
     import("all new");
     import("nothing changed");
+    source.sql("UPDATE instance SET name = 'one in a hundred' WHERE id % 100 = 0");
+    import("1,000 changed");
     source.sql("UPDATE instance SET name = 'changed'");
-    let duration = import("all changed");
+    import("all changed");
+    let size = relay.state().sent;
 
-    let mut old = site.rows();
-    let mut kept = 0;
-    for percent in [10, 40, 70, 90, 110, 140] {
-        source.sql(&format!("UPDATE instance SET name = 'until {percent}%'"));
-        let mut import = start(&admin, &source);
-        thread::sleep(duration * percent / 100);
-        let _ = import.kill();
-        import.wait().unwrap();
+    // Killed while it reads, while it sends, and after it has sent.
+    let is_at = |bytes: usize| move |relayed: &Relayed| relayed.sent >= bytes;
+    let (reads, sends) = (is_at(1), [is_at(size / 4), is_at(size * 3 / 4)]);
+    let [early, late] = &sends;
+    let points: [(&str, &dyn Fn(&Relayed) -> bool, bool); 4] = [
+        ("as it reads", &reads, true),
+        ("after a quarter", early, true),
+        ("after three quarters", late, true),
+        ("after the request", &Relayed::is_sent, false),
+    ];
+    for (point, is_reached, has_to_be_old) in points {
+        let old = site.rows();
+        source.sql(&format!("UPDATE instance SET name = 'killed {point}'"));
+        relay.reset();
+        let import = start(&admin, &source);
+        wait_until(point, || is_reached(&relay.state()));
+        kill(import, "-KILL");
+        // The server may still work on it: this statement waits until it does no longer.
+        let wait = "UPDATE users SET id = id WHERE false";
+        wait_until("the server", || site.sql(wait).code == Some(0));
         let found = site.rows();
         let is_new = found == source.rows();
-        println!(
-            "killed after {percent}% of that: the {} rows",
-            if is_new { "new" } else { "old" }
-        );
-        assert!(is_new || found == old, "killed after {percent}%: neither old nor new");
-        kept += usize::from(!is_new);
-        old = found;
+        println!("killed {point}: the {} rows", if is_new { "new" } else { "old" });
+        assert!(is_new || found == old, "killed {point}: neither old nor new");
+        assert!(!(has_to_be_old && is_new), "killed {point}: the new rows");
     }
-    assert!(kept > 0, "every import completed before it was killed");
     import("after the killed ones");
+}
+
+#[test]
+#[ignore = "needs PostgreSQL and sqld: make test-deploy"]
+fn an_import_without_a_reply_finds_out_what_happened() {
+    let mut site = Site::new();
+    let _sqld = site.start_libsql();
+    let source = Source::new("lost", &many(10_000));
+    let (relay, admin) = site.relay();
+    let import = || admin.run(&["import", &source.url()]);
+
+    relay.state().cut = Some(Cut::Request);
+    let outcome = import();
+    assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(1), ""), "{outcome:?}");
+    assert!(outcome.stderr.contains("unknown whether"), "{outcome:?}");
+    assert_eq!(site.rows(), [""; 0]);
+
+    relay.reset();
+    relay.state().cut = Some(Cut::Reply);
+    let outcome = import();
+    assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(0), ""), "{outcome:?}");
+    assert!(relay.state().cut.is_none(), "the reply was not cut off");
+    assert!(site.rows() == source.rows());
 }
 
 #[test]
@@ -290,15 +361,6 @@ fn under_load(addr: SocketAddr, meanwhile: impl FnOnce(&dyn Fn(usize))) -> Vec<S
         drop(over);
         clients.into_iter().flat_map(|client| client.join().unwrap()).collect()
     })
-}
-
-/// Sets a flag on drop, even if a test fails.
-struct SetOnDrop<'a>(&'a AtomicBool);
-
-impl Drop for SetOnDrop<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
 }
 
 /// Asserts that `addr` accepts the session of every successful login in `sent`; returns the number
@@ -502,6 +564,42 @@ impl Machines {
         assert_sessions_live(self.front, &sent);
     }
 
+    /// What luoyun-admin writes is served by every Spin server.
+    fn serve_what_luoyun_admin_adds(&self) {
+        let admin = self.site.admin();
+        let see = |username: &str, password: &str, instance: &Value| {
+            for (_, addr) in &self.spins {
+                let form = [("username", username), ("password", password)];
+                let login = post(*addr, "/api/login", &form).unwrap().json();
+                let key = login["session_key"].as_str().unwrap_or_else(|| panic!("{login}"));
+                let form = [("session_key", key)];
+                let reply = post(*addr, "/api/myun/instance", &form).unwrap().json();
+                let first = &reply["list"][0];
+                let found = json!([first["id"], first["name"], first["vdi_host"], reply["total"]]);
+                assert_eq!(&found, instance);
+            }
+        };
+        let quick = ["--memory-kib", "8", "--passes", "1"];
+        admin.done_with(&[&["user", "add", "new"], &quick[..]].concat(), b"word");
+        admin.done(&["node", "add", "node9", "--ip", "10.0.0.9"]);
+        let instance = ["instance", "add", "--owner", "new", "--node", "node9", "--name", "库"];
+        admin.done(&[&instance[..], &["--id", "77"]].concat());
+        see("new", "word", &json!([77, "库", "10.0.0.9", 1]));
+
+        let source = Source::new("spins", FEW);
+        // The other tests need the demo user and its instance.
+        source.sql(
+            "INSERT INTO auth_user (id, username, password)
+                 SELECT id, name, 'salt$' || encode(sha512(('salt' || name)::bytea), 'hex')
+                 FROM (VALUES (4, 'luoyun'), (5, 'imported')) v (id, name);
+             INSERT INTO instance VALUES
+                 (2252, 4, 1, 'demo', NULL, 2, 0), (78, 5, 2, 'imported', NULL, 2, 0)",
+        );
+        admin.done(&["import", &source.url()]);
+        see("imported", "imported", &json!([78, "imported", "10.0.0.2", 1]));
+        see("luoyun", "luoyun", &json!([2252, "demo", "10.0.0.1", 1]));
+    }
+
     /// Spin trusts only the root certificate of `luoyun-api-root.pem`.
     fn reach_the_database_over_tls(&mut self) {
         let tls = free_address();
@@ -528,7 +626,7 @@ impl Machines {
 }
 
 #[test]
-#[ignore = "needs Redis, HAProxy, sqld and Spin: make test-deploy"]
+#[ignore = "needs PostgreSQL, Redis, HAProxy, sqld and Spin: make test-deploy"]
 fn two_spins_share_their_stores_and_recover_from_outages() {
     let spin = Command::new("spin").arg("--version").stdout(Stdio::null()).status();
     if !spin.is_ok_and(|status| status.success()) {
@@ -539,6 +637,7 @@ fn two_spins_share_their_stores_and_recover_from_outages() {
     }
     let mut machines = Machines::start();
     machines.share_sessions_and_locks();
+    machines.serve_what_luoyun_admin_adds();
     machines.throttle_by_the_clients_address();
     machines.lose_a_spin(0, "spin_1");
     machines.lose_a_spin(1, "spin_2");
