@@ -5,6 +5,7 @@ mod servers;
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
@@ -33,7 +34,7 @@ fn every_admin_command_works_on_a_libsql_server() {
     let mut site = Site::new();
     let sqld = site.start_libsql();
     every_command(&site.admin());
-    site.run_readme("openssl rand -base64 12 >ada.password");
+    site.run_readme("(umask 077; openssl rand");
     assert!(site.rows().iter().any(|row| row.contains("|gallery|")), "{:?}", site.rows());
 
     // A wrong token, no server and no tables are errors with a reason.
@@ -181,17 +182,29 @@ fn a_dump_restores_the_database_and_ends_its_sessions() {
     assert_eq!(site.sql("SELECT nothing; SELECT 1").code, Some(1), "an error is not reported");
 
     let begin = Instant::now();
-    site.run_readme("deploy/libsql.sh dump >backup.sql");
+    site.run_readme("(umask 077; deploy/libsql.sh dump");
     println!("100,000 instances dumped: {:.1?}", begin.elapsed());
     drop(sqld);
     let _sqld = site.start_empty_libsql();
+    // SQL that restores nothing is an error.
+    let backup = site.read("backup.sql");
+    let whole_lines = &backup[..=backup[..backup.len() / 2].rfind(";\n").unwrap() + 1];
+    for (sql, error) in [
+        (whole_lines, "The SQL does not end its transaction"),
+        ("BEGIN;\nCREATE TABLE x (y);\nROLLBACK; -- due to errors\n", "ends with ROLLBACK"),
+        ("PRAGMA foreign_keys=OFF;\nBEGIN TRANSACTION;\nCOMMIT;\n", "has no SQL to run"),
+        ("", "has no SQL to run"),
+    ] {
+        let outcome = site.sql(sql);
+        assert_eq!(outcome.code, Some(1), "{outcome:?}");
+        assert!(outcome.stderr.contains(error), "{outcome:?} instead of: {error}");
+    }
     let begin = Instant::now();
     site.run_readme("deploy/libsql.sh <backup.sql");
     println!("and restored: {:.1?}", begin.elapsed());
 
     // The restored rows are the same, except that each user's epoch has changed: this ends the
     // sessions.
-    let backup = site.read("backup.sql");
     let restored = site.run("deploy/libsql.sh dump");
     assert_eq!(restored.lines().count(), backup.lines().count());
     for (old, new) in backup.lines().zip(restored.lines()) {
@@ -205,9 +218,15 @@ fn a_dump_restores_the_database_and_ends_its_sessions() {
     }
 
     // sqlite3 can read the dump, and a dump by sqlite3 can be restored in the same way.
-    site.run("mkdir .spin; sqlite3 .spin/sqlite_db.db <backup.sql");
     let _sqld = site.start_empty_libsql();
-    site.run_readme("sqlite3 .spin/sqlite_db.db .dump");
+    let moved = site.try_readme("(umask 077; sqlite3 -readonly .spin/sqlite_db.db .dump");
+    assert_eq!(moved.code, Some(1), "there is no such file: {moved:?}");
+    site.run("mkdir .spin; (echo 'PRAGMA journal_mode = WAL;'; cat backup.sql) | sqlite3 .spin/sqlite_db.db");
+    site.run_readme("(umask 077; sqlite3 -readonly .spin/sqlite_db.db .dump");
+    for file in ["backup.sql", "moved.sql"] {
+        let mode = fs::metadata(site.path(file)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{file}");
+    }
     let sorted = |dump: String| {
         let mut lines: Vec<_> = dump.lines().map(str::to_owned).collect();
         lines.sort();
@@ -257,10 +276,17 @@ fn haproxy_routes_to_the_primary_and_waits_until_there_is_one() {
 
     // The sessions can be moved to another Redis server.
     site.set("REDIS_1", second.to_string());
-    site.run_readme("REDISCLI_AUTH=$REDIS_PASSWORD redis-cli -h \"${REDIS_1%:*}\"");
+    site.run_readme("(umask 077\nREDISCLI_AUTH=$REDIS_PASSWORD redis-cli");
     let other = free_address();
     site.run(&format!("mkdir redis-{0}; mv sessions.rdb redis-{0}/dump.rdb", other.port()));
-    let _other = site.start_redis(other, "--appendonly no");
+    let mut other_redis = site.start_redis(other, "--appendonly no");
+    assert_eq!(site.redis(other, "GET name"), "third");
+    site.set("REDIS_1", other.to_string());
+    site.run_readme("REDISCLI_AUTH=$REDIS_PASSWORD redis-cli -h \"${REDIS_1%:*}\"");
+    let saved = || site.redis(other, "INFO persistence").contains("aof_rewrite_in_progress:0");
+    wait_until("the append-only file", saved);
+    other_redis.kill();
+    let _other = site.start_redis(other, "");
     assert_eq!(site.redis(other, "GET name"), "third");
 
     // On Debian, the distribution's configuration file comes first.
@@ -430,8 +456,8 @@ impl Machines {
              frontend plain from http\n bind {front}\n default_backend spins\n"
         );
         fs::write(site.path("plain.cfg"), plain).unwrap();
-        let command = "haproxy -f deploy/haproxy-http.cfg";
-        let http_proxy = site.start(command, &[(command, &format!("{command} -f plain.cfg"))]);
+        let more = [("http.cfg", "http.cfg -f plain.cfg")];
+        let http_proxy = site.start("haproxy -f deploy/haproxy-http.cfg", &more);
         wait_until("HAProxy", || Client::try_connect(front).is_some());
         let others = [redis_2, redis_proxy, http_proxy];
         Self { site, spins, front_tls, front, redis, sqld, _others: others }

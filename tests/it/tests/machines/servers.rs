@@ -86,6 +86,12 @@ impl Site {
         outcome.stdout
     }
 
+    /// Runs the README's commands that start with `first_line`, which may fail.
+    #[track_caller]
+    pub(super) fn try_readme(&self, first_line: &str) -> Outcome {
+        run(self.shell(&readme(first_line)), b"")
+    }
+
     /// Runs the README's commands that start with `first_line`; returns their standard output.
     #[track_caller]
     pub(super) fn run_readme(&self, first_line: &str) -> String {
