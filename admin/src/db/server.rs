@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
-use serde::Deserialize;
 use serde_json::{Value, json};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::{Agent, AsSendBody, Proxy};
@@ -36,47 +35,7 @@ pub(crate) struct Server {
     url: String,
     token: Option<String>,
     /// The open stream, in a transaction: the baton and the URL for its next request.
-    stream: Option<(Option<String>, String)>,
-}
-
-#[derive(Deserialize)]
-struct Reply {
-    baton: Option<String>,
-    base_url: Option<String>,
-    results: Vec<Outcome>,
-}
-
-#[derive(Deserialize)]
-struct Outcome {
-    response: Option<Response>,
-    error: Option<Failure>,
-}
-
-#[derive(Deserialize)]
-struct Response {
-    result: Option<Executed>,
-}
-
-/// The result of an `execute` or a `batch`.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Executed {
-    rows: Vec<Vec<Cell>>,
-    step_errors: Vec<Option<Failure>>,
-}
-
-#[derive(Deserialize)]
-struct Failure {
-    message: String,
-    code: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(tag = "type", content = "value", rename_all = "lowercase")]
-enum Cell {
-    Null,
-    Integer(String),
-    Text(String),
+    stream: Option<(Value, String)>,
 }
 
 impl Server {
@@ -115,8 +74,10 @@ impl Server {
 
     /// As [`super::Database::query`].
     pub(super) fn query(&mut self, sql: &str, values: &[Value]) -> Result<Vec<Cells>> {
-        let rows = self.execute(sql, values, self.stream.is_some())?.rows;
-        rows.into_iter().map(|row| row.into_iter().map(cell).collect()).collect()
+        let mut result = self.execute(sql, values, self.stream.is_some())?;
+        let rows = result.get_mut("rows").and_then(Value::as_array_mut).into_iter().flatten();
+        let cells = |row: &mut Value| row.as_array_mut().into_iter().flatten().map(cell).collect();
+        rows.map(cells).collect()
     }
 
     /// Runs the statements that `work` passes to its argument in one transaction and request,
@@ -145,29 +106,30 @@ impl Server {
         body.write_all(br#"]}},{"type":"close"}]}"#)?;
         let mut body = body.into_inner()?;
         body.rewind()?;
-        let url = self.url.clone();
-        let reply = self.post(&url, &body, BATCH_TIMEOUT)?;
-        let errors = self.result(reply, 1)?.step_errors;
-        errors.into_iter().flatten().next().map_or(Ok(()), |error| Err(self.failure(&error)))
+        let reply = self.post(&self.url, &body, BATCH_TIMEOUT)?;
+        let result = self.result(reply, 1)?;
+        let mut errors = result["step_errors"].as_array().into_iter().flatten();
+        let error = errors.find(|error| !error.is_null());
+        error.map_or(Ok(()), |error| Err(self.failure(error)))
     }
 
     /// Runs a statement in the open stream or a new one, and keeps it open or closes it.
-    fn execute(&mut self, sql: &str, values: &[Value], keeps_open: bool) -> Result<Executed> {
+    fn execute(&mut self, sql: &str, values: &[Value], keeps_open: bool) -> Result<Value> {
         let mut requests = vec![execute(sql, values)];
         if !keeps_open {
             requests.push(json!({"type": "close"}));
         }
-        let (baton, url) = self.stream.take().unwrap_or_else(|| (None, self.url.clone()));
+        let (baton, url) = self.stream.take().unwrap_or_else(|| (Value::Null, self.url.clone()));
         let body = json!({"baton": baton, "requests": requests}).to_string();
-        let mut reply = self.post(&url, body.as_str(), TIMEOUT)?;
+        let reply = self.post(&url, body.as_str(), TIMEOUT)?;
         if keeps_open {
-            let next = reply.base_url.take().unwrap_or(url);
-            self.stream = Some((reply.baton.take(), next));
+            let next = reply["base_url"].as_str().unwrap_or(&url);
+            self.stream = Some((reply["baton"].clone(), next.to_owned()));
         }
         self.result(reply, 0)
     }
 
-    fn post(&self, url: &str, body: impl AsSendBody, timeout: Duration) -> Result<Reply> {
+    fn post(&self, url: &str, body: impl AsSendBody, timeout: Duration) -> Result<Value> {
         // A server may name another one for a stream.
         url.parse::<Location>().map_err(|reason| anyhow!("{}: {reason}", self.url))?;
         // A proxy would see the token if there is no TLS.
@@ -201,20 +163,18 @@ impl Server {
     }
 
     /// The result of the request number `at` in `reply`.
-    fn result(&self, reply: Reply, at: usize) -> Result<Executed> {
-        let mut results = Vec::new();
-        for outcome in reply.results {
-            if let Some(error) = outcome.error {
-                return Err(self.failure(&error));
-            }
-            results.push(outcome.response.and_then(|response| response.result));
+    fn result(&self, mut reply: Value, at: usize) -> Result<Value> {
+        let mut outcomes = reply["results"].as_array().into_iter().flatten();
+        if let Some(error) = outcomes.find_map(|outcome| outcome.get("error")) {
+            return Err(self.failure(error));
         }
-        let result = results.into_iter().nth(at).flatten();
-        result.ok_or_else(|| self.no_server(&"incomplete reply"))
+        let result = reply.pointer_mut(&format!("/results/{at}/response/result"));
+        result.map(Value::take).ok_or_else(|| self.no_server(&"incomplete reply"))
     }
 
-    fn failure(&self, error: &Failure) -> anyhow::Error {
-        failure(&self.url, error.code.as_deref().unwrap_or_default(), &error.message)
+    fn failure(&self, error: &Value) -> anyhow::Error {
+        let text = |name| error[name].as_str().unwrap_or_default();
+        failure(&self.url, text("code"), text("message"))
     }
 
     fn no_server(&self, cause: &dyn Display) -> anyhow::Error {
@@ -241,10 +201,11 @@ fn statement(sql: &str, values: &[Value]) -> Value {
     json!({"sql": sql, "args": values.collect::<Vec<_>>()})
 }
 
-fn cell(cell: Cell) -> Result<Value> {
-    Ok(match cell {
-        Cell::Null => Value::Null,
-        Cell::Integer(number) => number.parse::<i64>().context("invalid integer")?.into(),
-        Cell::Text(text) => text.into(),
-    })
+/// Takes the value of a cell, whose integers are strings.
+fn cell(cell: &mut Value) -> Result<Value> {
+    let value = cell.get_mut("value").map_or(Value::Null, Value::take);
+    match value.as_str().filter(|_| cell["type"] == "integer") {
+        Some(number) => Ok(number.parse::<i64>().context("invalid integer")?.into()),
+        None => Ok(value),
+    }
 }

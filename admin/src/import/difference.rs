@@ -62,44 +62,32 @@ const RENAMED_USERS: &str = "
 /// unique after each statement.
 const SET_TEMPORARY_NAMES: &str = "UPDATE users SET username = 'import ' || hex(randomblob(16))";
 
-/// The numbers of rows that differ, per table.
-pub(crate) struct Difference(Vec<Counts>);
-
-struct Counts {
-    table: &'static str,
-    /// The number of our rows.
-    ours: i64,
-    /// The number of the source's rows.
-    source: i64,
-    inserted: i64,
-    changed: i64,
-    deleted: i64,
-}
+/// The numbers of rows per table: ours, the source's, inserted, changed, deleted.
+pub(crate) struct Difference(Vec<(&'static str, [i64; 5])>);
 
 impl Difference {
     /// Whether any row differs.
     pub(crate) fn is_any(&self) -> bool {
-        self.0.iter().any(|counts| counts.inserted + counts.changed + counts.deleted > 0)
+        self.0.iter().any(|(_, [_, _, differing @ ..])| differing.iter().sum::<i64>() > 0)
     }
 
     /// A table that has rows now, but would have none after the import.
     pub(crate) fn emptied(&self) -> Option<&'static str> {
-        let emptied = |counts: &&Counts| counts.source == 0 && counts.ours > 0;
-        self.0.iter().find(emptied).map(|counts| counts.table)
+        self.0
+            .iter()
+            .find(|(_, [ours, source, ..])| *source == 0 && *ours > 0)
+            .map(|(name, _)| *name)
     }
 
     /// The counts as the lines of a table, the first with the headers.
     pub(crate) fn table(&self) -> Vec<Vec<String>> {
-        let headers = ["", "INSERTED", "CHANGED", "DELETED", "EQUAL"];
-        let mut lines = vec![headers.map(str::to_owned).to_vec()];
-        for counts in &self.0 {
-            let equal = counts.source - counts.inserted - counts.changed;
-            let numbers = [counts.inserted, counts.changed, counts.deleted, equal];
-            let mut line = vec![counts.table.to_owned()];
-            line.extend(numbers.map(|number| number.to_string()));
-            lines.push(line);
-        }
-        lines
+        let headers = ["", "INSERTED", "CHANGED", "DELETED", "EQUAL"].map(str::to_owned);
+        let lines = self.0.iter().map(|(name, [_, source, inserted, changed, deleted])| {
+            let equal = source - inserted - changed;
+            let numbers = [*inserted, *changed, *deleted, equal].map(|number| number.to_string());
+            [&[(*name).to_owned()], &numbers[..]].concat()
+        });
+        [headers.to_vec()].into_iter().chain(lines).collect()
     }
 }
 
@@ -175,7 +163,7 @@ impl Table {
         format!("value ->> 0 AS id{}", columns.collect::<String>())
     }
 
-    fn find(&self, staging: &Connection) -> rusqlite::Result<Counts> {
+    fn find(&self, staging: &Connection) -> rusqlite::Result<(&'static str, [i64; 5])> {
         let Self { name, columns, wanted, order } = self;
         let differs = columns.iter().map(|column| match *column {
             "password" => "w.password IS NOT NULL".to_owned(),
@@ -202,14 +190,7 @@ impl Table {
              FROM {name}_difference"
         );
         staging.query_row(&sql, [], |row| {
-            Ok(Counts {
-                table: name,
-                ours: row.get(0)?,
-                source: row.get(1)?,
-                inserted: row.get(2)?,
-                changed: row.get(3)?,
-                deleted: row.get(4)?,
-            })
+            Ok((*name, [row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?]))
         })
     }
 

@@ -304,7 +304,7 @@ impl Relay {
 
 /// Forwards bytes for which `goes_on` returns true, then closes both connections.
 fn forward(mut from: &TcpStream, mut to: &TcpStream, mut goes_on: impl FnMut(&[u8]) -> bool) {
-    let mut buffer = [0; 65536];
+    let mut buffer = [0; 16384];
     while let Ok(count @ 1..) = from.read(&mut buffer) {
         if !goes_on(&buffer[..count]) || to.write_all(&buffer[..count]).is_err() {
             break;
