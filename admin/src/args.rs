@@ -352,9 +352,9 @@ pub(crate) struct Import {
     /// The state file, with digests of the source's passwords, to detect changed ones
     ///
     /// The first import creates it, readable only by its owner. Keep it as secret as the
-    /// source. Without it, the next import copies all passwords from the source again.
-    /// Always import from the same machine, or with a copy of this file [default: the
-    /// database file with the extension .import; for a server, in
+    /// source. The next import copies all passwords again if it is missing, after a restore
+    /// of the database, and after an import with another state file: always import from the
+    /// same machine [default: the database file with the extension .import; for a server, in
     /// ~/.local/state/luoyun-admin]
     #[arg(long, value_name = "FILE")]
     pub(crate) state: Option<PathBuf>,

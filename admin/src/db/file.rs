@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{Connection, ErrorCode, OpenFlags, ToSql, params_from_iter};
+use rusqlite::{Connection, OpenFlags, ToSql, params_from_iter};
 use serde_json::Value;
 
 use super::outcome::{Cells, failure};
@@ -56,7 +56,7 @@ impl File {
         };
         let result: rusqlite::Result<_> = query();
         result.map_err(|error| match error.sqlite_error_code() {
-            Some(code) => failure(&self.name, code_name(code), &error.to_string()),
+            Some(code) => failure(&self.name, &format!("{code:?}"), &error.to_string()),
             None => anyhow!(error),
         })
     }
@@ -90,19 +90,4 @@ fn cell(value: ValueRef) -> rusqlite::Result<Value> {
         ValueRef::Integer(number) => number.into(),
         other => other.as_str()?.into(),
     })
-}
-
-/// The error code that a libSQL server uses for `code`; empty if it needs no advice.
-fn code_name(code: ErrorCode) -> &'static str {
-    match code {
-        ErrorCode::DatabaseBusy => "SQLITE_BUSY",
-        ErrorCode::DatabaseLocked => "SQLITE_LOCKED",
-        ErrorCode::ReadOnly => "SQLITE_READONLY",
-        ErrorCode::PermissionDenied => "SQLITE_PERM",
-        ErrorCode::CannotOpen => "SQLITE_CANTOPEN",
-        ErrorCode::ConstraintViolation => "SQLITE_CONSTRAINT",
-        ErrorCode::NotADatabase => "SQLITE_NOTADB",
-        ErrorCode::DiskFull => "SQLITE_FULL",
-        _ => "",
-    }
 }

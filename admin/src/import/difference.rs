@@ -73,10 +73,10 @@ impl Difference {
 
     /// A table that has rows now, but would have none after the import.
     pub(crate) fn emptied(&self) -> Option<&'static str> {
-        self.0
-            .iter()
-            .find(|(_, [ours, source, ..])| *source == 0 && *ours > 0)
-            .map(|(name, _)| *name)
+        let emptied = |(name, [ours, source, ..]): &(_, [i64; 5])| {
+            (*source == 0 && *ours > 0).then_some(*name)
+        };
+        self.0.iter().find_map(emptied)
     }
 
     /// The counts as the lines of a table, the first with the headers.
@@ -274,13 +274,8 @@ fn write(db: &mut Database, staging: &Connection, version: i64, next: i64) -> Re
         }
         for (column, owners) in [("user_id", "users"), ("node_id", "nodes")] {
             // For instances that were added since the comparison.
-            run(
-                &format!(
-                    "UPDATE instances SET {column} = NULL
-                     WHERE {column} NOT IN (SELECT id FROM {owners})"
-                ),
-                &[],
-            )?;
+            let is_missing = format!("{column} NOT IN (SELECT id FROM {owners})");
+            run(&format!("UPDATE instances SET {column} = NULL WHERE {is_missing}"), &[])?;
         }
         Ok(())
     })

@@ -90,9 +90,10 @@ impl State {
     /// is known even if the import is killed before [`Self::save`].
     pub(crate) fn announce(&self) -> Result<i64> {
         let sql = "INSERT INTO versions VALUES (1 + abs(random() % 2147483647)) RETURNING version";
-        let version = self.db.query_row(sql, [], |row| row.get(0)).context(CANNOT_SAVE)?;
-        self.db.execute_batch("COMMIT; BEGIN").context(CANNOT_SAVE)?;
-        Ok(version)
+        let version = self.db.query_row(sql, [], |row| row.get(0));
+        version
+            .and_then(|it| self.db.execute_batch("COMMIT; BEGIN").map(|()| it))
+            .context(CANNOT_SAVE)
     }
 
     /// Saves the digests in `source_users`, which the database has in `version`, and commits.
