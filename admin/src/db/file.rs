@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{Connection, OpenFlags, ToSql, params_from_iter};
+use rusqlite::{Connection, OpenFlags, params_from_iter};
 use serde_json::Value;
 
 use super::outcome::{Cells, failure};
@@ -49,7 +49,7 @@ impl File {
         let query = || {
             let mut statement = self.db.prepare(sql)?;
             let columns = statement.column_count();
-            let values = params_from_iter(values.iter().map(Argument));
+            let values = params_from_iter(values.iter().map(argument));
             let rows = statement
                 .query_map(values, |row| (0..columns).map(|at| cell(row.get_ref(at)?)).collect())?;
             rows.collect()
@@ -71,16 +71,11 @@ impl File {
     }
 }
 
-/// A value to bind.
-struct Argument<'a>(&'a Value);
-
-impl ToSql for Argument<'_> {
-    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        Ok(match self.0 {
-            Value::String(text) => text.as_str().into(),
-            Value::Null => rusqlite::types::Null.into(),
-            other => other.as_i64().unwrap_or_else(|| i64::from(other == true)).into(),
-        })
+fn argument(value: &Value) -> ToSqlOutput<'_> {
+    match value {
+        Value::String(text) => text.as_str().into(),
+        Value::Null => rusqlite::types::Null.into(),
+        other => other.as_i64().unwrap_or_else(|| i64::from(other == true)).into(),
     }
 }
 

@@ -18,8 +18,8 @@ use serde_json::Value;
 
 use self::file::File;
 use self::outcome::Cells;
-pub(crate) use self::outcome::NoReply;
 use self::server::Server;
+pub(crate) use self::server::is_without_reply;
 
 /// The location of a database.
 #[derive(Clone)]

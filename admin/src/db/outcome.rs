@@ -6,18 +6,6 @@ use serde_json::Value;
 /// A row, as the values of its columns.
 pub(crate) type Cells = Vec<Value>;
 
-/// The error of a request without a valid reply: the server may or may not have carried it out.
-#[derive(Debug)]
-pub(crate) struct NoReply(pub(super) String);
-
-impl std::fmt::Display for NoReply {
-    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for NoReply {}
-
 /// The error of a statement that failed with SQLite's `message`, with advice if `code`, the error
 /// code of the server or the name of a `rusqlite::ErrorCode`, is known.
 pub(super) fn failure(database: &str, code: &str, message: &str) -> anyhow::Error {

@@ -4,8 +4,7 @@
 //! next request continues the stream, with the `baton` of the last reply.
 
 use std::env;
-use std::fmt::Display;
-use std::io::{BufWriter, Seek, Write};
+use std::io::{self, BufWriter, Seek, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +14,7 @@ use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::{Agent, AsSendBody, Proxy};
 
 use super::Location;
-use super::outcome::{Cells, NoReply, failure};
+use super::outcome::{Cells, failure};
 use crate::output::visible;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -140,24 +139,24 @@ impl Server {
         if let Some(token) = &self.token {
             request = request.header("Authorization", format!("Bearer {token}"));
         }
-        let mut reply = request.send(body).map_err(|error| self.no_server(&error))?;
+        let mut reply = request.send(body).map_err(|error| self.no_server(error))?;
         let status = reply.status().as_u16();
         let text = reply.body_mut().with_config().limit(MAX_REPLY).read_to_vec();
-        let text = text.map_err(|error| self.no_server(&error))?;
+        let text = text.map_err(|error| self.no_server(error))?;
+        let error = ureq::Error::StatusCode(status);
         match (status, &self.token) {
-            (200, _) => serde_json::from_slice(&text).map_err(|error| self.no_server(&error)),
+            (200, _) => serde_json::from_slice(&text)
+                .map_err(|error| self.no_server(io::Error::from(error))),
             (401 | 403, Some(_)) => bail!(
                 "{} refuses the token in LIBSQL_TOKEN: it may be expired, read-only, or for \
                  another database.",
                 self.url
             ),
             (401 | 403, None) => bail!("{} requires a token: set it in LIBSQL_TOKEN.", self.url),
-            (300..=399 | 404, _) => Err(self.no_server(&format!("HTTP status {status}"))),
+            (300..=399 | 404, _) => Err(self.no_server(error)),
             _ => {
-                let text = String::from_utf8_lossy(&text);
-                let start = visible(&text.chars().take(200).collect::<String>());
-                let message = format!("{} answers with HTTP status {status}: {start}", self.url);
-                Err(NoReply(message).into())
+                let text: String = String::from_utf8_lossy(&text).chars().take(200).collect();
+                Err(error).context(format!("{} answers \"{}\"", self.url, visible(&text)))
             }
         }
     }
@@ -169,7 +168,8 @@ impl Server {
             return Err(self.failure(error));
         }
         let result = reply.pointer_mut(&format!("/results/{at}/response/result"));
-        result.map(Value::take).ok_or_else(|| self.no_server(&"incomplete reply"))
+        let missing = || self.no_server(io::Error::other("incomplete reply"));
+        result.map(Value::take).ok_or_else(missing)
     }
 
     fn failure(&self, error: &Value) -> anyhow::Error {
@@ -177,14 +177,18 @@ impl Server {
         failure(&self.url, text("code"), text("message"))
     }
 
-    fn no_server(&self, cause: &dyn Display) -> anyhow::Error {
-        NoReply(format!(
+    fn no_server(&self, cause: impl Into<ureq::Error>) -> anyhow::Error {
+        anyhow::Error::new(cause.into()).context(format!(
             "No libSQL server answers at {}: is the URL right, and is the server running? \
-             SSL_CERT_FILE names other certificates to trust. ({cause})",
+             (SSL_CERT_FILE names other certificates to trust)",
             self.url
         ))
-        .into()
     }
+}
+
+/// Whether `error` is that of a request without a valid reply: the server may have carried it out.
+pub(crate) fn is_without_reply(error: &anyhow::Error) -> bool {
+    error.is::<ureq::Error>()
 }
 
 fn execute(sql: &str, values: &[Value]) -> Value {

@@ -4,7 +4,7 @@ use anyhow::{Context, Result, bail};
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
-use crate::db::{Database, NoReply};
+use crate::db::{Database, is_without_reply};
 
 /// Largest number of rows that one statement reads or writes, and of the bytes of all its rows but
 /// the last one, as JSON: sqld 0.24 limits a text to 5 MB.
@@ -57,10 +57,6 @@ const IDS: &str = "SELECT value ->> 0 FROM json_each(?1)";
 const RENAMED_USERS: &str = "
     (SELECT id FROM users_difference JOIN source_users s USING (id) JOIN our_users o USING (id)
      WHERE s.username <> o.username)";
-
-/// Temporary names for renamed users: two users may have swapped names, but names have to be
-/// unique after each statement.
-const SET_TEMPORARY_NAMES: &str = "UPDATE users SET username = 'import ' || hex(randomblob(16))";
 
 /// The numbers of rows per table: ours, the source's, inserted, changed, deleted.
 pub(crate) struct Difference(Vec<(&'static str, [i64; 5])>);
@@ -225,40 +221,38 @@ impl Table {
 }
 
 /// Makes the rows equal that [`find`] found to differ, in one transaction, and only if no other
-/// import has written to the database since it had `version`. It then has the version `next`.
+/// import has written to the database since it had the version `old`. It then has `new`.
 /// Fails if the database fails, or another import has written to it.
-pub(crate) fn apply(
-    db: &mut Database,
-    staging: &Connection,
-    version: i64,
-    next: i64,
-) -> Result<()> {
-    let Err(error) = write(db, staging, version, next) else { return Ok(()) };
-    match self::version(db) {
-        Ok(found) if found == next => Ok(()),
-        Ok(found) if found != version => {
+pub(crate) fn apply(db: &mut Database, staging: &Connection, old: i64, new: i64) -> Result<()> {
+    let Err(error) = write(db, staging, old, new) else { return Ok(()) };
+    match version(db) {
+        Ok(found) if found == new => Ok(()),
+        Ok(found) if found != old => {
             bail!("Another import has written in the meantime: nothing was imported. Try again.")
         }
-        _ if error.is::<NoReply>() => {
+        _ if is_without_reply(&error) => {
             Err(error.context("it is unknown whether all was imported or nothing: import again"))
         }
         _ => Err(error.context("nothing was imported")),
     }
 }
 
-fn write(db: &mut Database, staging: &Connection, version: i64, next: i64) -> Result<()> {
+fn write(db: &mut Database, staging: &Connection, old: i64, new: i64) -> Result<()> {
     db.batch(|run| {
         // Stops the batch if the version has changed, by violating NOT NULL.
         let guard = "INSERT INTO users (username, password)
                      SELECT NULL, NULL FROM pragma_user_version WHERE user_version <> ?1";
-        run(guard, &[json!(version)])?;
-        run(&format!("PRAGMA user_version = {next}"), &[])?;
+        run(guard, &[json!(old)])?;
+        run(&format!("PRAGMA user_version = {new}"), &[])?;
         let mut send = |rows: &str, key: &str, columns: &str, sql: &str| {
             let mut page = staging.prepare(&page(rows, key, columns))?;
             let read = |key: i64| Ok(page.query_row([key], |row| row.try_into())?);
             each_page(read, |rows| run(sql, &[Value::String(rows)]))
         };
-        send(RENAMED_USERS, "id", "id", &format!("{SET_TEMPORARY_NAMES} WHERE id IN ({IDS})"))?;
+        // Two users may have swapped names, but names have to be unique after each statement.
+        let name = "'import ' || hex(randomblob(16))";
+        let rename = format!("UPDATE users SET username = {name} WHERE id IN ({IDS})");
+        send(RENAMED_USERS, "id", "id", &rename)?;
         for table in TABLES {
             let (name, columns) = (table.name, table.all_columns());
             for (kind, sql) in table.statements() {

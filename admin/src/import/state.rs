@@ -63,8 +63,7 @@ impl State {
                 _ => error.context(format!("cannot open {shown}")),
             }
         })?;
-        let salt = db.query_row("SELECT salt FROM salt", [], |row| row.get(0))?;
-        Ok(Self { db, salt })
+        Ok(Self { salt: db.query_row("SELECT salt FROM salt", [], |row| row.get(0))?, db })
     }
 
     /// The salted digest of `stored`, the password of a user as the source stores it.
@@ -90,10 +89,9 @@ impl State {
     /// is known even if the import is killed before [`Self::save`].
     pub(crate) fn announce(&self) -> Result<i64> {
         let sql = "INSERT INTO versions VALUES (1 + abs(random() % 2147483647)) RETURNING version";
-        let version = self.db.query_row(sql, [], |row| row.get(0));
-        version
-            .and_then(|it| self.db.execute_batch("COMMIT; BEGIN").map(|()| it))
-            .context(CANNOT_SAVE)
+        let version = self.db.query_row(sql, [], |row| row.get(0)).context(CANNOT_SAVE)?;
+        self.db.execute_batch("COMMIT; BEGIN").context(CANNOT_SAVE)?;
+        Ok(version)
     }
 
     /// Saves the digests in `source_users`, which the database has in `version`, and commits.
@@ -120,8 +118,7 @@ pub(crate) fn default_path(location: &Location) -> Result<PathBuf> {
         Location::Server(url) => url,
     };
     // XDG Base Directory Specification.
-    let folder = env::var_os("XDG_STATE_HOME").map(PathBuf::from);
-    let folder = folder.filter(|folder| folder.is_absolute());
+    let folder = env::var_os("XDG_STATE_HOME").map(PathBuf::from).filter(|it| it.is_absolute());
     let folder = folder.or_else(|| Some(env::home_dir()?.join(".local/state")));
     let folder = folder.context("There is no home folder: name a file with --state.")?;
     let name = url.split_once("://").map_or(url.as_str(), |(_, name)| name);
@@ -151,12 +148,12 @@ fn open_copy(path: &Path) -> Result<Connection> {
     db.busy_timeout(BUSY_TIMEOUT)?;
     if fs::metadata(path).is_ok_and(|file| file.len() > 0) {
         db.execute("ATTACH ?1 AS saved", [path.to_str()])?;
+        db.execute_batch("BEGIN")?;
         for table in ["salt", "versions", "imported_passwords"] {
             db.execute_batch(&format!("CREATE TABLE {table} AS SELECT * FROM saved.{table}"))?;
         }
-        db.execute_batch("DETACH saved")?;
+        db.execute_batch("COMMIT; DETACH saved")?;
     }
-    db.execute_batch(TABLES)?;
-    db.execute_batch("PRAGMA temp_store = FILE; BEGIN")?;
+    db.execute_batch(&format!("{TABLES} PRAGMA temp_store = FILE; BEGIN"))?;
     Ok(db)
 }

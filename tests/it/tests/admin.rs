@@ -390,9 +390,9 @@ fn an_error_of_a_libsql_server_is_explained() {
         (401, "", "refuses the token in LIBSQL_TOKEN"),
         (404, "", "No libSQL server answers at"),
         (307, "", "No libSQL server answers at"),
-        (400, "SQL is too long", "answers with HTTP status 400: SQL is too long"),
-        (429, "", "answers with HTTP status 429"),
-        (503, "\u{1b}[2J", "answers with HTTP status 503: \\u{1b}[2J"),
+        (400, "SQL is too long", "answers \"SQL is too long\": http status: 400"),
+        (429, "", "answers \"\": http status: 429"),
+        (503, "\u{1b}[2J", "answers \"\\u{1b}[2J\": http status: 503"),
         (200, "<html>", "No libSQL server answers at"),
         (
             200,
