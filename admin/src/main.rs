@@ -20,6 +20,7 @@ mod password;
 mod rows;
 mod user;
 
+use std::io::ErrorKind::BrokenPipe;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -35,11 +36,7 @@ fn main() -> ExitCode {
     match run(args) {
         Ok(()) => ExitCode::SUCCESS,
         // The reader closed the pipe.
-        Err(error)
-            if error.downcast_ref().map(io::Error::kind) == Some(io::ErrorKind::BrokenPipe) =>
-        {
-            ExitCode::SUCCESS
-        }
+        Err(e) if e.downcast_ref().map(io::Error::kind) == Some(BrokenPipe) => ExitCode::SUCCESS,
         Err(error) => {
             let _ = writeln!(io::stderr(), "luoyun-admin: {error:#}");
             ExitCode::FAILURE

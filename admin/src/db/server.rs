@@ -79,10 +79,8 @@ impl Server {
         rows.map(cells).collect()
     }
 
-    /// Runs the statements that `work` passes to its argument in one transaction and request,
-    /// without foreign keys, each only if the previous one succeeded. They are written to a
-    /// temporary file first, as they may not fit into memory.
-    /// Fails with the error of `work` or the first one of the server.
+    /// As [`super::Database::batch`]. The request is written to a temporary file first, as it may
+    /// not fit into memory. Each statement runs only if the previous one succeeded.
     pub(super) fn batch(
         &mut self,
         work: impl FnOnce(&mut dyn FnMut(&str, &[Value]) -> Result<()>) -> Result<()>,
