@@ -6,9 +6,9 @@
 #   deploy/libsql.sh dump >backup.sql
 #   deploy/libsql.sh token sqld.pem
 #
-# LIBSQL_URL (http:// or https://) and LIBSQL_TOKEN select the server. If the SQL fails, the exit
-# code is not 0. The statements before the error then stay in effect, except those of an open
-# transaction.
+# LIBSQL_URL (http:// or https://) and LIBSQL_TOKEN select the server. If the SQL fails, has no
+# statement, or leaves a transaction open, the exit code is not 0. The statements before the error
+# then stay in effect, except those of an open transaction.
 set -eu
 
 usage() {
@@ -18,10 +18,12 @@ usage() {
 
 # curl reads the token from a file descriptor: all users of a machine can read arguments.
 server() {
-    : "${LIBSQL_URL:?is the address of the libSQL server, such as https://NAME.turso.io}"
-    : "${LIBSQL_TOKEN:?is the token of the libSQL server}"
+    : "${LIBSQL_URL:?must be the URL of the libSQL server, such as https://NAME.turso.io}"
+    : "${LIBSQL_TOKEN:?must be a token for the libSQL server}"
     path=$1
     shift
+    # A proxy would see the token if there is no TLS.
+    case $LIBSQL_URL in http://*) set -- --noproxy '*' "$@" ;; esac
     curl --silent --show-error --fail --config /dev/fd/3 "$@" "${LIBSQL_URL%/}/$path" 3<<END
 header = "Authorization: Bearer $LIBSQL_TOKEN"
 END
@@ -33,13 +35,18 @@ base64url() { openssl base64 -A | tr '+/' '-_' | tr -d '='; }
 token() {
     claims=$(printf '{"alg":"EdDSA","typ":"JWT"}' | base64url).$(printf '{"a":"rw"}' | base64url)
     # openssl needs a file: it cannot sign standard input.
-    file=$(mktemp)
-    trap 'rm -f "$file"' EXIT
     printf %s "$claims" >"$file"
     signature=$(openssl pkeyutl -sign -rawin -inkey "$1" -in "$file" | base64url)
     [ -n "$signature" ] && echo "$claims.$signature"
 }
 
+fail() {
+    echo "$1" >&2
+    exit 1
+}
+
+file=$(mktemp)
+trap 'rm -f "$file"' EXIT
 case $#,${1-} in
 0,) ;;
 1,dump) server dump; exit ;;
@@ -47,10 +54,18 @@ case $#,${1-} in
 *) usage ;;
 esac
 
-reply=$(jq --raw-input --slurp '{requests: [{type: "sequence", sql: .}, {type: "close"}]}' |
-    server v2/pipeline --header 'Content-Type: application/json' --data-binary @-)
-errors=$(printf %s "$reply" | jq --raw-output '.results[] | select(.type != "ok") | .error.message')
-if [ -n "$errors" ]; then
-    printf '%s\n' "$errors" >&2
-    exit 1
+cat >"$file"
+if ! grep -Eqv '^(PRAGMA .*|BEGIN.*|COMMIT;|ROLLBACK.*|--.*|[[:space:]]*)$' "$file"; then
+    fail "Standard input has no SQL to run. It may be the dump of an empty database or a missing file."
 fi
+if tail -n 1 "$file" | grep -q '^ROLLBACK'; then
+    fail "The SQL ends with ROLLBACK: sqlite3 could not read the whole database."
+fi
+reply=$(jq --raw-input --slurp \
+    '{requests: [{type: "sequence", sql: .}, {type: "get_autocommit"}, {type: "close"}]}' "$file" |
+    server v3/pipeline --header 'Content-Type: application/json' --data-binary @-)
+error=$(printf %s "$reply" | jq --raw-output 'first(.results[] | .error.message // empty,
+    if .response.is_autocommit == false
+    then "The SQL does not end its transaction, so none of it was kept. It may be truncated."
+    else empty end)')
+[ -z "$error" ] || fail "$error"

@@ -7,8 +7,7 @@ set -eu
 cd "$(dirname "$0")/.."
 # Debian installs the server's programs outside PATH.
 programs() { ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -V | tail -n 1; }
-scripts/need.sh postgresql sh -c 'ls /usr/lib/postgresql/*/bin/initdb'
-scripts/need.sh openssl openssl version
+scripts/need.sh 'postgresql openssl' sh -c 'ls /usr/lib/postgresql/*/bin/initdb && openssl version'
 
 folder=$(mktemp -d)
 # PostgreSQL does not run as root.

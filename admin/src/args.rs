@@ -9,8 +9,6 @@ use clap_complete::Shell;
 use luoyun_password::{MEMORY_KIB, PASSES, Strength};
 use luoyun_status::STATUSES;
 
-use crate::db::Location;
-
 /// Users, nodes and instances of the LuoYunCloud API
 ///
 /// Users log in. Instances are their virtual machines. A node is a machine that instances
@@ -27,7 +25,7 @@ pub(crate) struct Args {
     /// DEMO=0). The server's token is read from the environment variable `LIBSQL_TOKEN`. A
     /// server without TLS (`http://`) has to be on this machine.
     #[arg(long, global = true, value_name = "FILE|URL", default_value = ".spin/sqlite_db.db")]
-    pub(crate) db: Location,
+    pub(crate) db: String,
 
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -354,9 +352,9 @@ pub(crate) struct Import {
     /// The state file, with digests of the source's passwords, to detect changed ones
     ///
     /// The first import creates it, readable only by its owner. Keep it as secret as the
-    /// source. Without it, the next import copies all passwords from the source again.
-    /// Always import from the same machine, or with a copy of this file [default: the
-    /// database file with the extension .import; for a server, in
+    /// source. The next import copies all passwords again if it is missing, after a restore
+    /// of the database, and after an import with another state file: always import from the
+    /// same machine [default: the database file with the extension .import; for a server, in
     /// ~/.local/state/luoyun-admin]
     #[arg(long, value_name = "FILE")]
     pub(crate) state: Option<PathBuf>,

@@ -46,21 +46,12 @@ fn add(db: &mut Database, new: &NewInstance) -> Result<()> {
         {
             bail!("There is an instance {id} already, perhaps a deleted one (--all lists them).");
         }
-        db.query(
-            "INSERT INTO instances
-                 (id, user_id, node_id, name, summary, status, vdi_type, vdi_port)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) RETURNING id",
-            &[
-                json!(new.id),
-                json!(owner),
-                json!(node),
-                json!(new.name),
-                json!(new.summary),
-                json!(new.status),
-                json!(new.vdi_type),
-                json!(new.vdi_port),
-            ],
-        )
+        let sql = "INSERT INTO instances
+                       (id, user_id, node_id, name, summary, status, vdi_type, vdi_port)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) RETURNING id";
+        let NewInstance { id, name, summary, status, vdi_type, vdi_port, .. } = new;
+        let values = json!([id, owner, node, name, summary, status, vdi_type, vdi_port]);
+        db.query(sql, values.as_array().map_or(&[], Vec::as_slice))
     })?;
     output::write_id(&id)
 }

@@ -20,10 +20,12 @@ mod password;
 mod rows;
 mod user;
 
-use std::io::{self, ErrorKind, Write};
+use std::io::ErrorKind::BrokenPipe;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use anyhow::Result;
+use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 
 use crate::args::{Args, Command};
@@ -34,7 +36,7 @@ fn main() -> ExitCode {
     match run(args) {
         Ok(()) => ExitCode::SUCCESS,
         // The reader closed the pipe.
-        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(e) if e.downcast_ref().map(io::Error::kind) == Some(BrokenPipe) => ExitCode::SUCCESS,
         Err(error) => {
             let _ = writeln!(io::stderr(), "luoyun-admin: {error:#}");
             ExitCode::FAILURE
@@ -43,21 +45,21 @@ fn main() -> ExitCode {
 }
 
 fn run(args: Args) -> Result<()> {
-    let open = || Database::open(&args.db);
+    // Not parsed by clap, whose error would quote a misplaced token.
+    let location = args.db.parse().unwrap_or_else(|reason: String| {
+        let message = format!("invalid --db: {reason}");
+        Args::command().error(ErrorKind::ValueValidation, message).exit()
+    });
+    let open = || Database::open(&location);
     match args.command {
         Command::User { command } => user::run(&mut open()?, command),
         Command::Node { command } => node::run(&mut open()?, command),
         Command::Instance { command } => instance::run(&mut open()?, command),
-        Command::Import(command) => import::run(&args.db, command),
+        Command::Import(command) => import::run(&location, command),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Args::command(), "luoyun-admin", &mut script);
             Ok(io::stdout().write_all(&script)?)
         }
     }
-}
-
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    let is_broken = |error: &io::Error| error.kind() == ErrorKind::BrokenPipe;
-    error.downcast_ref::<io::Error>().is_some_and(is_broken)
 }

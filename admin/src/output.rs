@@ -74,7 +74,7 @@ pub(crate) fn write_table(out: &mut impl Write, lines: &[Vec<String>]) -> io::Re
 }
 
 /// Escapes control characters: a name may contain any, and some control a terminal.
-fn visible(cell: &str) -> String {
+pub(crate) fn visible(cell: &str) -> String {
     let escape = |c: char| if c.is_control() { c.escape_default().collect() } else { c.into() };
     cell.chars().map(escape).collect::<Vec<String>>().concat()
 }

@@ -43,12 +43,8 @@ fn read_line() -> Result<Vec<u8>> {
     if line.len() as u64 > MAX_BYTES {
         bail!("The password on standard input is longer than {MAX_BYTES} bytes.");
     }
-    if line.last() == Some(&b'\n') {
-        line.pop();
-        if line.last() == Some(&b'\r') {
-            line.pop();
-        }
-    }
+    let end = line.strip_suffix(b"\r\n").or_else(|| line.strip_suffix(b"\n"));
+    line.truncate(end.map_or(line.len(), <[u8]>::len));
     if line.contains(&b'\n') {
         bail!("Standard input has more than one line: it must contain only the password.");
     }

@@ -5,11 +5,11 @@ use luoyun_status::status_string;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
 
-use crate::db::{Cells, Database};
+use crate::db::Database;
 use crate::output::{IDS_SHOWN, Row, or_dash, some_ids, write_list};
 
-/// Rows that one query reads: a server limits the size of its replies.
-const PAGE_ROWS: usize = 2000;
+/// Rows that one query reads: a summary may have 4 KiB, and sqld limits its replies to 10 MB.
+const PAGE_ROWS: usize = 1000;
 
 #[derive(Serialize, Deserialize)]
 pub(crate) struct User {
@@ -89,12 +89,10 @@ pub(crate) fn list<R: Row>(
 ) -> anyhow::Result<()> {
     let (mut rows, mut last_id): (Vec<R>, _) = (Vec::new(), json!(i64::MIN));
     loop {
-        let page: Vec<Cells> = db.query(sql, &[&[last_id, json!(PAGE_ROWS)], values].concat())?;
+        let page = db.query(sql, &[&[last_id, json!(PAGE_ROWS)], values].concat())?;
         let is_last = page.len() < PAGE_ROWS;
-        last_id = page.last().map_or(Value::Null, |cells| cells[0].clone());
-        for cells in page {
-            rows.push(serde_json::from_value(Value::Array(cells))?);
-        }
+        rows.extend(page);
+        last_id = json!(rows.last())["id"].take();
         if is_last {
             return write_list(&rows, as_json);
         }

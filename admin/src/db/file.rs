@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{Connection, ErrorCode, OpenFlags, ToSql, params_from_iter};
+use rusqlite::{Connection, OpenFlags, params_from_iter};
 use serde_json::Value;
 
-use super::{Cells, failure};
+use super::outcome::{Cells, failure};
 
 /// How long a statement waits for another program to end its transaction.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -49,14 +49,14 @@ impl File {
         let query = || {
             let mut statement = self.db.prepare(sql)?;
             let columns = statement.column_count();
-            let values = params_from_iter(values.iter().map(Argument));
+            let values = params_from_iter(values.iter().map(argument));
             let rows = statement
                 .query_map(values, |row| (0..columns).map(|at| cell(row.get_ref(at)?)).collect())?;
             rows.collect()
         };
         let result: rusqlite::Result<_> = query();
         result.map_err(|error| match error.sqlite_error_code() {
-            Some(code) => failure(&self.name, code_name(code), &error.to_string()),
+            Some(code) => failure(&self.name, &format!("{code:?}"), &error.to_string()),
             None => anyhow!(error),
         })
     }
@@ -71,16 +71,11 @@ impl File {
     }
 }
 
-/// A value to bind.
-struct Argument<'a>(&'a Value);
-
-impl ToSql for Argument<'_> {
-    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        Ok(match self.0 {
-            Value::String(text) => text.as_str().into(),
-            Value::Null => rusqlite::types::Null.into(),
-            other => other.as_i64().unwrap_or_else(|| i64::from(other == true)).into(),
-        })
+fn argument(value: &Value) -> ToSqlOutput<'_> {
+    match value {
+        Value::String(text) => text.as_str().into(),
+        Value::Null => rusqlite::types::Null.into(),
+        other => other.as_i64().unwrap_or_else(|| i64::from(other == true)).into(),
     }
 }
 
@@ -90,19 +85,4 @@ fn cell(value: ValueRef) -> rusqlite::Result<Value> {
         ValueRef::Integer(number) => number.into(),
         other => other.as_str()?.into(),
     })
-}
-
-/// The error code that a libSQL server uses for `code`; empty if it needs no advice.
-fn code_name(code: ErrorCode) -> &'static str {
-    match code {
-        ErrorCode::DatabaseBusy => "SQLITE_BUSY",
-        ErrorCode::DatabaseLocked => "SQLITE_LOCKED",
-        ErrorCode::ReadOnly => "SQLITE_READONLY",
-        ErrorCode::PermissionDenied => "SQLITE_PERM",
-        ErrorCode::CannotOpen => "SQLITE_CANTOPEN",
-        ErrorCode::ConstraintViolation => "SQLITE_CONSTRAINT",
-        ErrorCode::NotADatabase => "SQLITE_NOTADB",
-        ErrorCode::DiskFull => "SQLITE_FULL",
-        _ => "",
-    }
 }

@@ -2,23 +2,24 @@
 //!
 //! - [`file`]: a file, through SQLite
 //! - [`server`]: a server, through its HTTP API
+//! - [`outcome`]: what both return: rows or an error
 
 mod file;
+mod outcome;
 mod server;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use self::file::File;
+use self::outcome::Cells;
 use self::server::Server;
-
-/// A row, as the values of its columns.
-pub(crate) type Cells = Vec<Value>;
+pub(crate) use self::server::is_without_reply;
 
 /// The location of a database.
 #[derive(Clone)]
@@ -106,15 +107,25 @@ impl Database {
         &mut self,
         work: impl FnOnce(&mut Self) -> Result<T>,
     ) -> Result<T> {
-        self.execute("BEGIN IMMEDIATE", &[])?;
-        let result = work(self).and_then(|value| self.execute("COMMIT", &[]).map(|()| value));
-        match (&result, self) {
-            (Ok(_), Self::File(file)) => file.checkpoint(),
+        match self {
+            Self::File(file) => file.query("BEGIN IMMEDIATE", &[]).map(drop),
+            Self::Server(server) => server.begin(),
+        }?;
+        let result = work(self).and_then(|value| self.end("COMMIT").map(|()| value));
+        if result.is_err() {
             // The first error is the one to report.
-            (Err(_), db) => drop(db.execute("ROLLBACK", &[])),
-            _ => {}
+            let _ = self.end("ROLLBACK");
+        } else if let Self::File(file) = self {
+            file.checkpoint();
         }
         result
+    }
+
+    fn end(&mut self, sql: &str) -> Result<()> {
+        match self {
+            Self::File(file) => file.query(sql, &[]).map(drop),
+            Self::Server(server) => server.end(sql),
+        }
     }
 
     /// Runs the statements that `work` passes to its argument in one transaction, without foreign
@@ -125,49 +136,14 @@ impl Database {
     /// Fails with the error of `work` or of the database; the database is then unchanged.
     pub(crate) fn batch(
         &mut self,
-        work: impl FnOnce(&mut dyn FnMut(&str, Vec<Value>) -> Result<()>) -> Result<()>,
+        work: impl FnOnce(&mut dyn FnMut(&str, &[Value]) -> Result<()>) -> Result<()>,
     ) -> Result<()> {
         match self {
             Self::File(file) => {
                 file.query("PRAGMA foreign_keys = OFF", &[])?;
-                self.transaction(|db| work(&mut |sql, values| db.execute(sql, &values)))
+                self.transaction(|db| work(&mut |sql, values| db.execute(sql, values)))
             }
-            Self::Server(server) => {
-                let mut statements = vec![("BEGIN IMMEDIATE".to_owned(), Vec::new())];
-                work(&mut |sql, values| {
-                    statements.push((sql.to_owned(), values));
-                    Ok(())
-                })?;
-                statements.push(("COMMIT".to_owned(), Vec::new()));
-                server.batch(statements)
-            }
+            Self::Server(server) => server.batch(work),
         }
     }
-}
-
-/// The error of a statement that failed with SQLite's `message`, with advice if `code`, the error
-/// code of SQLite or of the server, is known.
-fn failure(database: &str, code: &str, message: &str) -> anyhow::Error {
-    let advice = match code {
-        _ if message.contains("no such table") => {
-            "It lacks tables of the API. Run each migrations/0….sql on it; for a file, the server \
-             does so when it starts (make up DEMO=0)"
-        }
-        "SQLITE_BUSY" | "SQLITE_LOCKED" | "TRANSACTION_BUSY" => {
-            "Another program is writing to it: try again later"
-        }
-        "TRANSACTION_TIMEOUT" => {
-            "The server ended the transaction, as it took too long while others waited: try again \
-             later"
-        }
-        "SQLITE_READONLY" | "SQLITE_PERM" | "SQLITE_CANTOPEN" => {
-            "This user has no permission to write the file, its -wal and -shm, or their folder: \
-             run this as the server's user"
-        }
-        "SQLITE_CONSTRAINT" => "Another program has just changed it: try again",
-        "SQLITE_NOTADB" => "It is not an SQLite database",
-        "SQLITE_FULL" => "The disk is full",
-        _ => return anyhow!("{database}: {message}"),
-    };
-    anyhow!("{database}: {advice} ({message})")
 }

@@ -4,21 +4,26 @@
 //! next request continues the stream, with the `baton` of the last reply.
 
 use std::env;
+use std::io::{self, BufWriter, Seek, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
-use serde::Deserialize;
 use serde_json::{Value, json};
-use ureq::Agent;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
+use ureq::{Agent, AsSendBody, Proxy};
 
-use super::{Cells, failure};
+use super::Location;
+use super::outcome::{Cells, failure};
+use crate::output::visible;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Timeout of a whole request: a large import over a slow network takes a while.
-const REQUEST_TIMEOUT: Duration = Duration::from_mins(5);
+/// Timeout of the request of a statement.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Timeout of the request of an import: a large one over a slow network takes a while.
+const BATCH_TIMEOUT: Duration = Duration::from_mins(5);
 
 /// Largest accepted reply, in bytes. sqld limits its own to 10 MB.
 const MAX_REPLY: u64 = 64 << 20;
@@ -28,50 +33,8 @@ pub(crate) struct Server {
     agent: Agent,
     url: String,
     token: Option<String>,
-    in_transaction: bool,
-    baton: Option<String>,
-    /// The URL for the next request of the stream.
-    stream_url: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Reply {
-    baton: Option<String>,
-    base_url: Option<String>,
-    results: Vec<Outcome>,
-}
-
-#[derive(Deserialize)]
-struct Outcome {
-    response: Option<Response>,
-    error: Option<Failure>,
-}
-
-#[derive(Deserialize)]
-struct Response {
-    result: Option<Executed>,
-}
-
-/// The result of an `execute` or a `batch`.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Executed {
-    rows: Vec<Vec<Cell>>,
-    step_errors: Vec<Option<Failure>>,
-}
-
-#[derive(Deserialize)]
-struct Failure {
-    message: String,
-    code: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(tag = "type", content = "value", rename_all = "lowercase")]
-enum Cell {
-    Null,
-    Integer(String),
-    Text(String),
+    /// The open stream, in a transaction: the baton and the URL for its next request.
+    stream: Option<(Value, String)>,
 }
 
 impl Server {
@@ -86,105 +49,148 @@ impl Server {
         let agent = Agent::config_builder()
             .tls_config(tls)
             .timeout_connect(Some(CONNECT_TIMEOUT))
-            .timeout_global(Some(REQUEST_TIMEOUT))
             .http_status_as_error(false)
             // A redirect could send the token to another server.
             .max_redirects(0)
             .build();
-        Self {
-            agent: agent.into(),
-            url: url.to_owned(),
-            token: env::var("LIBSQL_TOKEN").ok().filter(|token| !token.is_empty()),
-            in_transaction: false,
-            baton: None,
-            stream_url: None,
+        let token = env::var("LIBSQL_TOKEN").ok().filter(|token| !token.is_empty());
+        Self { agent: agent.into(), url: url.to_owned(), token, stream: None }
+    }
+
+    /// Begins a transaction: until its end, all requests are in one stream.
+    pub(super) fn begin(&mut self) -> Result<()> {
+        self.execute("BEGIN IMMEDIATE", &[], true).map(drop)
+    }
+
+    /// Ends the transaction with `sql`: COMMIT or ROLLBACK. After a request without a reply, there
+    /// is none to end: the server rolls it back, as its stream does not go on.
+    pub(super) fn end(&mut self, sql: &str) -> Result<()> {
+        if self.stream.is_none() {
+            return Ok(());
         }
+        self.execute(sql, &[], false).map(drop)
     }
 
     /// As [`super::Database::query`].
     pub(super) fn query(&mut self, sql: &str, values: &[Value]) -> Result<Vec<Cells>> {
-        match sql {
-            "BEGIN IMMEDIATE" => self.in_transaction = true,
-            "COMMIT" | "ROLLBACK" => self.in_transaction = false,
-            _ => {}
-        }
-        let statement = json!({"type": "execute", "stmt": statement(sql, values)});
-        let rows = self.send(vec![statement])?.swap_remove(0).rows;
-        rows.into_iter().map(|row| row.into_iter().map(cell).collect()).collect()
+        let mut result = self.execute(sql, values, self.stream.is_some())?;
+        let rows = result.get_mut("rows").and_then(Value::as_array_mut).into_iter().flatten();
+        let cells = |row: &mut Value| row.as_array_mut().into_iter().flatten().map(cell).collect();
+        rows.map(cells).collect()
     }
 
-    /// Runs `statements` in one request without foreign keys, each only if the previous one
-    /// succeeded.
-    /// Fails with the first error.
-    pub(super) fn batch(&mut self, statements: Vec<(String, Vec<Value>)>) -> Result<()> {
-        let steps = statements.into_iter().enumerate().map(|(at, (sql, values))| {
-            let condition = at.checked_sub(1).map(|last| json!({"type": "ok", "step": last}));
-            json!({"condition": condition, "stmt": statement(&sql, &values)})
-        });
-        let steps: Vec<_> = steps.collect();
-        let mut results = self.send(vec![
-            json!({"type": "execute", "stmt": statement("PRAGMA foreign_keys = OFF", &[])}),
-            json!({"type": "batch", "batch": {"steps": steps}}),
-        ])?;
-        let errors = results.swap_remove(1).step_errors;
-        errors.into_iter().flatten().next().map_or(Ok(()), |error| Err(self.failure(&error)))
+    /// As [`super::Database::batch`]. The request is written to a temporary file first, as it may
+    /// not fit into memory. Each statement runs only if the previous one succeeded.
+    pub(super) fn batch(
+        &mut self,
+        work: impl FnOnce(&mut dyn FnMut(&str, &[Value]) -> Result<()>) -> Result<()>,
+    ) -> Result<()> {
+        let mut body = BufWriter::new(tempfile::tempfile().context("no temporary file")?);
+        let foreign_keys = execute("PRAGMA foreign_keys = OFF", &[]);
+        let begin = json!({"stmt": statement("BEGIN IMMEDIATE", &[])});
+        let start = r#"{"type":"batch","batch":{"steps":["#;
+        write!(body, r#"{{"requests":[{foreign_keys},{start}{begin}"#)?;
+        let mut last = 0;
+        let mut add = |sql: &str, values: &[Value]| {
+            let condition = json!({"type": "ok", "step": last});
+            last += 1;
+            body.write_all(b",")?;
+            let step = json!({"condition": condition, "stmt": statement(sql, values)});
+            Ok(serde_json::to_writer(&mut body, &step)?)
+        };
+        work(&mut add)?;
+        add("COMMIT", &[])?;
+        body.write_all(br#"]}},{"type":"close"}]}"#)?;
+        let mut body = body.into_inner()?;
+        body.rewind()?;
+        let reply = self.post(&self.url, &body, BATCH_TIMEOUT)?;
+        let result = self.result(reply, 1)?;
+        let mut errors = result["step_errors"].as_array().into_iter().flatten();
+        let error = errors.find(|error| !error.is_null());
+        error.map_or(Ok(()), |error| Err(self.failure(error)))
     }
 
-    /// Sends `requests`; outside of a transaction, closes their stream.
-    fn send(&mut self, mut requests: Vec<Value>) -> Result<Vec<Executed>> {
-        if !self.in_transaction {
+    /// Runs a statement in the open stream or a new one, and keeps it open or closes it.
+    fn execute(&mut self, sql: &str, values: &[Value], keeps_open: bool) -> Result<Value> {
+        let mut requests = vec![execute(sql, values)];
+        if !keeps_open {
             requests.push(json!({"type": "close"}));
         }
-        let count = requests.len();
-        let body = json!({"baton": self.baton.take(), "requests": requests});
-        let body = serde_json::to_vec(&body)?;
-        let url = self.stream_url.take().unwrap_or_else(|| self.url.clone());
-        let request = self.agent.post(format!("{url}/v2/pipeline"));
+        let (baton, url) = self.stream.take().unwrap_or_else(|| (Value::Null, self.url.clone()));
+        let body = json!({"baton": baton, "requests": requests}).to_string();
+        let reply = self.post(&url, body.as_str(), TIMEOUT)?;
+        if keeps_open {
+            let next = reply["base_url"].as_str().unwrap_or(&url);
+            self.stream = Some((reply["baton"].clone(), next.to_owned()));
+        }
+        self.result(reply, 0)
+    }
+
+    fn post(&self, url: &str, body: impl AsSendBody, timeout: Duration) -> Result<Value> {
+        // A server may name another one for a stream.
+        url.parse::<Location>().map_err(|reason| anyhow!("{}: {reason}", self.url))?;
+        // A proxy would see the token if there is no TLS.
+        let proxy = url.starts_with("https://").then(Proxy::try_from_env).flatten();
+        let request = self.agent.post(format!("{url}/v2/pipeline")).config();
+        let request = request.timeout_global(Some(timeout)).proxy(proxy).build();
         let mut request = request.header("Content-Type", "application/json");
         if let Some(token) = &self.token {
             request = request.header("Authorization", format!("Bearer {token}"));
         }
-        let mut reply = request.send(&body).map_err(|error| self.no_server(&error.to_string()))?;
+        let mut reply = request.send(body).map_err(|error| self.no_server(error))?;
         let status = reply.status().as_u16();
         let text = reply.body_mut().with_config().limit(MAX_REPLY).read_to_vec();
-        let text = text.map_err(|error| self.no_server(&error.to_string()))?;
+        let text = text.map_err(|error| self.no_server(error))?;
+        let error = ureq::Error::StatusCode(status);
         match (status, &self.token) {
-            (200, _) => {}
+            (200, _) => serde_json::from_slice(&text)
+                .map_err(|error| self.no_server(io::Error::from(error))),
             (401 | 403, Some(_)) => bail!(
                 "{} refuses the token in LIBSQL_TOKEN: it may be expired, read-only, or for \
                  another database.",
                 self.url
             ),
             (401 | 403, None) => bail!("{} requires a token: set it in LIBSQL_TOKEN.", self.url),
-            _ => return Err(self.no_server(&format!("HTTP status {status}"))),
+            (300..=399 | 404, _) => Err(self.no_server(error)),
+            _ => {
+                let text: String = String::from_utf8_lossy(&text).chars().take(200).collect();
+                Err(error).context(format!("{} answers \"{}\"", self.url, visible(&text)))
+            }
         }
-        let reply: Reply =
-            serde_json::from_slice(&text).map_err(|error| self.no_server(&error.to_string()))?;
-        if self.in_transaction {
-            self.baton = reply.baton;
-            self.stream_url = Some(reply.base_url.unwrap_or(url));
-        }
-        if reply.results.len() != count {
-            return Err(self.no_server("incomplete reply"));
-        }
-        let results = reply.results.into_iter().map(|outcome| match outcome.error {
-            Some(error) => Err(self.failure(&error)),
-            None => Ok(outcome.response.and_then(|response| response.result).unwrap_or_default()),
-        });
-        results.collect()
     }
 
-    fn failure(&self, error: &Failure) -> anyhow::Error {
-        failure(&self.url, error.code.as_deref().unwrap_or_default(), &error.message)
+    /// The result of the request number `at` in `reply`.
+    fn result(&self, mut reply: Value, at: usize) -> Result<Value> {
+        let mut outcomes = reply["results"].as_array().into_iter().flatten();
+        if let Some(error) = outcomes.find_map(|outcome| outcome.get("error")) {
+            return Err(self.failure(error));
+        }
+        let result = reply.pointer_mut(&format!("/results/{at}/response/result"));
+        let missing = || self.no_server(io::Error::other("incomplete reply"));
+        result.map(Value::take).ok_or_else(missing)
     }
 
-    fn no_server(&self, cause: &str) -> anyhow::Error {
-        anyhow!(
+    fn failure(&self, error: &Value) -> anyhow::Error {
+        let text = |name| error[name].as_str().unwrap_or_default();
+        failure(&self.url, text("code"), text("message"))
+    }
+
+    fn no_server(&self, cause: impl Into<ureq::Error>) -> anyhow::Error {
+        anyhow::Error::new(cause.into()).context(format!(
             "No libSQL server answers at {}: is the URL right, and is the server running? \
-             SSL_CERT_FILE names other certificates to trust. ({cause})",
+             (SSL_CERT_FILE names other certificates to trust)",
             self.url
-        )
+        ))
     }
+}
+
+/// Whether `error` is that of a request without a valid reply: the server may have carried it out.
+pub(crate) fn is_without_reply(error: &anyhow::Error) -> bool {
+    error.is::<ureq::Error>()
+}
+
+fn execute(sql: &str, values: &[Value]) -> Value {
+    json!({"type": "execute", "stmt": statement(sql, values)})
 }
 
 fn statement(sql: &str, values: &[Value]) -> Value {
@@ -197,10 +203,11 @@ fn statement(sql: &str, values: &[Value]) -> Value {
     json!({"sql": sql, "args": values.collect::<Vec<_>>()})
 }
 
-fn cell(cell: Cell) -> Result<Value> {
-    Ok(match cell {
-        Cell::Null => Value::Null,
-        Cell::Integer(number) => number.parse::<i64>().context("invalid integer")?.into(),
-        Cell::Text(text) => text.into(),
-    })
+/// Takes the value of a cell, whose integers are strings.
+fn cell(cell: &mut Value) -> Result<Value> {
+    let value = cell.get_mut("value").map_or(Value::Null, Value::take);
+    match value.as_str().filter(|_| cell["type"] == "integer") {
+        Some(number) => Ok(number.parse::<i64>().context("invalid integer")?.into()),
+        None => Ok(value),
+    }
 }

@@ -1,14 +1,15 @@
 //! Compares the source's rows with ours, and makes ours equal.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
-use crate::db::Database;
+use crate::db::{Database, is_without_reply};
 
-/// Rows that one statement reads or writes. A server limits its replies (sqld: 10 MB), and a
-/// summary may have 4 KiB.
+/// Largest number of rows that one statement reads or writes, and of the bytes of all its rows but
+/// the last one, as JSON: sqld 0.24 limits a text to 5 MB.
 const BATCH_ROWS: i64 = 2000;
+const BATCH_BYTES: i64 = 2_000_000;
 
 /// A table of the database that an import makes equal to the source.
 struct Table {
@@ -44,7 +45,7 @@ const WANTED_USERS: &str = "
     CREATE TEMP VIEW wanted_users AS
     SELECT s.id, s.username, s.is_locked,
            CASE WHEN o.id IS NULL OR s.password <> o.password AND s.fingerprint IS NOT
-                     (SELECT fingerprint FROM main.imported_passwords WHERE user_id = s.id)
+                     (SELECT fingerprint FROM temp.known_passwords WHERE user_id = s.id)
                 THEN s.password END AS password,
            max(ifnull(s.last_login, o.last_login), ifnull(o.last_login, s.last_login))
                AS last_login
@@ -57,52 +58,36 @@ const RENAMED_USERS: &str = "
     (SELECT id FROM users_difference JOIN source_users s USING (id) JOIN our_users o USING (id)
      WHERE s.username <> o.username)";
 
-/// Temporary names for renamed users: two users may have swapped names, but names have to be
-/// unique after each statement.
-const SET_TEMPORARY_NAMES: &str = "UPDATE users SET username = 'import ' || hex(randomblob(16))";
-
-/// The numbers of rows that differ, per table.
-pub(crate) struct Difference(Vec<Counts>);
-
-struct Counts {
-    table: &'static str,
-    /// The number of our rows.
-    ours: i64,
-    /// The number of the source's rows.
-    source: i64,
-    inserted: i64,
-    changed: i64,
-    vanished: i64,
-}
+/// The numbers of rows per table: ours, the source's, inserted, changed, deleted.
+pub(crate) struct Difference(Vec<(&'static str, [i64; 5])>);
 
 impl Difference {
     /// Whether any row differs.
     pub(crate) fn is_any(&self) -> bool {
-        self.0.iter().any(|counts| counts.inserted + counts.changed + counts.vanished > 0)
+        self.0.iter().any(|(_, [_, _, differing @ ..])| differing.iter().sum::<i64>() > 0)
     }
 
     /// A table that has rows now, but would have none after the import.
     pub(crate) fn emptied(&self) -> Option<&'static str> {
-        let emptied = |counts: &&Counts| counts.source == 0 && counts.ours > 0;
-        self.0.iter().find(emptied).map(|counts| counts.table)
+        let emptied = |(name, [ours, source, ..]): &(_, [i64; 5])| {
+            (*source == 0 && *ours > 0).then_some(*name)
+        };
+        self.0.iter().find_map(emptied)
     }
 
     /// The counts as the lines of a table, the first with the headers.
     pub(crate) fn table(&self) -> Vec<Vec<String>> {
-        let headers = ["", "INSERTED", "CHANGED", "VANISHED", "EQUAL"];
-        let mut lines = vec![headers.map(str::to_owned).to_vec()];
-        for counts in &self.0 {
-            let equal = counts.source - counts.inserted - counts.changed;
-            let numbers = [counts.inserted, counts.changed, counts.vanished, equal];
-            let mut line = vec![counts.table.to_owned()];
-            line.extend(numbers.map(|number| number.to_string()));
-            lines.push(line);
-        }
-        lines
+        let headers = ["", "INSERTED", "CHANGED", "DELETED", "EQUAL"].map(str::to_owned);
+        let lines = self.0.iter().map(|(name, [_, source, inserted, changed, deleted])| {
+            let equal = source - inserted - changed;
+            let numbers = [*inserted, *changed, *deleted, equal].map(|number| number.to_string());
+            [&[(*name).to_owned()], &numbers[..]].concat()
+        });
+        [headers.to_vec()].into_iter().chain(lines).collect()
     }
 }
 
-/// The version of the database: each import that writes to it, from any machine, increments it.
+/// The version of the database: each import that writes to it, from any machine, changes it.
 pub(crate) fn version(db: &mut Database) -> Result<i64> {
     let version = db.query("SELECT user_version FROM pragma_user_version", &[])?;
     version.first().map(|(version,)| *version).context("the database has no user_version")
@@ -129,13 +114,16 @@ pub(crate) fn read_ours(db: &mut Database, staging: &Connection) -> Result<()> {
     Ok(())
 }
 
-/// A query for the next [`BATCH_ROWS`] rows of `table` whose `key` is above `?1`: their largest
-/// key, and their `columns` as JSON.
+/// A query for the next rows of `table` whose `key` is above `?1`, within [`BATCH_ROWS`] and
+/// [`BATCH_BYTES`]: their largest key, and their `columns` as JSON.
 fn page(table: &str, key: &str, columns: &str) -> String {
     format!(
-        "SELECT max(key), json_group_array(json_array({columns}))
-         FROM (SELECT {key} AS key, {columns} FROM {table}
-               WHERE {key} > ?1 ORDER BY {key} LIMIT {BATCH_ROWS})"
+        "SELECT max(key), json_group_array(json(line))
+         FROM (SELECT key, line, sum(length(CAST(line AS BLOB)))
+                      OVER (ORDER BY key ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
+               FROM (SELECT {key} AS key, json_array({columns}) AS line FROM {table}
+                     WHERE {key} > ?1 ORDER BY {key} LIMIT {BATCH_ROWS}))
+         WHERE ifnull(before, 0) < {BATCH_BYTES}"
     )
 }
 
@@ -171,7 +159,7 @@ impl Table {
         format!("value ->> 0 AS id{}", columns.collect::<String>())
     }
 
-    fn find(&self, staging: &Connection) -> rusqlite::Result<Counts> {
+    fn find(&self, staging: &Connection) -> rusqlite::Result<(&'static str, [i64; 5])> {
         let Self { name, columns, wanted, order } = self;
         let differs = columns.iter().map(|column| match *column {
             "password" => "w.password IS NOT NULL".to_owned(),
@@ -187,25 +175,18 @@ impl Table {
                   FROM {wanted} w LEFT JOIN our_{name} o ON o.id = w.id
                   WHERE o.id IS NULL OR {differs}
                   UNION ALL
-                  SELECT 'vanished', {order}, id FROM our_{name}
+                  SELECT 'deleted', {order}, id FROM our_{name}
                   WHERE id NOT IN (SELECT id FROM {wanted}))"
         ))?;
         let sql = format!(
             "SELECT (SELECT count(*) FROM our_{name}), (SELECT count(*) FROM {wanted}),
                     count(*) FILTER (WHERE kind = 'inserted'),
                     count(*) FILTER (WHERE kind = 'changed'),
-                    count(*) FILTER (WHERE kind = 'vanished')
+                    count(*) FILTER (WHERE kind = 'deleted')
              FROM {name}_difference"
         );
         staging.query_row(&sql, [], |row| {
-            Ok(Counts {
-                table: name,
-                ours: row.get(0)?,
-                source: row.get(1)?,
-                inserted: row.get(2)?,
-                changed: row.get(3)?,
-                vanished: row.get(4)?,
-            })
+            Ok((*name, [row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?]))
         })
     }
 
@@ -223,7 +204,7 @@ impl Table {
         });
         let assignments = assignments.collect::<Vec<_>>().join(", ");
         [
-            ("vanished", format!("DELETE FROM {name} WHERE id IN ({IDS})")),
+            ("deleted", format!("DELETE FROM {name} WHERE id IN ({IDS})")),
             (
                 "changed",
                 format!(
@@ -240,27 +221,44 @@ impl Table {
 }
 
 /// Makes the rows equal that [`find`] found to differ, in one transaction, and only if no other
-/// import has written to the database since it had `version`.
+/// import has written to the database since it had the version `old`. It then has `new`.
 /// Fails if the database fails, or another import has written to it.
-pub(crate) fn apply(db: &mut Database, staging: &Connection, version: i64) -> Result<()> {
+pub(crate) fn apply(db: &mut Database, staging: &Connection, old: i64, new: i64) -> Result<()> {
+    let Err(error) = write(db, staging, old, new) else { return Ok(()) };
+    match version(db) {
+        Ok(found) if found == new => Ok(()),
+        Ok(found) if found != old => {
+            bail!("Another import has written in the meantime: nothing was imported. Try again.")
+        }
+        _ if is_without_reply(&error) => {
+            Err(error.context("it is unknown whether all was imported or nothing: import again"))
+        }
+        _ => Err(error.context("nothing was imported")),
+    }
+}
+
+fn write(db: &mut Database, staging: &Connection, old: i64, new: i64) -> Result<()> {
     db.batch(|run| {
         // Stops the batch if the version has changed, by violating NOT NULL.
         let guard = "INSERT INTO users (username, password)
                      SELECT NULL, NULL FROM pragma_user_version WHERE user_version <> ?1";
-        run(guard, vec![json!(version)])?;
-        run(&format!("PRAGMA user_version = {}", (version + 1) % i64::from(i32::MAX)), vec![])?;
+        run(guard, &[json!(old)])?;
+        run(&format!("PRAGMA user_version = {new}"), &[])?;
         let mut send = |rows: &str, key: &str, columns: &str, sql: &str| {
             let mut page = staging.prepare(&page(rows, key, columns))?;
             let read = |key: i64| Ok(page.query_row([key], |row| row.try_into())?);
-            each_page(read, |rows| run(sql, vec![Value::String(rows)]))
+            each_page(read, |rows| run(sql, &[Value::String(rows)]))
         };
-        send(RENAMED_USERS, "id", "id", &format!("{SET_TEMPORARY_NAMES} WHERE id IN ({IDS})"))?;
+        // Two users may have swapped names, but names have to be unique after each statement.
+        let name = "'import ' || hex(randomblob(16))";
+        let rename = format!("UPDATE users SET username = {name} WHERE id IN ({IDS})");
+        send(RENAMED_USERS, "id", "id", &rename)?;
         for table in TABLES {
             let (name, columns) = (table.name, table.all_columns());
             for (kind, sql) in table.statements() {
                 let ids =
                     format!("(SELECT position, id FROM {name}_difference WHERE kind = '{kind}')");
-                if kind == "vanished" {
+                if kind == "deleted" {
                     send(&ids, "position", "id", &sql)?;
                 } else {
                     let rows = format!("{ids} JOIN {} USING (id)", table.wanted);
@@ -270,15 +268,9 @@ pub(crate) fn apply(db: &mut Database, staging: &Connection, version: i64) -> Re
         }
         for (column, owners) in [("user_id", "users"), ("node_id", "nodes")] {
             // For instances that were added since the comparison.
-            run(
-                &format!(
-                    "UPDATE instances SET {column} = NULL
-                     WHERE {column} NOT IN (SELECT id FROM {owners})"
-                ),
-                vec![],
-            )?;
+            let is_missing = format!("{column} NOT IN (SELECT id FROM {owners})");
+            run(&format!("UPDATE instances SET {column} = NULL WHERE {is_missing}"), &[])?;
         }
         Ok(())
     })
-    .context("nothing was imported")
 }

@@ -46,7 +46,8 @@ pub(crate) fn run(location: &Location, command: args::Import) -> Result<()> {
     let path = command.state.map_or_else(|| state::default_path(location), Ok)?;
     let state = State::open(&path, command.dry_run)?;
     // In this order, an import that sees a newer version has also read newer rows of the source.
-    let version = difference::version(&mut db)?;
+    let mut version = difference::version(&mut db)?;
+    let is_known = state.recall(version)?;
     difference::read_ours(&mut db, &state.db)?;
     let mut source = Source::connect(config, command.ca.as_deref(), &progress)?;
     let notes = staging::fill(&state, &mut source)?;
@@ -63,12 +64,14 @@ pub(crate) fn run(location: &Location, command: args::Import) -> Result<()> {
         );
     }
     if !command.dry_run {
-        if found.is_any() {
+        if found.is_any() || !is_known {
             progress.set_message("writing");
-            difference::apply(&mut db, &state.db, version)?;
+            let next = state.announce()?;
+            difference::apply(&mut db, &state.db, version, next)?;
+            version = next;
         }
         // Last: if this fails, the next import copies a changed password once more.
-        state.save()?;
+        state.save(version)?;
     }
     progress.finish_and_clear();
     if !command.quiet {

@@ -28,37 +28,28 @@ pub(crate) fn find(host: &str, port: u16, database: &str, user: &str) -> Option<
 
 fn find_in(text: &str, wanted: [&str; 4]) -> Option<String> {
     text.lines().filter(|line| !line.starts_with('#')).find_map(|line| {
-        let mut fields = split(line);
-        if fields.len() < 5 {
-            return None;
+        let mut rest = line;
+        for wanted in wanted {
+            let mut is_escaped = false;
+            let (field, after) = rest.split_once(|c| {
+                let is_end = c == ':' && !is_escaped;
+                is_escaped = c == '\\' && !is_escaped;
+                is_end
+            })?;
+            if field != "*" && unescape(field) != wanted {
+                return None;
+            }
+            rest = after;
         }
-        let matches =
-            fields.iter().zip(wanted).all(|((field, is_any), wanted)| *is_any || field == wanted);
-        matches.then(|| fields.swap_remove(4).0)
+        Some(unescape(rest))
     })
 }
 
-/// The first five fields of a line, unescaped, each with whether it is a bare `*`.
-fn split(line: &str) -> Vec<(String, bool)> {
-    let mut fields = vec![(String::new(), false)];
-    let mut is_bare = true;
-    let mut characters = line.chars();
-    while let Some(mut character) = characters.next() {
-        if character == ':' && fields.len() < 5 {
-            fields.push((String::new(), false));
-            is_bare = true;
-            continue;
-        }
-        if character == '\\' {
-            character = characters.next().unwrap_or('\\');
-            is_bare = false;
-        }
-        if let Some((field, is_any)) = fields.last_mut() {
-            field.push(character);
-            *is_any = is_bare && field == "*";
-        }
-    }
-    fields
+fn unescape(field: &str) -> String {
+    let mut characters = field.chars();
+    let next =
+        || characters.next().map(|c| if c == '\\' { characters.next().unwrap_or(c) } else { c });
+    std::iter::from_fn(next).collect()
 }
 
 #[cfg(test)]

@@ -26,32 +26,27 @@ const TABLES: &str = "
 
 /// Odd values in the source's rows: each kind with its count and its first ids.
 #[derive(Default)]
-pub(crate) struct Notes(Vec<Note>);
-
-struct Note {
-    what: &'static str,
-    count: usize,
-    ids: Vec<i64>,
-}
+pub(crate) struct Notes(Vec<(&'static str, usize, Vec<i64>)>);
 
 impl Notes {
     fn add(&mut self, what: &'static str, id: i64) {
-        let at = self.0.iter().position(|note| note.what == what).unwrap_or_else(|| {
-            self.0.push(Note { what, count: 0, ids: Vec::new() });
+        let at = self.0.iter().position(|(known, ..)| *known == what).unwrap_or_else(|| {
+            self.0.push((what, 0, Vec::new()));
             self.0.len() - 1
         });
-        let note = &mut self.0[at];
-        note.count += 1;
-        if note.ids.len() < IDS_SHOWN {
-            note.ids.push(id);
+        let (_, count, ids) = &mut self.0[at];
+        *count += 1;
+        if *count <= IDS_SHOWN {
+            ids.push(id);
         }
     }
 
     /// One line per kind: the number of rows, and the first ids.
     pub(crate) fn lines(&self) -> impl Iterator<Item = String> {
-        self.0.iter().map(|note| {
-            format!("{}: {} {}", note.what, note.count, some_ids(note.count, &note.ids))
-        })
+        let line = |(what, count, ids): &(_, _, Vec<_>)| {
+            format!("{what}: {count} {}", some_ids(*count, ids))
+        };
+        self.0.iter().map(line)
     }
 }
 

@@ -6,6 +6,10 @@
 //! can be tested against its digest about as fast. Therefore the digests are not in the database,
 //! and only the owner can read the file.
 //!
+//! The digests are those of one state of one database: its `user_version` is a random number that
+//! the import has written with its rows. In a database with another number (a new one, or a
+//! restored backup), all passwords are copied.
+//!
 //! The import's temporary tables belong to the same connection.
 
 use std::env;
@@ -23,14 +27,17 @@ use crate::db::Location;
 
 const TABLES: &str = "
     CREATE TABLE IF NOT EXISTS salt AS SELECT randomblob(32) AS salt;
+    CREATE TABLE IF NOT EXISTS versions (version INTEGER PRIMARY KEY) STRICT;
     CREATE TABLE IF NOT EXISTS imported_passwords (
         user_id INTEGER PRIMARY KEY, fingerprint BLOB NOT NULL
     ) STRICT;";
 
-/// How long the commit of an import waits for a dry run that reads the file.
+const CANNOT_SAVE: &str = "cannot write the state file (--state)";
+
+/// How long an import and a dry run wait for each other.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The state file, open in a transaction, which locks out other imports with this file.
+/// The state file, open in a transaction. Except in a dry run, it is locked for other imports.
 pub(crate) struct State {
     /// The connection. The file is its main database.
     pub(crate) db: Connection,
@@ -42,7 +49,7 @@ impl State {
     /// nothing.
     /// Fails if the file cannot be created or read, or another import has locked it.
     pub(crate) fn open(path: &Path, is_dry_run: bool) -> Result<Self> {
-        let opened = if is_dry_run { open_read_only(path) } else { open_locked(path) };
+        let opened = if is_dry_run { open_copy(path) } else { open_locked(path) };
         let db = opened.map_err(|error| {
             let shown = path.display();
             match error.downcast_ref().and_then(rusqlite::Error::sqlite_error_code) {
@@ -56,8 +63,7 @@ impl State {
                 _ => error.context(format!("cannot open {shown}")),
             }
         })?;
-        let salt = db.query_row("SELECT salt FROM salt", [], |row| row.get(0))?;
-        Ok(Self { db, salt })
+        Ok(Self { salt: db.query_row("SELECT salt FROM salt", [], |row| row.get(0))?, db })
     }
 
     /// The salted digest of `stored`, the password of a user as the source stores it.
@@ -67,63 +73,87 @@ impl State {
         digest.chain_update(user_id.to_be_bytes()).chain_update(stored).finalize().to_vec()
     }
 
-    /// Saves the digests in `source_users`, and commits.
-    pub(crate) fn save(&self) -> Result<()> {
-        let saved = self.db.execute_batch(
-            "DELETE FROM imported_passwords
+    /// Copies the digests for a database with `version` into the temporary table
+    /// `known_passwords`; returns whether the last import with this file was into it.
+    pub(crate) fn recall(&self, version: i64) -> Result<bool> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM versions WHERE version = ?1)";
+        let is_known: bool = self.db.query_row(sql, [version], |row| row.get(0))?;
+        self.db.execute_batch(&format!(
+            "CREATE TEMP TABLE known_passwords (user_id INTEGER PRIMARY KEY, fingerprint BLOB);
+             INSERT INTO known_passwords SELECT * FROM imported_passwords WHERE {is_known}"
+        ))?;
+        Ok(is_known)
+    }
+
+    /// Chooses the next version of the database. Saves it before the database has it, so that it
+    /// is known even if the import is killed before [`Self::save`].
+    pub(crate) fn announce(&self) -> Result<i64> {
+        let sql = "INSERT INTO versions VALUES (1 + abs(random() % 2147483647)) RETURNING version";
+        let version = self.db.query_row(sql, [], |row| row.get(0)).context(CANNOT_SAVE)?;
+        self.db.execute_batch("COMMIT; BEGIN").context(CANNOT_SAVE)?;
+        Ok(version)
+    }
+
+    /// Saves the digests in `source_users`, which the database has in `version`, and commits.
+    pub(crate) fn save(&self, version: i64) -> Result<()> {
+        let saved = self.db.execute_batch(&format!(
+            "DELETE FROM versions WHERE version <> {version};
+             DELETE FROM imported_passwords
              WHERE user_id NOT IN (SELECT id FROM temp.source_users);
              REPLACE INTO imported_passwords
              SELECT id, fingerprint FROM temp.source_users s WHERE NOT EXISTS
                  (SELECT 1 FROM imported_passwords
                   WHERE user_id = s.id AND fingerprint = s.fingerprint);
-             COMMIT",
-        );
-        saved.context(
-            "cannot save the digests of the imported passwords to the state file (--state)",
-        )
+             COMMIT"
+        ));
+        saved.context(CANNOT_SAVE)
     }
 }
 
-/// The default path of the state file for imports into `location`. Creates its folder.
-/// Fails if there is no home folder, or its folder cannot be created.
+/// The default path of the state file for imports into `location`.
+/// Fails if there is no home folder.
 pub(crate) fn default_path(location: &Location) -> Result<PathBuf> {
     let url = match location {
         Location::File(path) => return Ok(path.with_extension("import")),
         Location::Server(url) => url,
     };
     // XDG Base Directory Specification.
-    let folder = env::var_os("XDG_STATE_HOME").map(PathBuf::from);
-    let folder = folder.filter(|folder| folder.is_absolute());
+    let folder = env::var_os("XDG_STATE_HOME").map(PathBuf::from).filter(|it| it.is_absolute());
     let folder = folder.or_else(|| Some(env::home_dir()?.join(".local/state")));
     let folder = folder.context("There is no home folder: name a file with --state.")?;
-    let folder = folder.join("luoyun-admin");
-    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     let name = url.split_once("://").map_or(url.as_str(), |(_, name)| name);
-    Ok(folder.join(format!("{}.import", name.replace(['/', ':', '[', ']'], "_"))))
+    let name = name.replace(['/', ':', '[', ']'], "_");
+    Ok(folder.join("luoyun-admin").join(format!("{name}.import")))
 }
 
 fn open_locked(path: &Path) -> Result<Connection> {
+    path.parent().map_or(Ok(()), fs::create_dir_all)?;
     match File::options().write(true).create_new(true).mode(0o600).open(path) {
         Err(error) if error.kind() != ErrorKind::AlreadyExists => bail!(error),
         _ => {}
     }
     let db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     db.busy_timeout(Duration::ZERO)?;
-    db.execute_batch("PRAGMA temp_store = FILE; BEGIN IMMEDIATE")?;
+    // The exclusive mode keeps the lock between two transactions.
+    let sql = "PRAGMA temp_store = FILE; PRAGMA main.locking_mode = EXCLUSIVE; BEGIN IMMEDIATE";
+    db.execute_batch(sql)?;
     db.busy_timeout(BUSY_TIMEOUT)?;
     db.execute_batch(TABLES)?;
     Ok(db)
 }
 
-fn open_read_only(path: &Path) -> Result<Connection> {
-    let is_empty = fs::metadata(path).map_or(true, |file| file.len() == 0);
-    let db = if is_empty {
-        let db = Connection::open_in_memory()?;
-        db.execute_batch(TABLES)?;
-        db
-    } else {
-        Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?
-    };
-    db.execute_batch("PRAGMA temp_store = FILE; BEGIN")?;
+/// A copy in memory, so that a long dry run does not delay the commit of an import.
+fn open_copy(path: &Path) -> Result<Connection> {
+    let db = Connection::open_in_memory()?;
+    db.busy_timeout(BUSY_TIMEOUT)?;
+    if fs::metadata(path).is_ok_and(|file| file.len() > 0) {
+        db.execute("ATTACH ?1 AS saved", [path.to_str()])?;
+        db.execute_batch("BEGIN")?;
+        for table in ["salt", "versions", "imported_passwords"] {
+            db.execute_batch(&format!("CREATE TABLE {table} AS SELECT * FROM saved.{table}"))?;
+        }
+        db.execute_batch("COMMIT; DETACH saved")?;
+    }
+    db.execute_batch(&format!("{TABLES} PRAGMA temp_store = FILE; BEGIN"))?;
     Ok(db)
 }

@@ -59,6 +59,12 @@ impl Admin {
         Self { db: url.into(), token: token.map(str::to_owned), state }
     }
 
+    /// `XDG_STATE_HOME`: the folder with the state files of imports.
+    #[must_use]
+    pub fn state(&self) -> &Path {
+        self.state.path()
+    }
+
     /// The command with `args`, for a caller that needs control over how it runs.
     #[must_use]
     pub fn command(&self, args: &[&str]) -> Command {

@@ -365,23 +365,44 @@ fn a_replaced_password_is_in_no_file() {
     assert!(is_found(&stored("ada")));
 }
 
+/// Reads a request from `listener`'s next connection, and answers it with `status` and `reply`;
+/// returns the request.
+fn answer(listener: &TcpListener, status: u16, reply: &str) -> String {
+    let (mut stream, _) = listener.accept().unwrap();
+    let (mut request, mut buffer) = (String::new(), [0; 4096]);
+    while !request.contains("\"requests\"") {
+        let count = stream.read(&mut buffer).unwrap();
+        request.push_str(std::str::from_utf8(&buffer[..count]).unwrap());
+    }
+    let head =
+        format!("HTTP/1.1 {status} x\r\nConnection: close\r\nContent-Length: {}", reply.len());
+    write!(stream, "{head}\r\n\r\n{reply}").unwrap();
+    request
+}
+
 /// Starts a server that answers one request with `status` and `reply`; returns its URL and, after
 /// that request, the request.
 fn answer_once(status: u16, reply: &'static str) -> (String, thread::JoinHandle<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let request = thread::spawn(move || {
-        let (mut stream, _) = listener.accept().unwrap();
-        let (mut request, mut buffer) = (String::new(), [0; 4096]);
-        while !request.contains("\"requests\"") {
-            let count = stream.read(&mut buffer).unwrap();
-            request.push_str(std::str::from_utf8(&buffer[..count]).unwrap());
-        }
-        write!(stream, "HTTP/1.1 {status} x\r\nContent-Length: {}\r\n\r\n{reply}", reply.len())
-            .unwrap();
-        request
-    });
-    (url, request)
+    (url, thread::spawn(move || answer(&listener, status, reply)))
+}
+
+/// The reply to a statement in a stream that stays open.
+const OPEN: &str =
+    r#"{"baton":"b","results":[{"type":"ok","response":{"type":"execute","result":{"rows":[]}}}]}"#;
+
+#[test]
+fn a_transaction_that_gets_no_reply_is_left_to_the_server() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let command = thread::spawn(move || Admin::at(&url, None).run(&["user", "lock", "ada"]));
+    answer(&listener, 200, OPEN);
+    drop(listener.accept().unwrap());
+    assert_fails(&command.join().unwrap(), "No libSQL server answers at");
+    // A ROLLBACK would wait as long again, and in another stream.
+    listener.set_nonblocking(true).unwrap();
+    assert_eq!(listener.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
 }
 
 #[test]
@@ -390,6 +411,9 @@ fn an_error_of_a_libsql_server_is_explained() {
         (401, "", "refuses the token in LIBSQL_TOKEN"),
         (404, "", "No libSQL server answers at"),
         (307, "", "No libSQL server answers at"),
+        (400, "SQL is too long", "answers \"SQL is too long\": http status: 400"),
+        (429, "", "answers \"\": http status: 429"),
+        (503, "\u{1b}[2J", "answers \"\\u{1b}[2J\": http status: 503"),
         (200, "<html>", "No libSQL server answers at"),
         (
             200,
@@ -403,7 +427,10 @@ fn an_error_of_a_libsql_server_is_explained() {
         ),
     ] {
         let (url, request) = answer_once(status, reply);
-        let outcome = Admin::at(&url, Some("a-secret")).run(&["node", "list"]);
+        let mut command = Admin::at(&url, Some("a-secret")).command(&["node", "list"]);
+        // A proxy, which does not exist, would see the token.
+        command.env("HTTP_PROXY", "http://127.0.0.1:1").env("ALL_PROXY", "http://127.0.0.1:1");
+        let outcome = run(command, b"");
         assert_fails(&outcome, reason);
         assert!(!outcome.stderr.contains("a-secret"), "{outcome:?}");
         let request = request.join().unwrap().to_lowercase();
@@ -414,6 +441,24 @@ fn an_error_of_a_libsql_server_is_explained() {
     let unused = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let outcome = Admin::at(&format!("http://{unused}"), None).run(&["node", "list"]);
     assert_fails(&outcome, "No libSQL server answers at");
+}
+
+#[test]
+fn a_stream_continues_only_where_the_token_is_safe() {
+    let elsewhere = OPEN.replacen('{', r#"{"base_url":"http://db.example","#, 1);
+    let (url, _) = answer_once(200, elsewhere.leak());
+    let outcome = Admin::at(&url, Some("a-secret")).run(&["user", "lock", "ada"]);
+    assert_fails(&outcome, "http:// would send the token unencrypted");
+}
+
+#[test]
+fn only_a_real_import_creates_the_folder_of_the_state_file() {
+    for (args, files) in [(&["import", "--dry-run"][..], 0), (&["import"], 1)] {
+        let admin = Admin::at("http://127.0.0.1:1", None);
+        let outcome = admin.run(&[args, &["postgres://127.0.0.1:1/x"]].concat());
+        assert_fails(&outcome, "No libSQL server answers at");
+        assert_eq!(fs::read_dir(admin.state()).unwrap().count(), files, "{args:?}");
+    }
 }
 
 /// Adds a user, three nodes, of which two have the same name, and two instances, one of them
@@ -446,8 +491,8 @@ fn an_invalid_command_line_changes_nothing() {
         &["user", "add", "grace", "--passes", "11"],
         &["user", "remove"],
         &["user", "list", "--db", "http://db.example"],
-        &["user", "list", "--db", "https://ada:word@db.example"],
-        &["user", "list", "--db", "https://db.example?authToken=word"],
+        &["user", "list", "--db", "https://ada:s3cret@db.example"],
+        &["user", "list", "--db", "https://db.example?authToken=s3cret"],
         &["user", "list", "--db", "postgres://db.example"],
         &["node", "add", "two words"],
         &["node", "add", "node2", "--ip", "10.0.0.256"],
@@ -462,13 +507,14 @@ fn an_invalid_command_line_changes_nothing() {
         &["instance", "set", "1", "--vdi-port", "1", "--no-vdi-port"],
         &["instance", "set", "--name", "x"],
         &["import"],
-        &["import", "postgres://ada:her%20password@127.0.0.1:1/x"],
+        &["import", "postgres://ada:s3cret@127.0.0.1:1/x"],
         &["completions", "cmd"],
     ];
     for args in rows {
         let outcome = admin.run_with(args, b"word");
         assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(2), ""), "{args:?}");
         assert!(outcome.stderr.contains("--help"), "{args:?}: {}", outcome.stderr);
+        assert!(!outcome.stderr.contains("s3cret"), "{}", outcome.stderr);
     }
     assert!(fs::read(database(&folder)).unwrap() == before, "something was changed");
 }

@@ -74,8 +74,11 @@ fn every_command_in_the_readme_is_run_by_a_test_or_marked_as_not_tried() {
         .map(|file| read(&format!("tests/it/tests/{file}")))
         .concat();
     let tests = tests.replace("\\\"", "\u{1}");
+    // The arguments of run_readme and start.
+    let calls = ["run_readme(", ".start("].iter().flat_map(|call| tests.split(call).skip(1));
+    let literals = calls.filter_map(|rest| rest.trim_start().strip_prefix('"')?.split('"').next());
     let literals: Vec<String> =
-        tests.split('"').map(|literal| literal.replace('\u{1}', "\"")).collect();
+        literals.map(|literal| literal.replace('\u{1}', "\"").replace("\\n", "\n")).collect();
     let readme = read("deploy/README.md");
     let mut tried = 0;
     for fenced in readme.split("\n```").skip(1).step_by(2) {

@@ -29,7 +29,7 @@ const TABLES: &str = "
         status integer, vdi_port integer DEFAULT 0);";
 
 /// Three users with nodes and instances.
-const FEW: &str = "
+pub(crate) const FEW: &str = "
     INSERT INTO auth_user (id, username, password, is_locked, last_login) VALUES
         (1, 'ada', encode(sha256('x'), 'hex'), false, '2024-01-01 00:00:00.75'),
         (2, 'grace', encode(sha256('x'), 'hex'), true, NULL),
@@ -151,9 +151,9 @@ pub(crate) fn rows(path: &Path) -> Vec<String> {
     rows
 }
 
-/// The expected report of an import: inserted, changed, vanished and equal rows per table.
+/// The expected report of an import: inserted, changed, deleted and equal rows per table.
 fn report(counts: [[usize; 4]; 3], notes: &str) -> String {
-    let mut words = vec!["INSERTED CHANGED VANISHED EQUAL".to_owned()];
+    let mut words = vec!["INSERTED CHANGED DELETED EQUAL".to_owned()];
     for (name, counts) in ["users", "nodes", "instances"].iter().zip(counts) {
         words.push(format!("{name} {}", counts.map(|count| count.to_string()).join(" ")));
     }
@@ -201,11 +201,41 @@ fn an_import_makes_the_target_equal_and_a_second_one_writes_nothing() {
     assert!(after == before, "an import without changes wrote");
     assert_eq!(target.admin.done(&["import", "--quiet", &url]), "");
 
+    let check = "SELECT count(*) FROM pragma_foreign_key_check";
+    assert_eq!(target.db().query_row(check, [], |row| row.get(0)), Ok(0));
+    let check = "SELECT group_concat(integrity_check) FROM pragma_integrity_check";
+    assert_eq!(target.db().query_row(check, [], |row| row.get(0)), Ok("ok".to_owned()));
+}
+
+/// Imports into the empty database of `admin`. `copy` returns the path of a file with its rows.
+pub(crate) fn every_import(admin: &Admin, source: &'static str, copy: impl Fn() -> PathBuf) {
+    let source = Source::new(source, FEW);
+    let url = source.url();
+    let imported = |counts, notes| {
+        assert_report(&admin.done(&["import", &url]), counts, notes);
+        assert_eq!(rows(&copy()), source.rows());
+    };
+    let password = || -> String {
+        let sql = "SELECT password FROM users WHERE id = 1";
+        Connection::open(copy()).unwrap().query_row(sql, [], |row| row.get(0)).unwrap()
+    };
+    imported([[3, 0, 0, 0], [2, 0, 0, 0], [4, 0, 0, 0]], "");
+
+    // A password that was set here is kept until the source changes it.
+    let passwd = ["user", "passwd", "ada", "--memory-kib", "8", "--passes", "1"];
+    admin.done_with(&passwd, b"other");
+    let set_here = password();
+    imported([[0, 0, 0, 3], [0, 0, 0, 2], [0, 0, 0, 4]], "");
+    assert_eq!(password(), set_here);
+    source.sql("UPDATE auth_user SET password = 'changed' WHERE id = 1");
+    imported([[0, 1, 0, 2], [0, 0, 0, 2], [0, 0, 0, 4]], "");
+    assert_eq!(password(), "changed");
+
     // Swapped names, a removed owner, and each kind of change.
     source.sql(
         "UPDATE auth_user SET username = CASE id WHEN 1 THEN 'grace' ELSE 'ada' END WHERE id < 3;
          UPDATE instance SET user_id = 1, node_id = 2 WHERE user_id = 3;
-         DELETE FROM auth_user WHERE id = 3; DELETE FROM node WHERE id = 1 AND false;
+         DELETE FROM auth_user WHERE id = 3;
          INSERT INTO auth_user (id, username, password, is_locked) VALUES
              (4, 'it''s 库', 'x', false), (5, 'new', 'x', false);
          UPDATE node SET ip = NULL WHERE id = 2; INSERT INTO node VALUES (3, 'node3', '10.0.0.3');
@@ -214,15 +244,147 @@ fn an_import_makes_the_target_equal_and_a_second_one_writes_nothing() {
          UPDATE instance SET status = 9 WHERE id = 14;",
     );
     let notes = "nodes without an IP address: their instances have no host: 1 (id 2)\n";
-    let expected = [[2, 2, 1, 0], [1, 1, 0, 1], [1, 2, 1, 1]];
-    assert_report(&target.import(&source), expected, notes);
-    assert_eq!(target.rows(), source.rows());
-    assert_report(&target.import(&source), [[0, 0, 0, 4], [0, 0, 0, 3], [0, 0, 0, 4]], notes);
+    imported([[2, 2, 1, 0], [1, 1, 0, 1], [1, 2, 1, 1]], notes);
+    imported([[0, 0, 0, 4], [0, 0, 0, 3], [0, 0, 0, 4]], notes);
 
-    let check = "SELECT count(*) FROM pragma_foreign_key_check";
-    assert_eq!(target.db().query_row(check, [], |row| row.get(0)), Ok(0));
-    let check = "SELECT group_concat(integrity_check) FROM pragma_integrity_check";
-    assert_eq!(target.db().query_row(check, [], |row| row.get(0)), Ok("ok".to_owned()));
+    // Two imports with one state file: the second one is refused at once.
+    source.sql("UPDATE instance SET name = 'new'");
+    let lock = TableLock::new(&source);
+    let mut first = start(admin, &source);
+    lock.wait_for(1);
+    let second = admin.run(&["import", &url]);
+    assert_eq!(second.code, Some(1), "{second:?}");
+    assert!(second.stderr.contains("Another import into this database is running."), "{second:?}");
+    lock.release();
+    assert!(first.wait().unwrap().success());
+    assert_eq!(rows(&copy()), source.rows());
+
+    // With two state files, as on two machines: the second one to write fails.
+    source.sql("UPDATE instance SET name = 'newer'");
+    let states = TempDir::new().unwrap();
+    let lock = TableLock::new(&source);
+    let imports = ["a", "b"].map(|state| {
+        let mut import = admin.command(&["import", &url]);
+        import
+            .arg("--state")
+            .arg(states.path().join(state))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        import.spawn().unwrap()
+    });
+    lock.wait_for(2);
+    lock.release();
+    let mut outcomes = imports.map(|import| Outcome::from(import.wait_with_output().unwrap()));
+    outcomes.sort_by_key(|outcome| outcome.code);
+    let [first, second] = outcomes;
+    assert_eq!((first.code, second.code), (Some(0), Some(1)), "{first:?} {second:?}");
+    assert!(second.stderr.contains("Another import has written in the meantime"), "{second:?}");
+    assert_eq!(rows(&copy()), source.rows());
+
+    // A table that would be emptied.
+    let before = source.rows();
+    source.sql("DELETE FROM instance");
+    let refused = admin.run(&["import", &url]);
+    assert_eq!((refused.code, refused.stdout.as_str()), (Some(1), ""), "{refused:?}");
+    assert!(refused.stderr.contains("The source has no instances"), "{refused:?}");
+    assert_eq!(rows(&copy()), before);
+    let printed = admin.done(&["import", "--allow-empty", &url]);
+    assert_report(&printed, [[0, 0, 0, 4], [0, 0, 0, 3], [0, 0, 4, 0]], notes);
+    assert_eq!(rows(&copy()), source.rows());
+}
+
+#[test]
+#[ignore = "needs PostgreSQL: make test-import"]
+fn every_import_works_on_a_file() {
+    let target = Target::new();
+    every_import(&target.admin, "file", || target.path());
+}
+
+#[test]
+#[ignore = "needs PostgreSQL: make test-import"]
+fn a_restored_backup_gets_the_passwords_that_have_changed_since() {
+    let (source, target) = (Source::new("restored", FEW), Target::new());
+    let import_password = |password: &str| {
+        source.sql(&format!("UPDATE auth_user SET password = '{password}' WHERE id = 1"));
+        target.import(&source);
+        assert_eq!(target.password(1), password);
+    };
+    import_password("first");
+    let backup = target.folder.path().join("backup.db");
+    fs::copy(target.path(), &backup).unwrap();
+    import_password("second");
+    fs::copy(&backup, target.path()).unwrap();
+    assert_eq!(target.password(1), "first");
+    import_password("second");
+
+    // In a new database, and in one that nothing has been imported into since a restore of SQL.
+    target
+        .db()
+        .execute_batch("UPDATE users SET password = 'first'; PRAGMA user_version = 0")
+        .unwrap();
+    import_password("second");
+}
+
+#[test]
+#[ignore = "needs PostgreSQL: make test-import"]
+fn a_killed_import_does_not_make_the_next_one_copy_passwords() {
+    let (source, target) = (Source::new("pending", FEW), Target::new());
+    target.import(&source);
+    let version = |db: &Connection| -> i64 {
+        db.query_row("SELECT user_version FROM pragma_user_version", [], |row| row.get(0)).unwrap()
+    };
+    let old = version(&target.db());
+    target.db().execute_batch("UPDATE users SET password = 'set here' WHERE id = 1").unwrap();
+
+    // Killed while it waits to write: the state file then has the old version and the next one.
+    source.sql("UPDATE instance SET name = 'new'");
+    let writer = target.db();
+    writer.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let before = fs::read(target.state()).unwrap();
+    let import = start(&target.admin, &source);
+    // The journal of a committed transaction begins with zeros (SQLite, "Database File Format").
+    let journal = PathBuf::from(format!("{}-journal", target.state().display()));
+    wait_until("a committed state", || {
+        let is_committed = fs::read(&journal).is_ok_and(|journal| journal.starts_with(&[0; 8]));
+        is_committed && fs::read(target.state()).unwrap() != before
+    });
+    kill(import, "-KILL");
+    writer.execute_batch("COMMIT").unwrap();
+    let sql = "SELECT version FROM versions WHERE version <> ?1";
+    let state = Connection::open(target.state()).unwrap();
+    let next: i64 = state.query_row(sql, [old], |row| row.get(0)).unwrap();
+    drop(state);
+
+    let saved = fs::read(target.state()).unwrap();
+    for (number, password) in [(old, "set here"), (next, "set here"), (next ^ 1, "source's")] {
+        fs::write(target.state(), &saved).unwrap();
+        let sql = format!(
+            "UPDATE users SET password = 'set here' WHERE id = 1; PRAGMA user_version = {number}"
+        );
+        target.db().execute_batch(&sql).unwrap();
+        target.import(&source);
+        let found = target.password(1);
+        assert_eq!(found == "set here", password == "set here", "{number}: {found}");
+    }
+}
+
+#[test]
+#[ignore = "needs PostgreSQL: make test-import"]
+fn a_dry_run_does_not_delay_an_import() {
+    let (source, target) = (Source::new("dry", FEW), Target::new());
+    target.import(&source);
+    let lock = TableLock::new(&source);
+    let mut dry_run = target.admin.command(&["import", "--dry-run", &source.url()]);
+    let mut dry_run = dry_run.stdout(Stdio::null()).spawn().unwrap();
+    lock.wait_for(1);
+    // From a source that is not locked.
+    let other = Source::new("not_dry", FEW);
+    other.sql("UPDATE auth_user SET password = 'changed' WHERE id = 1");
+    target.import(&other);
+    assert_eq!(target.password(1), "changed");
+    assert!(dry_run.try_wait().unwrap().is_none(), "the dry run was over");
+    lock.release();
+    assert!(dry_run.wait().unwrap().success());
 }
 
 #[test]
@@ -408,15 +570,12 @@ fn an_unusable_source_is_rejected() {
     refused("no_time", "is of the type text, not a time");
     let emptied = Source::new("emptied", "");
     refused("emptied", "The source has no users, and this database has some.");
-    emptied.sql("INSERT INTO auth_user (id, username, password) VALUES (1, 'ada', 'x')");
-    refused("emptied", "The source has no nodes, and this database has some.");
 
     fs::write(target.state(), "This is a text. ".repeat(10)).unwrap();
     refused("refused", "is not a state file of an import");
     fs::remove_file(target.state()).unwrap();
     let printed = target.admin.done(&["import", "--allow-empty", &emptied.url()]);
-    let notes = "users not locked, as is_locked is NULL: 1 (id 1)\n";
-    assert_report(&printed, [[0, 1, 2, 0], [0, 0, 2, 0], [0, 0, 4, 0]], notes);
+    assert_report(&printed, [[0, 0, 3, 0], [0, 0, 2, 0], [0, 0, 4, 0]], "");
 }
 
 #[test]
@@ -503,10 +662,15 @@ pub(crate) fn start(admin: &Admin, source: &Source) -> Child {
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
 }
 
+/// Sends a signal, such as `-INT`, with the shell's builtin.
+pub(crate) fn send_signal(signal: &str, child: &Child) {
+    let command = format!("kill {signal} {}", child.id());
+    assert!(Command::new("sh").args(["-c", &command]).status().unwrap().success());
+}
+
 pub(crate) fn kill(mut child: Child, signal: &str) {
     assert!(child.try_wait().unwrap().is_none(), "the import ended before it was killed");
-    let killed = Command::new("kill").args([signal, &child.id().to_string()]).status();
-    assert!(killed.unwrap().success());
+    send_signal(signal, &child);
     assert_eq!(child.wait().unwrap().code(), None);
 }
 
@@ -617,47 +781,6 @@ fn a_killed_import_leaves_the_old_or_the_new_rows() {
     assert!(target.rows() == source.rows());
 }
 
-#[test]
-#[ignore = "needs PostgreSQL: make test-import"]
-fn only_one_import_at_a_time_succeeds() {
-    let (source, target) = (Source::new("alone", &many(1_000)), Target::new());
-    let lock = TableLock::new(&source);
-    let mut first = start(&target.admin, &source);
-    lock.wait_for(1);
-    let second = target.admin.run(&["import", &source.url()]);
-    assert_eq!(second.code, Some(1), "{second:?}");
-    assert!(second.stderr.contains("Another import into this database is running."), "{second:?}");
-    lock.release();
-    assert!(first.wait().unwrap().success());
-    assert_eq!(target.rows(), source.rows());
-
-    // Imports from two machines, each with its own state file.
-    source.sql("UPDATE instance SET name = 'new'");
-    let lock = TableLock::new(&source);
-    let imports = ["a", "b"].map(|state| {
-        let state = target.folder.path().join(state);
-        let mut import = target.admin.command(&["import", &source.url()]);
-        import
-            .arg("--state")
-            .arg(state)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap()
-    });
-    lock.wait_for(2);
-    let writer = target.db();
-    writer.execute_batch("BEGIN IMMEDIATE").unwrap();
-    lock.release();
-    writer.execute_batch("COMMIT").unwrap();
-    let mut outcomes = imports.map(|import| Outcome::from(import.wait_with_output().unwrap()));
-    outcomes.sort_by_key(|outcome| outcome.code);
-    let [first, second] = outcomes;
-    assert_eq!((first.code, second.code), (Some(0), Some(1)), "{first:?} {second:?}");
-    assert!(second.stderr.contains("Another program has just changed it: try again"), "{second:?}");
-    assert_eq!(target.rows(), source.rows());
-}
-
 /// Runs an import to completion; returns its standard output, and its peak memory in KiB.
 pub(crate) fn measure(admin: &Admin, source: &Source) -> (String, u64) {
     let mut command = admin.command(&["import", &source.url()]);
@@ -707,7 +830,7 @@ fn generate_load(server: &Server, key: &str, is_done: &AtomicBool) -> (usize, Du
 }
 
 /// Sets a flag on drop, even if a test fails.
-struct SetOnDrop<'a>(&'a AtomicBool);
+pub(crate) struct SetOnDrop<'a>(pub(crate) &'a AtomicBool);
 
 impl Drop for SetOnDrop<'_> {
     fn drop(&mut self) {

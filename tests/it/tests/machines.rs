@@ -5,18 +5,22 @@ mod servers;
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use api_tests::{Admin, Client, Response};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::admin::{every_command, failing_commands};
-use crate::import::{MANY, Source, many, measure, start, wait_until};
+use crate::import::{
+    FEW, MANY, SetOnDrop, Source, assert_report, every_import, kill, many, measure, start,
+    wait_until,
+};
 
-use servers::{Process, Site, free_address};
+use servers::{Cut, Process, Site, free_address};
 
 /// How long a store is unavailable.
 const OUTAGE: Duration = Duration::from_secs(5);
@@ -30,7 +34,7 @@ fn every_admin_command_works_on_a_libsql_server() {
     let mut site = Site::new();
     let sqld = site.start_libsql();
     every_command(&site.admin());
-    site.run_readme("openssl rand -base64 12 >ada.password");
+    site.run_readme("(umask 077; openssl rand");
     assert!(site.rows().iter().any(|row| row.contains("|gallery|")), "{:?}", site.rows());
 
     // A wrong token, no server and no tables are errors with a reason.
@@ -44,7 +48,7 @@ fn every_admin_command_works_on_a_libsql_server() {
     let another = site.run("deploy/libsql.sh token sqld.pem");
     refused(&Admin::at(site.get("LIBSQL_URL"), Some(another.trim())), "LIBSQL_TOKEN");
     drop(sqld);
-    refused(&admin, site.get("LIBSQL_URL"));
+    refused(&admin, "No libSQL server answers at");
     let _sqld = site.start_empty_libsql();
     refused(&site.admin(), "migrations");
 
@@ -54,45 +58,111 @@ fn every_admin_command_works_on_a_libsql_server() {
 
 #[test]
 #[ignore = "needs PostgreSQL and sqld: make test-deploy"]
+fn every_import_works_on_a_libsql_server() {
+    let mut site = Site::new();
+    let _sqld = site.start_libsql();
+    every_import(&site.admin(), "server", || site.copy());
+}
+
+#[test]
+#[ignore = "needs PostgreSQL and sqld: make test-deploy"]
+fn rows_of_four_kib_are_imported_and_listed() {
+    let mut site = Site::new();
+    let _sqld = site.start_libsql();
+    let source = Source::new("long", &many(2_500));
+    let admin = site.admin();
+    // The longest texts of the source's columns, and the usual kind of a long one.
+    for summary in ["repeat('🌱', 1024)", "repeat('库', 800)", "repeat(E'\"\\n', 512)"] {
+        source.sql(&format!("UPDATE instance SET summary = {summary}"));
+        admin.done(&["import", &source.url()]);
+        // Reads all rows of the server.
+        let report = admin.done(&["import", &source.url()]);
+        assert_report(&report, [[0, 0, 0, 1000], [0, 0, 0, 200], [0, 0, 0, 2_500]], "");
+        let list = admin.list(&["instance", "list", "--all"]);
+        let listed = list.as_array().unwrap().iter().map(|it| it["summary"].as_str().unwrap());
+        let listed = listed.map(|text| format!("{} characters", text.chars().count()));
+        let stored =
+            source.sql("SELECT length(summary) || ' characters' FROM instance ORDER BY id");
+        assert!(listed.eq(stored.lines()), "{summary}: the list is not the source's");
+    }
+}
+
+#[test]
+#[ignore = "needs PostgreSQL and sqld: make test-deploy"]
 fn a_killed_import_into_a_libsql_server_leaves_the_old_or_the_new_rows() {
     let mut site = Site::new();
     let _sqld = site.start_libsql();
     let source = Source::new("machines", &many(MANY));
-    let admin = site.admin();
+    let (relay, admin) = site.relay();
     let import = |what: &str| {
+        relay.reset();
         let begin = Instant::now();
         let (_, memory) = measure(&admin, &source);
-        let duration = begin.elapsed();
-        println!("import of {MANY} instances into sqld, {what}: {duration:.1?}, {memory} KiB");
-        assert!(memory < 100 * 1024, "{memory} KiB");
+        println!(
+            "import of {MANY} instances into sqld, {what}: {:.1?}, {} KB sent, {memory} KiB",
+            begin.elapsed(),
+            relay.state().sent / 1000,
+        );
+        assert!((1..100 * 1024).contains(&memory), "{memory} KiB");
         assert!(site.rows() == source.rows(), "{what}: the rows are not the source's");
-        duration
     };
     import("all new");
     import("nothing changed");
+    source.sql("UPDATE instance SET name = 'one in a hundred' WHERE id % 100 = 0");
+    import("1,000 changed");
     source.sql("UPDATE instance SET name = 'changed'");
-    let duration = import("all changed");
+    import("all changed");
+    let all = relay.state().sent;
 
-    let mut old = site.rows();
-    let mut kept = 0;
-    for percent in [10, 40, 70, 90, 110, 140] {
-        source.sql(&format!("UPDATE instance SET name = 'until {percent}%'"));
-        let mut import = start(&admin, &source);
-        thread::sleep(duration * percent / 100);
-        let _ = import.kill();
-        import.wait().unwrap();
+    // Killed while it reads, while it sends, and after it has sent.
+    for (point, bytes) in [
+        ("as it reads", Some(1)),
+        ("after a quarter", Some(all / 4)),
+        ("after three quarters", Some(all * 3 / 4)),
+        ("after the request", None),
+    ] {
+        let old = site.rows();
+        source.sql(&format!("UPDATE instance SET name = 'killed {point}'"));
+        relay.reset();
+        let import = start(&admin, &source);
+        wait_until(point, || {
+            let state = relay.state();
+            bytes.map_or_else(|| state.is_sent(), |bytes| state.sent >= bytes)
+        });
+        kill(import, "-KILL");
+        // The server may still work on it: this statement waits until it does no longer.
+        let wait = "UPDATE users SET id = id WHERE false";
+        wait_until("the server", || site.sql(wait).code == Some(0));
         let found = site.rows();
         let is_new = found == source.rows();
-        println!(
-            "killed after {percent}% of that: the {} rows",
-            if is_new { "new" } else { "old" }
-        );
-        assert!(is_new || found == old, "killed after {percent}%: neither old nor new");
-        kept += usize::from(!is_new);
-        old = found;
+        println!("killed {point}: the {} rows", if is_new { "new" } else { "old" });
+        assert!(is_new || found == old, "killed {point}: neither old nor new");
+        assert!(bytes.is_none() || !is_new, "killed {point}: the new rows");
     }
-    assert!(kept > 0, "every import completed before it was killed");
     import("after the killed ones");
+}
+
+#[test]
+#[ignore = "needs PostgreSQL and sqld: make test-deploy"]
+fn an_import_without_a_reply_finds_out_what_happened() {
+    let mut site = Site::new();
+    let _sqld = site.start_libsql();
+    let source = Source::new("lost", &many(10_000));
+    let (relay, admin) = site.relay();
+    let import = || admin.run(&["import", &source.url()]);
+
+    relay.state().cut = Some(Cut::Request);
+    let outcome = import();
+    assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(1), ""), "{outcome:?}");
+    assert!(outcome.stderr.contains("unknown whether"), "{outcome:?}");
+    assert_eq!(site.rows(), [""; 0]);
+
+    relay.reset();
+    relay.state().cut = Some(Cut::Reply);
+    let outcome = import();
+    assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(0), ""), "{outcome:?}");
+    assert!(relay.state().cut.is_none(), "the reply was not cut off");
+    assert!(site.rows() == source.rows());
 }
 
 #[test]
@@ -110,17 +180,29 @@ fn a_dump_restores_the_database_and_ends_its_sessions() {
     assert_eq!(site.sql("SELECT nothing; SELECT 1").code, Some(1), "an error is not reported");
 
     let begin = Instant::now();
-    site.run_readme("deploy/libsql.sh dump >backup.sql");
+    site.run_readme("(umask 077; deploy/libsql.sh dump");
     println!("100,000 instances dumped: {:.1?}", begin.elapsed());
     drop(sqld);
     let _sqld = site.start_empty_libsql();
+    // SQL that restores nothing is an error.
+    let backup = site.read("backup.sql");
+    let whole_lines = &backup[..=backup[..backup.len() / 2].rfind(";\n").unwrap() + 1];
+    for (sql, error) in [
+        (whole_lines, "The SQL does not end its transaction"),
+        ("BEGIN;\nCREATE TABLE x (y);\nROLLBACK; -- due to errors\n", "ends with ROLLBACK"),
+        ("PRAGMA foreign_keys=OFF;\nBEGIN TRANSACTION;\nCOMMIT;\n", "has no SQL to run"),
+        ("", "has no SQL to run"),
+    ] {
+        let outcome = site.sql(sql);
+        assert_eq!(outcome.code, Some(1), "{outcome:?}");
+        assert!(outcome.stderr.contains(error), "{outcome:?} instead of: {error}");
+    }
     let begin = Instant::now();
     site.run_readme("deploy/libsql.sh <backup.sql");
     println!("and restored: {:.1?}", begin.elapsed());
 
     // The restored rows are the same, except that each user's epoch has changed: this ends the
     // sessions.
-    let backup = site.read("backup.sql");
     let restored = site.run("deploy/libsql.sh dump");
     assert_eq!(restored.lines().count(), backup.lines().count());
     for (old, new) in backup.lines().zip(restored.lines()) {
@@ -134,9 +216,15 @@ fn a_dump_restores_the_database_and_ends_its_sessions() {
     }
 
     // sqlite3 can read the dump, and a dump by sqlite3 can be restored in the same way.
-    site.run("mkdir .spin; sqlite3 .spin/sqlite_db.db <backup.sql");
     let _sqld = site.start_empty_libsql();
-    site.run_readme("sqlite3 .spin/sqlite_db.db .dump");
+    let moved = site.try_readme("(umask 077; sqlite3 -readonly .spin/sqlite_db.db .dump");
+    assert_eq!(moved.code, Some(1), "there is no such file: {moved:?}");
+    site.run("mkdir .spin; (echo 'PRAGMA journal_mode = WAL;'; cat backup.sql) | sqlite3 .spin/sqlite_db.db");
+    site.run_readme("(umask 077; sqlite3 -readonly .spin/sqlite_db.db .dump");
+    for file in ["backup.sql", "moved.sql"] {
+        let mode = fs::metadata(site.path(file)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{file}");
+    }
     let sorted = |dump: String| {
         let mut lines: Vec<_> = dump.lines().map(str::to_owned).collect();
         lines.sort();
@@ -186,10 +274,17 @@ fn haproxy_routes_to_the_primary_and_waits_until_there_is_one() {
 
     // The sessions can be moved to another Redis server.
     site.set("REDIS_1", second.to_string());
-    site.run_readme("REDISCLI_AUTH=$REDIS_PASSWORD redis-cli -h \"${REDIS_1%:*}\"");
+    site.run_readme("(umask 077\nREDISCLI_AUTH=$REDIS_PASSWORD redis-cli");
     let other = free_address();
     site.run(&format!("mkdir redis-{0}; mv sessions.rdb redis-{0}/dump.rdb", other.port()));
-    let _other = site.start_redis(other, "--appendonly no");
+    let mut other_redis = site.start_redis(other, "--appendonly no");
+    assert_eq!(site.redis(other, "GET name"), "third");
+    site.set("REDIS_1", other.to_string());
+    site.run_readme("REDISCLI_AUTH=$REDIS_PASSWORD redis-cli -h \"${REDIS_1%:*}\"");
+    let saved = || site.redis(other, "INFO persistence").contains("aof_rewrite_in_progress:0");
+    wait_until("the append-only file", saved);
+    other_redis.kill();
+    let _other = site.start_redis(other, "");
     assert_eq!(site.redis(other, "GET name"), "third");
 
     // On Debian, the distribution's configuration file comes first.
@@ -292,15 +387,6 @@ fn under_load(addr: SocketAddr, meanwhile: impl FnOnce(&dyn Fn(usize))) -> Vec<S
     })
 }
 
-/// Sets a flag on drop, even if a test fails.
-struct SetOnDrop<'a>(&'a AtomicBool);
-
-impl Drop for SetOnDrop<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
 /// Asserts that `addr` accepts the session of every successful login in `sent`; returns the number
 /// of those sessions.
 #[track_caller]
@@ -368,8 +454,8 @@ impl Machines {
              frontend plain from http\n bind {front}\n default_backend spins\n"
         );
         fs::write(site.path("plain.cfg"), plain).unwrap();
-        let command = "haproxy -f deploy/haproxy-http.cfg";
-        let http_proxy = site.start(command, &[(command, &format!("{command} -f plain.cfg"))]);
+        let more = [("http.cfg", "http.cfg -f plain.cfg")];
+        let http_proxy = site.start("haproxy -f deploy/haproxy-http.cfg", &more);
         wait_until("HAProxy", || Client::try_connect(front).is_some());
         let others = [redis_2, redis_proxy, http_proxy];
         Self { site, spins, front_tls, front, redis, sqld, _others: others }
@@ -502,6 +588,42 @@ impl Machines {
         assert_sessions_live(self.front, &sent);
     }
 
+    /// What luoyun-admin writes is served by every Spin server.
+    fn serve_what_luoyun_admin_adds(&self) {
+        let admin = self.site.admin();
+        let see = |username: &str, password: &str, instance: &Value| {
+            for (_, addr) in &self.spins {
+                let form = [("username", username), ("password", password)];
+                let login = post(*addr, "/api/login", &form).unwrap().json();
+                let key = login["session_key"].as_str().unwrap_or_else(|| panic!("{login}"));
+                let form = [("session_key", key)];
+                let reply = post(*addr, "/api/myun/instance", &form).unwrap().json();
+                let first = &reply["list"][0];
+                let found = json!([first["id"], first["name"], first["vdi_host"], reply["total"]]);
+                assert_eq!(&found, instance);
+            }
+        };
+        let quick = ["--memory-kib", "8", "--passes", "1"];
+        admin.done_with(&[&["user", "add", "new"], &quick[..]].concat(), b"word");
+        admin.done(&["node", "add", "node9", "--ip", "10.0.0.9"]);
+        let instance = ["instance", "add", "--owner", "new", "--node", "node9", "--name", "库"];
+        admin.done(&[&instance[..], &["--id", "77"]].concat());
+        see("new", "word", &json!([77, "库", "10.0.0.9", 1]));
+
+        let source = Source::new("spins", FEW);
+        // The other tests need the demo user and its instance.
+        source.sql(
+            "INSERT INTO auth_user (id, username, password)
+                 SELECT id, name, 'salt$' || encode(sha512(('salt' || name)::bytea), 'hex')
+                 FROM (VALUES (4, 'luoyun'), (5, 'imported')) v (id, name);
+             INSERT INTO instance VALUES
+                 (2252, 4, 1, 'demo', NULL, 2, 0), (78, 5, 2, 'imported', NULL, 2, 0)",
+        );
+        admin.done(&["import", &source.url()]);
+        see("imported", "imported", &json!([78, "imported", "10.0.0.2", 1]));
+        see("luoyun", "luoyun", &json!([2252, "demo", "10.0.0.1", 1]));
+    }
+
     /// Spin trusts only the root certificate of `luoyun-api-root.pem`.
     fn reach_the_database_over_tls(&mut self) {
         let tls = free_address();
@@ -528,7 +650,7 @@ impl Machines {
 }
 
 #[test]
-#[ignore = "needs Redis, HAProxy, sqld and Spin: make test-deploy"]
+#[ignore = "needs PostgreSQL, Redis, HAProxy, sqld and Spin: make test-deploy"]
 fn two_spins_share_their_stores_and_recover_from_outages() {
     let spin = Command::new("spin").arg("--version").stdout(Stdio::null()).status();
     if !spin.is_ok_and(|status| status.success()) {
@@ -539,6 +661,7 @@ fn two_spins_share_their_stores_and_recover_from_outages() {
     }
     let mut machines = Machines::start();
     machines.share_sessions_and_locks();
+    machines.serve_what_luoyun_admin_adds();
     machines.throttle_by_the_clients_address();
     machines.lose_a_spin(0, "spin_1");
     machines.lose_a_spin(1, "spin_2");

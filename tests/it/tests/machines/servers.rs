@@ -2,17 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread;
 
 use api_tests::admin::{Outcome, run};
 use api_tests::server::{built, root};
 use api_tests::{Admin, Client};
 use tempfile::TempDir;
 
-use crate::import::{rows, wait_until};
+use crate::import::{rows, send_signal, wait_until};
 
 /// A password with characters that a shell, a URL and HAProxy's configuration treat specially.
 pub(super) const REDIS_PASSWORD: &str = r#"se"cr et\$x%1{}"#;
@@ -83,6 +86,12 @@ impl Site {
         outcome.stdout
     }
 
+    /// Runs the README's commands that start with `first_line`, which may fail.
+    #[track_caller]
+    pub(super) fn try_readme(&self, first_line: &str) -> Outcome {
+        run(self.shell(&readme(first_line)), b"")
+    }
+
     /// Runs the README's commands that start with `first_line`; returns their standard output.
     #[track_caller]
     pub(super) fn run_readme(&self, first_line: &str) -> String {
@@ -99,10 +108,22 @@ impl Site {
         Admin::at(self.get("LIBSQL_URL"), Some(self.get("LIBSQL_TOKEN")))
     }
 
+    /// The path of a file with the libSQL server's rows.
+    pub(super) fn copy(&self) -> PathBuf {
+        self.run("rm -f copy.db; deploy/libsql.sh dump | sqlite3 copy.db");
+        self.path("copy.db")
+    }
+
     /// The rows of users, nodes and instances on the libSQL server.
     pub(super) fn rows(&self) -> Vec<String> {
-        self.run("rm -f copy.db; deploy/libsql.sh dump | sqlite3 copy.db");
-        rows(&self.path("copy.db"))
+        rows(&self.copy())
+    }
+
+    /// A relay to the libSQL server, and `luoyun-admin` that uses it.
+    pub(super) fn relay(&self) -> (Relay, Admin) {
+        let server = self.get("LIBSQL_URL").strip_prefix("http://").unwrap().parse().unwrap();
+        let (relay, address) = Relay::start(server);
+        (relay, Admin::at(&format!("http://{address}"), Some(self.get("LIBSQL_TOKEN"))))
     }
 
     /// Starts a server with the README's commands that start with `command`, after `replacements`:
@@ -121,7 +142,8 @@ impl Site {
     pub(super) fn start_command(&self, script: &str) -> Process {
         let log = File::options().create(true).append(true).open(self.path("servers.log"));
         let log = log.unwrap();
-        let mut command = self.shell(&exec(script));
+        // The server replaces the shell, so that it receives the signals, and ends with the test.
+        let mut command = self.shell(&format!("exec setpriv --pdeathsig TERM env {script}"));
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         let child = command.spawn().unwrap();
         Process { command, child: Some(child) }
@@ -204,13 +226,94 @@ impl Site {
     }
 }
 
-/// `script` with `exec` before its first program, so that the program replaces the shell and
-/// receives the signals.
-fn exec(script: &str) -> String {
-    let words = script.split_inclusive(char::is_whitespace);
-    let is_program = |word: &&str| !word.contains('=') && word.chars().any(char::is_alphabetic);
-    let before: usize = words.take_while(|word| !is_program(word)).map(str::len).sum();
-    format!("{}exec {}", &script[..before], &script[before..])
+/// Forwards connections to a libSQL server, until the test process ends.
+pub(super) struct Relay(Arc<Mutex<Relayed>>);
+
+/// What went through a [`Relay`].
+#[derive(Default)]
+pub(super) struct Relayed {
+    /// The number of bytes that clients have sent.
+    pub(super) sent: usize,
+    /// The last of these bytes.
+    end: Vec<u8>,
+    /// Where to close the next connection.
+    pub(super) cut: Option<Cut>,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Cut {
+    Request,
+    Reply,
+}
+
+impl Relayed {
+    /// Whether a large request, the import's batch, is under way.
+    pub(super) fn is_sending(&self) -> bool {
+        self.sent > 1_000_000
+    }
+
+    /// Whether a large request has been sent completely.
+    pub(super) fn is_sent(&self) -> bool {
+        self.is_sending() && self.end.ends_with(br#"{"type":"close"}]}"#)
+    }
+}
+
+impl Relay {
+    fn start(server: SocketAddr) -> (Self, SocketAddr) {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        let relay = Self(Arc::default());
+        let state = relay.0.clone();
+        thread::spawn(move || {
+            for client in listener.incoming() {
+                let (client, server) = (client.unwrap(), TcpStream::connect(server).unwrap());
+                // Nagle's algorithm would add 40 ms to each request.
+                client.set_nodelay(true).unwrap();
+                server.set_nodelay(true).unwrap();
+                let (client_2, server_2) = (client.try_clone(), server.try_clone());
+                let (state_1, state_2) = (state.clone(), state.clone());
+                thread::spawn(move || {
+                    forward(&client, &server, |bytes| {
+                        let mut state = state_1.lock().unwrap();
+                        state.sent += bytes.len();
+                        state.end.extend(bytes);
+                        let surplus = state.end.len().saturating_sub(64);
+                        state.end.drain(..surplus);
+                        let is_cut = state.cut == Some(Cut::Request) && state.is_sending();
+                        !(is_cut && state.cut.take().is_some())
+                    });
+                });
+                thread::spawn(move || {
+                    forward(&server_2.unwrap(), &client_2.unwrap(), |_| {
+                        let mut state = state_2.lock().unwrap();
+                        let is_cut = state.cut == Some(Cut::Reply) && state.is_sent();
+                        !(is_cut && state.cut.take().is_some())
+                    });
+                });
+            }
+        });
+        (relay, address)
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, Relayed> {
+        self.0.lock().unwrap()
+    }
+
+    /// Forgets what went through it.
+    pub(super) fn reset(&self) {
+        *self.state() = Relayed::default();
+    }
+}
+
+/// Forwards bytes for which `goes_on` returns true, then closes both connections.
+fn forward(mut from: &TcpStream, mut to: &TcpStream, mut goes_on: impl FnMut(&[u8]) -> bool) {
+    let mut buffer = [0; 16384];
+    while let Ok(count @ 1..) = from.read(&mut buffer) {
+        if !goes_on(&buffer[..count]) || to.write_all(&buffer[..count]).is_err() {
+            break;
+        }
+    }
+    let _ = (from.shutdown(Shutdown::Both), to.shutdown(Shutdown::Both));
 }
 
 /// A server that a test started. Drop kills it.
@@ -229,8 +332,10 @@ impl Process {
             let children = fs::read_to_string(thread.unwrap().path().join("children"));
             ids.extend(children.unwrap_or_default().split_whitespace().map(str::to_owned));
         }
-        let _ = Command::new("kill").arg("-KILL").args(&ids).stderr(Stdio::null()).status();
-        let _ = child.wait();
+        // Some of its children end with it, so the check is below.
+        let command = format!("kill -KILL {}", ids.join(" "));
+        let _ = Command::new("sh").args(["-c", &command]).stderr(Stdio::null()).status();
+        child.wait().unwrap();
         let is_running = |id: &String| {
             let status = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
             !status.is_empty() && !status.contains(") Z ")
@@ -240,8 +345,7 @@ impl Process {
 
     /// Sends it a signal, such as `-STOP`.
     pub(super) fn signal(&self, signal: &str) {
-        let id = self.child.as_ref().unwrap().id().to_string();
-        assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
+        send_signal(signal, self.child.as_ref().unwrap());
     }
 
     /// Restarts it with the same command.
