@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::{Agent, AsSendBody, Proxy};
 
-use super::Location;
+use super::location::Location;
 use super::outcome::{Cells, failure};
 use crate::output::visible;
 

@@ -30,8 +30,9 @@ use crate::throttle::Throttle;
 /// processors busy; with it, they send 40 requests per second.
 const REFUSAL_DELAY: Duration = Duration::from_millis(200);
 
-/// A sleep that shows whether the host's threads are busy, by how late it ends.
-const PROBE: Duration = Duration::from_millis(1);
+/// A sleep that shows whether the host's threads are busy, by how late it ends. Timers of the host
+/// have a resolution of 1 ms, so it usually takes that long.
+const PROBE: Duration = Duration::from_micros(100);
 
 /// A probe that ends later than this has waited for a thread.
 const BUSY_DELAY: Duration = Duration::from_millis(10);

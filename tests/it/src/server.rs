@@ -343,9 +343,13 @@ impl Server {
     fn signal(&mut self, signal: &str) {
         if let Running::Process(mut child) = std::mem::replace(&mut self.running, Running::External)
         {
-            let group = format!("-{}", child.id());
-            let _ = Command::new("kill").args([signal, "--", &group]).status();
-            let _ = child.wait();
+            // The shell's own command: a machine may lack the program.
+            let command = format!("kill {signal} -- -{}", child.id());
+            let done = Command::new("sh").args(["-c", &command]).status();
+            // A host that ended by itself is fine; one that cannot be ended would be waited for.
+            if done.is_ok_and(|status| status.success()) {
+                let _ = child.wait();
+            }
         }
     }
 }

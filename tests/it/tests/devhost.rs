@@ -43,7 +43,8 @@ fn a_signal_stops_devhost_within_a_second() {
             let (mut child, _output) = serving(state.path());
             let sent = Instant::now();
             let id = child.id().to_string();
-            assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
+            let command = format!("kill {signal} {id}");
+            assert!(Command::new("sh").args(["-c", &command]).status().unwrap().success());
             assert!(wait_for_exit(&mut child).success(), "{signal}");
             assert!(state.path().join("sqlite_key_value.db").exists());
             sent.elapsed() < Duration::from_secs(1)
