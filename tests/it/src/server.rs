@@ -344,7 +344,7 @@ impl Server {
         if let Running::Process(mut child) = std::mem::replace(&mut self.running, Running::External)
         {
             // The shell's own command: a machine may lack the program.
-            let command = format!("kill {signal} -- -{}", child.id());
+            let command = format!("kill {signal} -{}", child.id());
             let done = Command::new("sh").args(["-c", &command]).status();
             // A host that ended by itself is fine; one that cannot be ended would be waited for.
             if done.is_ok_and(|status| status.success()) {
