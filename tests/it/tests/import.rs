@@ -739,7 +739,8 @@ fn a_killed_import_leaves_the_old_or_the_new_rows() {
                 AND NOT EXISTS (SELECT 1 FROM instance WHERE user_id = auth_user.id)",
     );
 
-    for signal in ["-KILL", "-INT"] {
+    // Not SIGINT: a shell lets its background processes ignore it.
+    for signal in ["-KILL", "-TERM"] {
         let lock = TableLock::new(&source);
         let import = start(&target.admin, &source);
         lock.wait_for(1);
