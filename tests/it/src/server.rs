@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 use std::{env, thread};
@@ -343,15 +343,22 @@ impl Server {
     fn signal(&mut self, signal: &str) {
         if let Running::Process(mut child) = std::mem::replace(&mut self.running, Running::External)
         {
-            // The shell's own command: a machine may lack the program.
-            let command = format!("kill {signal} -{}", child.id());
-            let done = Command::new("sh").args(["-c", &command]).status();
             // A host that ended by itself is fine; one that cannot be ended would be waited for.
-            if done.is_ok_and(|status| status.success()) {
+            if send_signal(signal, &format!("-{}", child.id())) {
                 let _ = child.wait();
             }
         }
     }
+}
+
+/// Sends `signal`, such as `-KILL`, to `processes`: ids with spaces between them, negative for a
+/// process group. Returns whether all of them got it.
+#[must_use]
+pub fn send_signal(signal: &str, processes: &str) -> bool {
+    // The shell's own command: a machine may lack the program.
+    let command = format!("kill {signal} {processes}");
+    let done = Command::new("sh").args(["-c", &command]).stderr(Stdio::null()).status();
+    done.is_ok_and(|status| status.success())
 }
 
 fn output_of(state: &TempDir) -> String {

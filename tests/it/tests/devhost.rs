@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use api_tests::server::{built, errors_of, root, wait_for_exit};
+use api_tests::server::{built, errors_of, root, send_signal, wait_for_exit};
 
 fn manifest() -> PathBuf {
     root().join("tests/components/spin.toml")
@@ -42,9 +42,7 @@ fn a_signal_stops_devhost_within_a_second() {
             let state = tempfile::tempdir().unwrap();
             let (mut child, _output) = serving(state.path());
             let sent = Instant::now();
-            let id = child.id().to_string();
-            let command = format!("kill {signal} {id}");
-            assert!(Command::new("sh").args(["-c", &command]).status().unwrap().success());
+            assert!(send_signal(signal, &child.id().to_string()));
             assert!(wait_for_exit(&mut child).success(), "{signal}");
             assert!(state.path().join("sqlite_key_value.db").exists());
             sent.elapsed() < Duration::from_secs(1)

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use std::{env, thread};
 
 use api_tests::admin::{Outcome, run};
-use api_tests::server::tables;
+use api_tests::server::{send_signal, tables};
 use api_tests::{Admin, Client, Server, Setup};
 use rusqlite::Connection;
 use serde_json::Value;
@@ -662,15 +662,9 @@ pub(crate) fn start(admin: &Admin, source: &Source) -> Child {
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
 }
 
-/// Sends a signal, such as `-INT`, with the shell's builtin.
-pub(crate) fn send_signal(signal: &str, child: &Child) {
-    let command = format!("kill {signal} {}", child.id());
-    assert!(Command::new("sh").args(["-c", &command]).status().unwrap().success());
-}
-
 pub(crate) fn kill(mut child: Child, signal: &str) {
     assert!(child.try_wait().unwrap().is_none(), "the import ended before it was killed");
-    send_signal(signal, &child);
+    assert!(send_signal(signal, &child.id().to_string()));
     assert_eq!(child.wait().unwrap().code(), None);
 }
 

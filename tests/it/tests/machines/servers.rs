@@ -11,11 +11,11 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 
 use api_tests::admin::{Outcome, run};
-use api_tests::server::{built, root};
+use api_tests::server::{built, root, send_signal};
 use api_tests::{Admin, Client};
 use tempfile::TempDir;
 
-use crate::import::{rows, send_signal, wait_until};
+use crate::import::{rows, wait_until};
 
 /// A password with characters that a shell, a URL and HAProxy's configuration treat specially.
 pub(super) const REDIS_PASSWORD: &str = r#"se"cr et\$x%1{}"#;
@@ -333,8 +333,7 @@ impl Process {
             ids.extend(children.unwrap_or_default().split_whitespace().map(str::to_owned));
         }
         // Some of its children end with it, so the check is below.
-        let command = format!("kill -KILL {}", ids.join(" "));
-        let _ = Command::new("sh").args(["-c", &command]).stderr(Stdio::null()).status();
+        let _ = send_signal("-KILL", &ids.join(" "));
         child.wait().unwrap();
         let is_running = |id: &String| {
             let status = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
@@ -345,7 +344,7 @@ impl Process {
 
     /// Sends it a signal, such as `-STOP`.
     pub(super) fn signal(&self, signal: &str) {
-        send_signal(signal, self.child.as_ref().unwrap());
+        assert!(send_signal(signal, &self.child.as_ref().unwrap().id().to_string()));
     }
 
     /// Restarts it with the same command.
