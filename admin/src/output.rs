@@ -5,15 +5,16 @@ use std::io::{self, BufWriter, Write};
 use anyhow::Result;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use unicode_width::UnicodeWidthStr;
+
+/// The columns of a table: the header of each, and the fields of a row that it shows.
+pub(crate) type Columns = &'static [(&'static str, &'static [&'static str])];
 
 /// A row of a list. In JSON, it is an object with its fields.
 pub(crate) trait Row: Serialize + DeserializeOwned {
-    /// The headers of the table's columns.
-    const HEADERS: &'static [&'static str];
-
-    /// The row's cells, one per header.
-    fn cells(&self) -> Vec<String>;
+    /// The columns of the table for people.
+    const COLUMNS: Columns;
 }
 
 /// Writes `rows` to standard output, as JSON or as a table.
@@ -23,34 +24,32 @@ pub(crate) fn write_list<R: Row>(rows: &[R], as_json: bool) -> Result<()> {
         serde_json::to_writer_pretty(&mut out, rows).map_err(io::Error::from)?;
         writeln!(out)?;
     } else {
-        let headers = R::HEADERS.iter().map(|&header| header.to_owned()).collect();
-        let mut lines = vec![headers];
+        let mut lines = vec![R::COLUMNS.iter().map(|(header, _)| (*header).to_owned()).collect()];
         for row in rows {
-            lines.push(row.cells().iter().map(|cell| visible(cell)).collect());
+            let row = serde_json::to_value(row)?;
+            let cell = |fields: &[&str]| {
+                fields.iter().map(|field| cell(&row[field])).collect::<Vec<_>>().join(" ")
+            };
+            lines.push(R::COLUMNS.iter().map(|(_, fields)| cell(fields)).collect());
         }
         write_table(&mut out, &lines)?;
     }
     Ok(out.flush()?)
 }
 
-/// Largest number of ids in a message.
-pub(crate) const IDS_SHOWN: usize = 5;
-
-/// The first `ids` of `count` ids in all, for a message.
-pub(crate) fn some_ids(count: usize, ids: &[i64]) -> String {
-    let more = if count > ids.len() { ", …" } else { "" };
-    let ids: Vec<_> = ids.iter().map(ToString::to_string).collect();
-    format!("(id {}{more})", ids.join(", "))
+fn cell(value: &Value) -> String {
+    match value {
+        Value::Null | Value::Bool(false) => "-".to_owned(),
+        // The only flag of a row.
+        Value::Bool(true) => "locked".to_owned(),
+        Value::String(text) => visible(text),
+        other => other.to_string(),
+    }
 }
 
 /// Writes the id of a new row to standard output.
 pub(crate) fn write_id(id: &[(i64,)]) -> Result<()> {
     id.iter().try_for_each(|(id,)| Ok(writeln!(io::stdout(), "{id}")?))
-}
-
-/// The cell of an optional value.
-pub(crate) fn or_dash<T: ToString>(value: Option<&T>) -> String {
-    value.map_or_else(|| "-".to_owned(), ToString::to_string)
 }
 
 /// Writes `lines` in columns. The first line has the headers.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
 
 use crate::db::Database;
-use crate::output::{IDS_SHOWN, Row, or_dash, some_ids, write_list};
+use crate::output::{Columns, Row, write_list};
 
 /// Rows that one query reads: a summary may have 4 KiB, and sqld limits its replies to 10 MB.
 const PAGE_ROWS: usize = 1000;
@@ -45,38 +45,28 @@ pub(crate) struct Instance {
 }
 
 impl Row for User {
-    const HEADERS: &'static [&'static str] = &["ID", "LAST LOGIN", "LOCKED", "USERNAME"];
-
-    fn cells(&self) -> Vec<String> {
-        let locked = if self.is_locked { "locked" } else { "-" };
-        let last_login = or_dash(self.last_login.as_ref());
-        vec![self.id.to_string(), last_login, locked.to_owned(), self.username.clone()]
-    }
+    const COLUMNS: Columns = &[
+        ("ID", &["id"]),
+        ("LAST LOGIN", &["last_login"]),
+        ("LOCKED", &["is_locked"]),
+        ("USERNAME", &["username"]),
+    ];
 }
 
 impl Row for Node {
-    const HEADERS: &'static [&'static str] = &["ID", "IP", "HOSTNAME"];
-
-    fn cells(&self) -> Vec<String> {
-        vec![self.id.to_string(), or_dash(self.ip.as_ref()), or_dash(self.hostname.as_ref())]
-    }
+    const COLUMNS: Columns = &[("ID", &["id"]), ("IP", &["ip"]), ("HOSTNAME", &["hostname"])];
 }
 
 impl Row for Instance {
-    const HEADERS: &'static [&'static str] =
-        &["ID", "OWNER", "NODE", "HOST", "PORT", "STATUS", "NAME"];
-
-    fn cells(&self) -> Vec<String> {
-        vec![
-            self.id.to_string(),
-            or_dash(self.owner.as_ref()),
-            or_dash(self.node.as_ref()),
-            or_dash(self.vdi_host.as_ref()),
-            or_dash(self.vdi_port.as_ref()),
-            format!("{} {}", self.status, self.status_string),
-            self.name.clone(),
-        ]
-    }
+    const COLUMNS: Columns = &[
+        ("ID", &["id"]),
+        ("OWNER", &["owner"]),
+        ("NODE", &["node"]),
+        ("HOST", &["vdi_host"]),
+        ("PORT", &["vdi_port"]),
+        ("STATUS", &["status", "status_string"]),
+        ("NAME", &["name"]),
+    ];
 }
 
 /// Writes a list of all rows of `sql`, which selects at most `?2` rows with an id above `?1`, by
@@ -106,18 +96,14 @@ pub(crate) fn instances_where(
     condition: &str,
     values: &[Value],
 ) -> anyhow::Result<Option<String>> {
-    let found: Vec<(i64, usize)> = db.query(
-        &format!(
-            "SELECT id, count(*) OVER () FROM instances WHERE {condition} AND status <> 100
-             ORDER BY id LIMIT {IDS_SHOWN}"
-        ),
-        values,
-    )?;
-    Ok(found.first().map(|&(_, count)| {
-        let ids: Vec<_> = found.iter().map(|(id, _)| *id).collect();
-        let noun = if count == 1 { "instance" } else { "instances" };
-        format!("{count} {noun} {}", some_ids(count, &ids))
-    }))
+    let sql = format!(
+        "SELECT total || iif(total = 1, ' instance', ' instances')
+                || ' (id ' || group_concat(id, ', ' ORDER BY id) || iif(total > 5, ', …)', ')')
+         FROM (SELECT id, count(*) OVER () AS total FROM instances
+               WHERE {condition} AND status <> 100 ORDER BY id LIMIT 5)
+         GROUP BY total"
+    );
+    Ok(db.query(&sql, values)?.into_iter().next().map(|(described,)| described))
 }
 
 fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {

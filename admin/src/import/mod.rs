@@ -4,10 +4,10 @@
 //! only the rows that differ, in one transaction.
 //!
 //! - [`state`]: the state file, with digests of the imported passwords
-//! - [`source`]: the connection to PostgreSQL, and its queries
+//! - [`source`]: copies PostgreSQL's rows into temporary tables
 //! - [`pgpass`]: the password file of PostgreSQL's clients
 //! - [`tls`]: the certificates that the connection trusts
-//! - [`staging`]: copies the source's rows into temporary tables, and notes odd values
+//! - [`staging`]: converts them to rows of the API, and notes odd values
 //! - [`difference`]: compares them with our rows, and makes ours equal
 
 mod difference;
@@ -19,14 +19,12 @@ mod tls;
 
 use std::io::{self, Write};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use clap::CommandFactory;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::db::{Database, Location};
 use crate::import::difference::Difference;
-use crate::import::source::Source;
-use crate::import::staging::Notes;
 use crate::import::state::State;
 use crate::{args, output};
 
@@ -49,9 +47,8 @@ pub(crate) fn run(location: &Location, command: args::Import) -> Result<()> {
     let mut version = difference::version(&mut db)?;
     let is_known = state.recall(version)?;
     difference::read_ours(&mut db, &state.db)?;
-    let mut source = Source::connect(config, command.ca.as_deref(), &progress)?;
-    let notes = staging::fill(&state, &mut source)?;
-    drop(source);
+    source::copy(config, command.ca.as_deref(), &state.db, &progress)?;
+    let notes = staging::convert(&state.db).context("cannot convert the source's rows")?;
 
     progress.set_message("comparing");
     let found = difference::find(&state.db)?;
@@ -89,13 +86,13 @@ fn progress_bar(is_quiet: bool) -> ProgressBar {
     }
 }
 
-fn report(found: &Difference, notes: &Notes, is_dry_run: bool) -> Result<()> {
+fn report(found: &Difference, notes: &[String], is_dry_run: bool) -> Result<()> {
     let mut out = io::stdout().lock();
     if is_dry_run {
         writeln!(out, "Nothing was changed (--dry-run). An import would have counted:")?;
     }
     output::write_table(&mut out, &found.table())?;
-    for note in notes.lines() {
+    for note in notes {
         writeln!(out, "{note}")?;
     }
     Ok(())

@@ -8,8 +8,10 @@ use anyhow::{Context, Result, bail};
 use indicatif::ProgressBar;
 use postgres::config::{Host, SslMode};
 use postgres::fallible_iterator::FallibleIterator;
-use postgres::types::ToSql;
-use postgres::{Client, Config, Row};
+use postgres::types::{ToSql, Type};
+use postgres::{Client, Config};
+use rusqlite::types::Value;
+use rusqlite::{Connection, params_from_iter};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::db::is_this_machine;
@@ -27,13 +29,6 @@ const TABLES: [(&str, &[&str]); 3] = [
     ("instance", &["id", "user_id", "node_id", "name", "summary", "status", "vdi_port"]),
 ];
 
-/// A snapshot of the source.
-pub(crate) struct Source {
-    client: Client,
-    last_login_type: String,
-    progress: ProgressBar,
-}
-
 /// Parses `url`, the URL of a PostgreSQL database.
 /// Fails if it is malformed. The error does not quote it, as it may contain a misplaced
 /// password.
@@ -45,114 +40,110 @@ pub(crate) fn parse(url: &str) -> Result<Config> {
     )
 }
 
-impl Source {
-    /// Connects to the source and takes a snapshot, so that all tables are read in the same state.
-    /// `progress` counts its rows.
-    /// Fails if the source cannot be reached or lacks a column that an import reads.
-    pub(crate) fn connect(
-        mut config: Config,
-        ca: Option<&Path>,
-        progress: &ProgressBar,
-    ) -> Result<Self> {
-        set_defaults(&mut config);
-        let connect = MakeRustlsConnect::new(match config.get_ssl_mode() {
-            SslMode::Disable => tls::unused_config(),
-            _ => tls::config(ca)?,
-        });
-        let mut client = config.connect(connect).with_context(|| match config.get_ssl_mode() {
-            SslMode::Disable => "cannot connect to the source".to_owned(),
-            _ => "cannot connect to the source over TLS (--ca FILE trusts its certificate, \
-                  ?sslmode=disable turns TLS off)"
-                .to_owned(),
-        })?;
-        client
-            .batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-            .context("cannot take a snapshot of the source")?;
-        let mut last_login_type = String::new();
-        for (table, expected) in TABLES {
-            let columns = columns(&mut client, table)?;
-            for &name in expected {
-                match columns.iter().find(|(known, _)| known == name) {
-                    Some((_, kind)) if name == "last_login" => last_login_type.clone_from(kind),
-                    Some(_) => {}
-                    None => bail!(
-                        "The source has no column {name} in a table {table} that this user may \
-                         see: is it LuoYunCloud's database?"
-                    ),
-                }
-            }
-        }
-        let sql = "SELECT (SELECT count(*) FROM auth_user) + (SELECT count(*) FROM node)
-                        + (SELECT count(*) FROM instance)";
-        let count = client.query_one(sql, &[]).context("cannot count the source's rows")?;
-        progress.set_length(count.try_get::<_, i64>(0)?.try_into()?);
-        progress.set_message("reading the source");
-        Ok(Self { client, last_login_type, progress: progress.clone() })
+/// Copies the source's tables into temporary tables of `target`, all in the same state. `progress`
+/// counts the rows.
+/// Fails if the source cannot be reached or lacks a column that an import reads, or the disk is
+/// full.
+pub(crate) fn copy(
+    config: Config,
+    ca: Option<&Path>,
+    target: &Connection,
+    progress: &ProgressBar,
+) -> Result<()> {
+    let mut client = connect(config, ca)?;
+    client
+        .batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        .context("cannot take a snapshot of the source")?;
+    let mut queries = Vec::new();
+    for (table, columns) in TABLES {
+        queries.push(query(&mut client, table, columns)?);
     }
-
-    // The column types have changed between versions of LuoYunCloud, so all columns except ids
-    // are read as text.
-
-    /// Passes each user to `take`, by id: id, `username`, `password`, `is_locked` and
-    /// `last_login` (Unix time, in seconds).
-    pub(crate) fn users(&mut self, take: impl FnMut(&Row) -> Result<()>) -> Result<()> {
-        let last_login = match self.last_login_type.as_str() {
-            "timestamp" | "timestamptz" | "date" => {
-                "CASE WHEN isfinite(last_login) \
-                 THEN floor(extract(epoch FROM last_login))::bigint END"
-            }
-            "int2" | "int4" | "int8" | "float4" | "float8" | "numeric" => {
-                "floor(last_login)::bigint"
-            }
-            other => bail!("The source's auth_user.last_login is of the type {other}, not a time."),
-        };
-        let sql = format!(
-            "SELECT id::bigint, username::text, password::text, is_locked::text, {last_login}
-             FROM auth_user ORDER BY id"
-        );
-        self.each(&sql, take).context("cannot read the source's auth_user")
+    let sql = "SELECT (SELECT count(*) FROM auth_user) + (SELECT count(*) FROM node)
+                    + (SELECT count(*) FROM instance)";
+    let count = client.query_one(sql, &[]).context("cannot count the source's rows")?;
+    progress.set_length(count.try_get::<_, i64>(0)?.try_into()?);
+    progress.set_message("reading the source");
+    for ((table, columns), query) in TABLES.into_iter().zip(queries) {
+        let copied = copy_table(&mut client, &query, table, columns, target, progress);
+        copied.with_context(|| format!("cannot read the source's {table}"))?;
     }
-
-    /// Passes each node to `take`, by id: id, `hostname` and `ip`.
-    pub(crate) fn nodes(&mut self, take: impl FnMut(&Row) -> Result<()>) -> Result<()> {
-        let sql = "SELECT id::bigint, hostname::text, ip::text FROM node ORDER BY id";
-        self.each(sql, take).context("cannot read the source's node")
-    }
-
-    /// Passes each instance to `take`, by id: id, `user_id`, `node_id`, `name`, `summary`,
-    /// `status` and `vdi_port`.
-    pub(crate) fn instances(&mut self, take: impl FnMut(&Row) -> Result<()>) -> Result<()> {
-        let sql = "SELECT id::bigint, user_id::bigint, node_id::bigint, name::text,
-                          summary::text, status::text, vdi_port::text
-                   FROM instance ORDER BY id";
-        self.each(sql, take).context("cannot read the source's instance")
-    }
-
-    /// Passes each row to `take` as it arrives, as the rows may not fit into memory.
-    fn each(&mut self, sql: &str, mut take: impl FnMut(&Row) -> Result<()>) -> Result<()> {
-        let mut rows = self.client.query_raw(sql, iter::empty::<&(dyn ToSql + Sync)>())?;
-        while let Some(row) = rows.next()? {
-            self.progress.inc(1);
-            take(&row)?;
-        }
-        Ok(())
-    }
+    Ok(())
 }
 
-/// The names and types of a table's columns; empty if the table does not exist.
-fn columns(client: &mut Client, table: &str) -> Result<Vec<(String, String)>> {
-    let rows = client
-        .query(
-            "SELECT a.attname::text, t.typname::text
-             FROM pg_attribute a
-             JOIN pg_class c ON c.oid = a.attrelid
-             JOIN pg_type t ON t.oid = a.atttypid
-             WHERE c.relname = $1 AND pg_table_is_visible(c.oid)
-               AND a.attnum > 0 AND NOT a.attisdropped",
-            &[&table],
-        )
-        .context("cannot read the source's catalogue")?;
-    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+fn connect(mut config: Config, ca: Option<&Path>) -> Result<Client> {
+    set_defaults(&mut config);
+    let has_tls = config.get_ssl_mode() != SslMode::Disable;
+    let tls = if has_tls { tls::config(ca)? } else { tls::unused_config() };
+    config.connect(MakeRustlsConnect::new(tls)).context(if has_tls {
+        "cannot connect to the source over TLS (--ca FILE trusts its certificate, \
+         ?sslmode=disable turns TLS off)"
+    } else {
+        "cannot connect to the source"
+    })
+}
+
+/// The query for the rows of `table`, by id. The types of the columns have changed between versions
+/// of LuoYunCloud, so they are read as text, except ids and Unix times (in seconds).
+fn query(client: &mut Client, table: &str, columns: &[&str]) -> Result<String> {
+    let sql = "SELECT a.attname::text, t.typname::text
+               FROM pg_attribute a
+               JOIN pg_class c ON c.oid = a.attrelid
+               JOIN pg_type t ON t.oid = a.atttypid
+               WHERE c.relname = $1 AND pg_table_is_visible(c.oid)
+                 AND a.attnum > 0 AND NOT a.attisdropped";
+    let known = client.query(sql, &[&table]).context("cannot read the source's catalogue")?;
+    let mut values = Vec::new();
+    for &column in columns {
+        let Some(found) = known.iter().find(|known| known.get::<_, &str>(0) == column) else {
+            bail!(
+                "The source has no column {column} in a table {table} that this user may see: is \
+                 it LuoYunCloud's database?"
+            )
+        };
+        values.push(match (column, found.get(1)) {
+            ("id" | "user_id" | "node_id", _) => format!("{column}::bigint"),
+            ("last_login", "timestamp" | "timestamptz" | "date") => {
+                "CASE WHEN isfinite(last_login) \
+                 THEN floor(extract(epoch FROM last_login))::bigint END"
+                    .to_owned()
+            }
+            ("last_login", "int2" | "int4" | "int8" | "float4" | "float8" | "numeric") => {
+                "floor(last_login)::bigint".to_owned()
+            }
+            ("last_login", other) => {
+                bail!("The source's {table}.last_login is of the type {other}, not a time.")
+            }
+            _ => format!("{column}::text"),
+        });
+    }
+    Ok(format!("SELECT {} FROM {table} ORDER BY id", values.join(", ")))
+}
+
+/// Copies each row as it arrives, as the rows may not fit into memory.
+fn copy_table(
+    client: &mut Client,
+    query: &str,
+    table: &str,
+    columns: &[&str],
+    target: &Connection,
+    progress: &ProgressBar,
+) -> Result<()> {
+    let (columns, parameters) = (columns[1..].join(", "), vec!["?"; columns.len()].join(", "));
+    target
+        .execute_batch(&format!("CREATE TEMP TABLE {table} (id INTEGER PRIMARY KEY, {columns})"))?;
+    let mut insert = target.prepare(&format!("INSERT INTO {table} VALUES ({parameters})"))?;
+    let mut rows = client.query_raw(query, iter::empty::<&(dyn ToSql + Sync)>())?;
+    while let Some(row) = rows.next()? {
+        let values = row.columns().iter().enumerate().map(|(at, column)| {
+            Ok(match *column.type_() {
+                Type::INT8 => Value::from(row.try_get::<_, Option<i64>>(at)?),
+                _ => row.try_get::<_, Option<String>>(at)?.into(),
+            })
+        });
+        insert.execute(params_from_iter(values.collect::<Result<Vec<_>>>()?))?;
+        progress.inc(1);
+    }
+    Ok(())
 }
 
 /// Sets what the URL omits, with the defaults of PostgreSQL's clients, except that connections to

@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
+use rusqlite::functions::FunctionFlags;
 use rusqlite::{Connection, OpenFlags};
 use sha2::{Digest, Sha256};
 
@@ -39,9 +40,9 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The state file, open in a transaction. Except in a dry run, it is locked for other imports.
 pub(crate) struct State {
-    /// The connection. The file is its main database.
+    /// The connection. The file is its main database. The SQL function `fingerprint(ID, PASSWORD)`
+    /// returns the salted digest of a user's password, as the source stores it.
     pub(crate) db: Connection,
-    salt: Vec<u8>,
 }
 
 impl State {
@@ -63,14 +64,8 @@ impl State {
                 _ => error.context(format!("cannot open {shown}")),
             }
         })?;
-        Ok(Self { salt: db.query_row("SELECT salt FROM salt", [], |row| row.get(0))?, db })
-    }
-
-    /// The salted digest of `stored`, the password of a user as the source stores it.
-    pub(crate) fn fingerprint(&self, user_id: i64, stored: &str) -> Vec<u8> {
-        let digest = Sha256::new().chain_update(&self.salt);
-        // The id makes the digests of equal passwords differ.
-        digest.chain_update(user_id.to_be_bytes()).chain_update(stored).finalize().to_vec()
+        add_fingerprint(&db)?;
+        Ok(Self { db })
     }
 
     /// Copies the digests for a database with `version` into the temporary table
@@ -124,6 +119,18 @@ pub(crate) fn default_path(location: &Location) -> Result<PathBuf> {
     let name = url.split_once("://").map_or(url.as_str(), |(_, name)| name);
     let name = name.replace(['/', ':', '[', ']'], "_");
     Ok(folder.join("luoyun-admin").join(format!("{name}.import")))
+}
+
+fn add_fingerprint(db: &Connection) -> rusqlite::Result<()> {
+    let salt: Vec<u8> = db.query_row("SELECT salt FROM salt", [], |row| row.get(0))?;
+    let salted = Sha256::new_with_prefix(salt);
+    let flags = FunctionFlags::SQLITE_DETERMINISTIC;
+    db.create_scalar_function("fingerprint", 2, flags, move |arguments| {
+        let (id, password): (i64, String) = (arguments.get(0)?, arguments.get(1)?);
+        // The id makes the digests of equal passwords differ.
+        let digest = salted.clone().chain_update(id.to_be_bytes()).chain_update(password);
+        Ok(digest.finalize().to_vec())
+    })
 }
 
 fn open_locked(path: &Path) -> Result<Connection> {
