@@ -11,13 +11,12 @@ use crate::db::{Database, is_without_reply};
 const BATCH_ROWS: i64 = 2000;
 const BATCH_BYTES: i64 = 2_000_000;
 
-/// A table of the database that an import makes equal to the source.
+/// A table of the database that an import makes equal to the source. The temporary tables and views
+/// `wanted_…` and `our_…` have the rows that it has to have, and those that it has.
 struct Table {
     name: &'static str,
     /// The columns that come from the source, except `id`.
     columns: &'static [&'static str],
-    /// The temporary table or view with the rows that the table has to have.
-    wanted: &'static str,
     /// The column that determines the order of writes: in the order of an index, a server writes
     /// 100,000 instances up to 3 times as fast.
     order: &'static str,
@@ -27,14 +26,12 @@ const TABLES: [Table; 3] = [
     Table {
         name: "users",
         columns: &["username", "password", "is_locked", "last_login"],
-        wanted: "wanted_users",
         order: "id",
     },
-    Table { name: "nodes", columns: &["hostname", "ip"], wanted: "source_nodes", order: "id" },
+    Table { name: "nodes", columns: &["hostname", "ip"], order: "id" },
     Table {
         name: "instances",
         columns: &["user_id", "node_id", "name", "summary", "status", "vdi_port"],
-        wanted: "source_instances",
         order: "user_id",
     },
 ];
@@ -160,7 +157,7 @@ impl Table {
     }
 
     fn find(&self, staging: &Connection) -> rusqlite::Result<(&'static str, [i64; 5])> {
-        let Self { name, columns, wanted, order } = self;
+        let Self { name, columns, order } = self;
         let differs = columns.iter().map(|column| match *column {
             "password" => "w.password IS NOT NULL".to_owned(),
             column => format!("o.{column} IS NOT w.{column}"),
@@ -172,14 +169,14 @@ impl Table {
              INSERT INTO {name}_difference
              SELECT kind, row_number() OVER (ORDER BY place, id), id FROM
                  (SELECT iif(o.id IS NULL, 'inserted', 'changed') AS kind, w.{order} AS place, w.id
-                  FROM {wanted} w LEFT JOIN our_{name} o ON o.id = w.id
+                  FROM wanted_{name} w LEFT JOIN our_{name} o ON o.id = w.id
                   WHERE o.id IS NULL OR {differs}
                   UNION ALL
                   SELECT 'deleted', {order}, id FROM our_{name}
-                  WHERE id NOT IN (SELECT id FROM {wanted}))"
+                  WHERE id NOT IN (SELECT id FROM wanted_{name}))"
         ))?;
         let sql = format!(
-            "SELECT (SELECT count(*) FROM our_{name}), (SELECT count(*) FROM {wanted}),
+            "SELECT (SELECT count(*) FROM our_{name}), (SELECT count(*) FROM wanted_{name}),
                     count(*) FILTER (WHERE kind = 'inserted'),
                     count(*) FILTER (WHERE kind = 'changed'),
                     count(*) FILTER (WHERE kind = 'deleted')
@@ -261,7 +258,7 @@ fn write(db: &mut Database, staging: &Connection, old: i64, new: i64) -> Result<
                 if kind == "deleted" {
                     send(&ids, "position", "id", &sql)?;
                 } else {
-                    let rows = format!("{ids} JOIN {} USING (id)", table.wanted);
+                    let rows = format!("{ids} JOIN wanted_{name} USING (id)");
                     send(&rows, "position", &columns, &sql)?;
                 }
             }

@@ -19,12 +19,12 @@ const CONVERTED: &str = "
            fingerprint(id, ifnull(password, '!'))
     FROM auth_user WHERE username <> '' ORDER BY id;
 
-    CREATE TEMP VIEW source_nodes AS
+    CREATE TEMP VIEW wanted_nodes AS
     SELECT id, hostname,
            nullif(trim(substr(ip, 1, instr(ip || '/', '/') - 1), char(9, 10, 13, 32)), '') AS ip
     FROM node;
 
-    CREATE TEMP VIEW source_instances AS
+    CREATE TEMP VIEW wanted_instances AS
     SELECT id, (SELECT id FROM source_users WHERE id = user_id) AS user_id,
            (SELECT id FROM node WHERE id = node_id) AS node_id, ifnull(name, '') AS name, summary,
            iif(status = CAST(status AS INTEGER) || '', CAST(status AS INTEGER), 0) AS status,
@@ -49,7 +49,7 @@ const NOTES: &str = "
         FROM source_users JOIN auth_user r USING (id) WHERE r.password IS NULL
         UNION ALL SELECT 6, 'nodes without a name', id FROM node WHERE hostname IS NULL
         UNION ALL SELECT 7, 'nodes without an IP address: their instances have no host', id
-        FROM source_nodes WHERE ip IS NULL
+        FROM wanted_nodes WHERE ip IS NULL
         UNION ALL SELECT 8, 'instances without an owner: nobody sees them', id
         FROM instance WHERE user_id IS NULL
         UNION ALL SELECT 9, 'instances whose owner does not exist: nobody sees them', id
@@ -62,8 +62,8 @@ const NOTES: &str = "
         UNION ALL SELECT 13, 'instances without a status: it is 0, unknown', id
         FROM instance WHERE (status = CAST(status AS INTEGER) || '') IS NOT 1
         UNION ALL SELECT 14, 'instances without a port, as theirs is not from 1 to 65535', id
-        FROM source_instances JOIN instance r USING (id)
-        WHERE source_instances.vdi_port IS NULL AND r.vdi_port <> '0'
+        FROM wanted_instances JOIN instance r USING (id)
+        WHERE wanted_instances.vdi_port IS NULL AND r.vdi_port <> '0'
     )
     SELECT note || ': ' || total || ' (id ' || group_concat(id, ', ' ORDER BY id)
            || iif(total > 5, ', …)', ')')

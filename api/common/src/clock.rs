@@ -11,22 +11,10 @@ pub fn now() -> i64 {
     i64::try_from(wall_clock::now().seconds).unwrap_or(i64::MAX)
 }
 
-/// A point in time on the monotonic clock, for measuring durations.
-#[derive(Clone, Copy)]
-pub struct Instant(u64);
-
-impl Instant {
-    /// The current instant.
-    #[must_use]
-    pub fn now() -> Self {
-        Self(monotonic_clock::now())
-    }
-
-    /// The time since this instant.
-    #[must_use]
-    pub fn elapsed(self) -> Duration {
-        Duration::from_nanos(monotonic_clock::now().saturating_sub(self.0))
-    }
+/// The time of the monotonic clock, for measuring durations.
+#[must_use]
+pub fn monotonic() -> Duration {
+    Duration::from_nanos(monotonic_clock::now())
 }
 
 /// Waits for `time`. Meanwhile, the host's threads serve other requests.

@@ -31,7 +31,6 @@ use http::StatusCode;
 use serde::Serialize;
 use spin_sdk::http::{IncomingRequest, ResponseOutparam};
 
-use crate::clock::Instant;
 use crate::envelope::Context;
 
 /// Answers one request to `endpoint`.
@@ -45,14 +44,14 @@ pub fn serve<T: Serialize>(
     response_out: ResponseOutparam,
     handler: impl FnOnce(&Params) -> Result<Reply<T>, Error>,
 ) {
-    let start = Instant::now();
+    let start = clock::monotonic();
     let outcome = wire::read_form(&request)
         .and_then(|form| handler(&form.params()))
         .and_then(|reply| serde_json::to_vec(&reply).context("write the reply"));
     match outcome {
         Ok(body) => wire::respond_json(response_out, StatusCode::OK, None, &body),
         Err(error) => {
-            if let Some(line) = error.log_line(endpoint, start.elapsed()) {
+            if let Some(line) = error.log_line(endpoint, clock::monotonic().saturating_sub(start)) {
                 wire::log(&line);
             }
             wire::refuse(response_out, &error);

@@ -16,9 +16,7 @@ const CLIENT_ADDRESS_HEADER: &str = "client_address_header";
 ///
 /// The address is that of the connection. If the variable `client_address_header` is set, it is
 /// the last address in the header field of that name.
-///
-/// # Errors
-/// `Internal` if the variable cannot be read, or is not the name of a header field.
+/// Fails with `Internal` if the variable cannot be read, or is not the name of a header field.
 pub(crate) fn network(request: &IncomingRequest) -> Result<String, Error> {
     let headers = request.headers();
     // The last value: a client may send the field too; Spin or the proxy appends its own.

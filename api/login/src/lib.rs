@@ -14,10 +14,9 @@ mod user;
 
 use std::time::Duration;
 
-use luoyun_common::clock::{self, Instant};
 use luoyun_common::envelope::Context;
 use luoyun_common::session::{Entry, Key, Sessions};
-use luoyun_common::{Error, Params, Reply, db, serve};
+use luoyun_common::{Error, Params, Reply, clock, db, serve};
 use luoyun_password::{Strength, Verdict};
 use serde::Serialize;
 use spin_sdk::http::{IncomingRequest, ResponseOutparam};
@@ -130,9 +129,9 @@ fn defer_derivation(strength: Strength) {
     if limit < BUSY_DELAY {
         return;
     }
-    let start = Instant::now();
+    let expected = clock::monotonic().saturating_add(PROBE);
     clock::sleep(PROBE);
-    let delay = start.elapsed().saturating_sub(PROBE);
+    let delay = clock::monotonic().saturating_sub(expected);
     if delay > BUSY_DELAY {
         clock::sleep((delay * 8).min(limit));
     }

@@ -33,29 +33,18 @@ const DELETE_CLAIMED: &str = "DELETE FROM sessions WHERE digest IN (?1, ?2, ?3)"
 ///
 /// The row is written before the entry in the key-value store: a crash between the two leaves a
 /// row, which expires. An entry without a row would never be deleted.
-///
-/// # Errors
-/// `TooManyAttempts` if a wait has begun since the user was looked up; `Internal` if the
-/// database fails.
+/// Fails as [`Throttle::check_again`].
 pub(crate) fn insert(
     db: &Connection,
     key: &Key,
     entry: &Entry,
     throttle: &Throttle,
 ) -> Result<(), Error> {
-    let inserted = db
-        .execute(
-            INSERT_SESSION,
-            &[
-                Value::Text(key.digest.clone()),
-                Value::Integer(entry.user_id),
-                Value::Integer(entry.expires_at),
-                Value::Integer(throttle.pair),
-                Value::Integer(throttle.address),
-                Value::Integer(throttle.now),
-            ],
-        )
-        .context("insert the session's row")?;
+    let Throttle { pair, address, now, .. } = *throttle;
+    let [user_id, expires_at, pair, address, now] =
+        [entry.user_id, entry.expires_at, pair, address, now].map(Value::Integer);
+    let values = [Value::Text(key.digest.clone()), user_id, expires_at, pair, address, now];
+    let inserted = db.execute(INSERT_SESSION, &values).context("insert the session's row")?;
     if inserted.rows.is_empty() { Err(throttle.refusal(db)?) } else { Ok(()) }
 }
 
@@ -63,9 +52,7 @@ pub(crate) fn insert(
 ///
 /// The entries are deleted first: a crash before the rows are deleted leaves only rows, which a
 /// later login sweeps.
-///
-/// # Errors
-/// `Internal` if a store fails.
+/// Fails with `Internal` if a store fails.
 pub(crate) fn sweep(db: &Connection, sessions: &Sessions, now: i64) -> Result<(), Error> {
     let claimed = db
         .execute(CLAIM_EXPIRED, &[now, now.saturating_add(CLAIM_SECONDS)].map(Value::Integer))
@@ -80,6 +67,5 @@ pub(crate) fn sweep(db: &Connection, sessions: &Sessions, now: i64) -> Result<()
             sessions.delete(digest)?;
         }
     }
-    db.execute(DELETE_CLAIMED, &digests).context("delete the expired sessions' rows")?;
-    Ok(())
+    db.execute(DELETE_CLAIMED, &digests).context("delete the expired sessions' rows").map(drop)
 }

@@ -31,9 +31,7 @@ pub(crate) struct Limits {
 
 impl Settings {
     /// Reads the variables.
-    ///
-    /// # Errors
-    /// `Internal`, with the variable's name, value and range, if one is out of its range.
+    /// Fails with `Internal` if one is out of its range.
     pub(crate) fn read() -> Result<Self, Error> {
         Ok(Self {
             session_ttl: settings::number("session_ttl_seconds", 1..=3650 * DAY)?,

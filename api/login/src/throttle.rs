@@ -62,10 +62,7 @@ impl<'a> Throttle<'a> {
         Self { network, pair: key(pair), address: key(address), now }
     }
 
-    /// Rejects the attempt if a wait ends at `retry_at` (Unix time, in seconds), in the future.
-    ///
-    /// # Errors
-    /// `TooManyAttempts` in that case.
+    /// Fails with `TooManyAttempts` if `retry_at` (Unix time, in seconds) is in the future.
     pub(crate) fn check(&self, retry_at: Option<i64>) -> Result<(), Error> {
         match retry_at {
             Some(retry_at) if retry_at > self.now => Err(self.too_many_attempts(retry_at)),
@@ -73,26 +70,22 @@ impl<'a> Throttle<'a> {
         }
     }
 
-    /// Rejects the attempt if a wait has begun since the user was looked up.
-    ///
-    /// # Errors
-    /// `TooManyAttempts` in that case; `Internal` if the database fails.
+    /// Fails with `TooManyAttempts` if a wait has begun since the user was looked up; `Internal`
+    /// if the database fails.
     pub(crate) fn check_again(&self, db: &Connection) -> Result<(), Error> {
         self.check(self.find_wait(db)?)
     }
 
     /// The refusal of an attempt for which a statement has found a wait. The wait may be over
     /// by now: another login of the pair deletes it.
-    ///
-    /// # Errors
-    /// `Internal` if the database fails.
+    /// Fails with `Internal` if the database fails.
     pub(crate) fn refusal(&self, db: &Connection) -> Result<Error, Error> {
         Ok(self.too_many_attempts(self.find_wait(db)?.unwrap_or_default()))
     }
 
     fn find_wait(&self, db: &Connection) -> Result<Option<i64>, Error> {
         let found = db
-            .execute(FIND_WAIT, &[Value::Integer(self.pair), Value::Integer(self.address)])
+            .execute(FIND_WAIT, &[self.pair, self.address].map(Value::Integer))
             .context("find the wait")?;
         Ok(found.rows.first().and_then(|row| db::integer(row.values.first()?)))
     }
@@ -102,10 +95,7 @@ impl<'a> Throttle<'a> {
     }
 
     /// Counts the attempt as failed, and logs each wait that begins or grows with it.
-    ///
-    /// # Errors
-    /// `TooManyAttempts` if a wait has begun since the user was looked up; `Internal` if the
-    /// database fails.
+    /// Fails as [`Self::check_again`].
     pub(crate) fn count_failure(&self, db: &Connection, limits: &Limits) -> Result<(), Error> {
         let values = [
             self.pair,
@@ -151,13 +141,10 @@ impl<'a> Throttle<'a> {
     }
 
     /// Deletes the failures of the pair. The failures of the network stay.
-    ///
-    /// # Errors
-    /// `Internal` if the database fails.
+    /// Fails with `Internal` if the database fails.
     pub(crate) fn forget(&self, db: &Connection) -> Result<(), Error> {
-        db.execute(FORGET_PAIR, &[Value::Integer(self.pair)])
-            .context("forget the failed logins")?;
-        Ok(())
+        let forgotten = db.execute(FORGET_PAIR, &[Value::Integer(self.pair)]);
+        forgotten.context("forget the failed logins").map(drop)
     }
 }
 

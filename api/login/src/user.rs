@@ -46,21 +46,11 @@ pub(crate) struct Found {
 }
 
 /// Looks up a user by name. Takes one query, whether or not the name exists.
-///
-/// # Errors
-/// `TooManyAttempts` while the client has to wait; `Internal` if the database fails.
+/// Fails with `TooManyAttempts` while the client has to wait; `Internal` if the database fails.
 pub(crate) fn find(db: &Connection, username: String, throttle: &Throttle) -> Result<Found, Error> {
-    let found = db
-        .execute(
-            FIND_USER,
-            &[
-                Value::Text(username),
-                Value::Integer(throttle.pair),
-                Value::Integer(throttle.address),
-                Value::Integer(throttle.now),
-            ],
-        )
-        .context("find the user")?;
+    let [pair, address, now] = [throttle.pair, throttle.address, throttle.now].map(Value::Integer);
+    let values = [Value::Text(username), pair, address, now];
+    let found = db.execute(FIND_USER, &values).context("find the user")?;
     let row = found.rows.into_iter().next().map(|row| <[Value; 8]>::try_from(row.values));
     let Some(Ok([id, password, is_locked, epoch, is_new, pair, address, expired])) = row else {
         return Err(Error::Internal("find the user: unexpected row".to_owned()));
@@ -97,20 +87,15 @@ pub(crate) fn overwrite_deleted(db: &Connection) {
 }
 
 /// The form in which `password` is stored at `strength`.
-///
-/// # Errors
-/// `Internal` if the derivation fails.
+/// Fails with `Internal` if the derivation fails.
 pub(crate) fn encode(password: &[u8], strength: Strength) -> Result<String, Error> {
     let salt = random::bytes(SALT_BYTES);
     luoyun_password::encode(password, &salt, strength).context("encode the password")
 }
 
 /// Replaces the stored form of the user's password by `strong`, a form of the same password.
-///
-/// # Errors
-/// `Internal` if the database fails.
+/// Fails with `Internal` if the database fails.
 pub(crate) fn upgrade_password(db: &Connection, user: User, strong: String) -> Result<(), Error> {
     let values = [Value::Integer(user.id), Value::Text(user.password), Value::Text(strong)];
-    db.execute(UPGRADE_PASSWORD, &values).context("upgrade the password")?;
-    Ok(())
+    db.execute(UPGRADE_PASSWORD, &values).context("upgrade the password").map(drop)
 }

@@ -110,9 +110,7 @@ pub(crate) fn new_engine() -> Result<Engine> {
 
 impl Handler {
     /// Compiles `component`.
-    ///
-    /// # Errors
-    /// If its file cannot be read, is not a module, or has imports that devhost lacks.
+    /// Fails if its file cannot be read, is not a module, or has imports that devhost lacks.
     pub(crate) fn new(engine: &Engine, component: Component, quiet: bool) -> Result<Self> {
         let source = component.source.display();
         let module = std::fs::read(&component.source)
@@ -124,9 +122,7 @@ impl Handler {
 
     /// Answers `request` in a new instance. Sends the costs to `measured` when the guest has
     /// returned, which may be after the response has been sent.
-    ///
-    /// # Errors
-    /// If the guest traps, or returns without a response.
+    /// Fails if the guest traps, or returns without a response.
     pub(crate) async fn handle(
         &self,
         stores: Arc<Stores>,

@@ -79,9 +79,7 @@ pub(crate) enum Label {
 impl Manifest {
     /// Reads the manifest at `path`, and fills in the components' variables from `given`, or
     /// else from the defaults.
-    ///
-    /// # Errors
-    /// If the file cannot be read or needs more than devhost supports, or if a variable is
+    /// Fails if the file cannot be read or needs more than devhost supports, or if a variable is
     /// given or used but not declared, or has no value.
     pub(crate) fn read(path: &Path, given: &BTreeMap<String, String>) -> Result<Self> {
         let text = std::fs::read_to_string(path)

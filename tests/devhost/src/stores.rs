@@ -35,9 +35,7 @@ pub(crate) struct Stores {
 
 impl Stores {
     /// Opens the files in `state_dir`, under the names that Spin gives them.
-    ///
-    /// # Errors
-    /// If a file cannot be created or opened.
+    /// Fails if a file cannot be created or opened.
     pub(crate) fn open(state_dir: &Path) -> Result<Self> {
         std::fs::create_dir_all(state_dir)
             .with_context(|| format!("cannot create {}", state_dir.display()))?;
@@ -56,9 +54,7 @@ impl Stores {
     }
 
     /// Runs the argument of `--sqlite`: one statement, or `@` and a file of statements.
-    ///
-    /// # Errors
-    /// If the file cannot be read or a statement fails.
+    /// Fails if the file cannot be read or a statement fails.
     pub(crate) fn run_sql(&self, argument: &str) -> Result<()> {
         let db = rusqlite::Connection::open(&self.database)
             .with_context(|| format!("cannot open {}", self.database.display()))?;

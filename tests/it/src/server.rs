@@ -14,9 +14,6 @@ use tempfile::{NamedTempFile, TempDir};
 
 use crate::Client;
 
-/// The pause between two checks of a condition.
-pub const PAUSE: Duration = Duration::from_millis(10);
-
 /// A running server with the API. Drop stops it, unless it is the one at `BASE_URL`.
 pub struct Server {
     addr: SocketAddr,
@@ -223,16 +220,14 @@ impl Server {
         // `spin up` serves from a child process; a process group makes signals reach both.
         let mut child = command.process_group(0).spawn().expect("the host's command");
 
-        let deadline = Instant::now() + Duration::from_mins(1);
-        let addr = loop {
+        let addr = poll(|| {
             let output = output_of(&state);
-            if let Some(addr) = served_address(&output[before..]) {
-                break addr;
-            }
-            assert!(child.try_wait().unwrap().is_none(), "the host exited: {output}");
-            assert!(Instant::now() < deadline, "the host does not serve: {output}");
-            thread::sleep(PAUSE);
-        };
+            let addr = served_address(&output[before..]);
+            let is_running = child.try_wait().unwrap().is_none();
+            assert!(addr.is_some() || is_running, "the host exited: {output}");
+            addr
+        });
+        let addr = addr.unwrap_or_else(|| panic!("the host does not serve: {}", output_of(&state)));
         Self { addr, running: Running::Process(child), state: Some(state) }
     }
 
@@ -376,17 +371,31 @@ fn served_address(output: &str) -> Option<SocketAddr> {
 /// # Panics
 /// If it does not exit within a minute; it is killed then.
 pub fn wait_for_exit(child: &mut Child) -> ExitStatus {
+    poll(|| child.try_wait().unwrap()).unwrap_or_else(|| {
+        child.kill().unwrap();
+        child.wait().unwrap();
+        panic!("a process that should have exited still runs");
+    })
+}
+
+/// Waits until `condition` holds.
+///
+/// # Panics
+/// If it does not within a minute.
+pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    let holds = poll(|| condition().then_some(()));
+    assert!(holds.is_some(), "{what}: not within a minute");
+}
+
+/// Calls `check` until it returns a value, for at most a minute.
+fn poll<T>(mut check: impl FnMut() -> Option<T>) -> Option<T> {
     let deadline = Instant::now() + Duration::from_mins(1);
     loop {
-        if let Some(status) = child.try_wait().unwrap() {
-            return status;
+        let value = check();
+        if value.is_some() || Instant::now() > deadline {
+            return value;
         }
-        if Instant::now() > deadline {
-            child.kill().unwrap();
-            child.wait().unwrap();
-            panic!("a process that should have exited still runs");
-        }
-        thread::sleep(PAUSE);
+        thread::sleep(Duration::from_millis(1));
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use std::{env, thread};
 
 use api_tests::admin::{Outcome, run};
-use api_tests::server::{send_signal, tables};
+use api_tests::server::{send_signal, tables, wait_until};
 use api_tests::{Admin, Client, Server, Setup};
 use rusqlite::Connection;
 use serde_json::Value;
@@ -646,15 +646,6 @@ fn tls_checks_the_certificate() {
     assert_eq!(ips(&["--ca", &server, &url]), "encrypted");
     assert_eq!(ips(&["--ca", &server, &by_name]), "encrypted");
     assert_eq!(ips(&[&source.url()]), "plain");
-}
-
-/// Waits until `condition` holds, for at most a minute.
-pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_mins(1);
-    while !condition() {
-        assert!(Instant::now() < deadline, "{what}: not within a minute");
-        thread::sleep(Duration::from_millis(1));
-    }
 }
 
 pub(crate) fn start(admin: &Admin, source: &Source) -> Child {

@@ -11,13 +11,13 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use api_tests::server::wait_until;
 use api_tests::{Admin, Client, Response};
 use serde_json::{Value, json};
 
 use crate::admin::{every_command, failing_commands};
 use crate::import::{
     FEW, MANY, SetOnDrop, Source, assert_report, every_import, kill, many, measure, start,
-    wait_until,
 };
 
 use servers::{Cut, Process, Site, free_address};

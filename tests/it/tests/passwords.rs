@@ -2,12 +2,12 @@
 
 use std::net::{Ipv6Addr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use std::{fs, thread};
 
 use api_tests::cases::auth_failed;
 use api_tests::dataset::insert_users;
-use api_tests::server::PAUSE;
+use api_tests::server::wait_until;
 use api_tests::{Admin, Response, Server, Setup};
 use serde_json::{Value, json};
 use sha1::{Digest, Sha1};
@@ -119,11 +119,7 @@ fn contains(content: &[u8], secret: &str) -> bool {
 /// the last connection closes.
 fn wait_until_idle(server: &Server) {
     let log = server.state().join("sqlite_db.db-wal");
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while log.exists() {
-        assert!(Instant::now() < deadline, "the write-ahead log still exists");
-        thread::sleep(PAUSE);
-    }
+    wait_until("the end of the write-ahead log", || !log.exists());
 }
 
 #[test]

@@ -11,11 +11,11 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 
 use api_tests::admin::{Outcome, run};
-use api_tests::server::{built, root, send_signal};
+use api_tests::server::{built, root, send_signal, wait_until};
 use api_tests::{Admin, Client};
 use tempfile::TempDir;
 
-use crate::import::{rows, wait_until};
+use crate::import::rows;
 
 /// A password with characters that a shell, a URL and HAProxy's configuration treat specially.
 pub(super) const REDIS_PASSWORD: &str = r#"se"cr et\$x%1{}"#;
