@@ -1,8 +1,9 @@
 //! Components: converts core modules to components as Spin does, compiles them, and runs each
 //! request in a new instance.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result, anyhow};
 use http::{Request, Response};
@@ -99,7 +100,7 @@ pub(crate) struct Handler {
 }
 
 /// An engine that counts fuel and keeps compiled code in the user's cache folder, as Spin does.
-pub(crate) fn new_engine() -> Result<Engine> {
+fn new_engine() -> Result<Engine> {
     let mut config = Config::new();
     config
         .consume_fuel(true)
@@ -111,12 +112,11 @@ pub(crate) fn new_engine() -> Result<Engine> {
 impl Handler {
     /// Compiles `component`.
     /// Fails if its file cannot be read, is not a module, or has imports that devhost lacks.
-    pub(crate) fn new(engine: &Engine, component: Component, quiet: bool) -> Result<Self> {
+    pub(crate) fn new(component: Component, quiet: bool) -> Result<Self> {
         let source = component.source.display();
         let module = std::fs::read(&component.source)
             .with_context(|| format!("cannot read {source}: is it built?"))?;
-        let pre =
-            compile(engine, &module).with_context(|| format!("devhost cannot run {source}"))?;
+        let pre = compile(module).with_context(|| format!("devhost cannot run {source}"))?;
         Ok(Self { pre, component: Arc::new(component), quiet })
     }
 
@@ -166,15 +166,26 @@ impl Handler {
     }
 }
 
-/// Converts `module` to a component and compiles it.
-fn compile(engine: &Engine, module: &[u8]) -> Result<ProxyPre<Guest>> {
+/// Converts `module` to a component and compiles it, once per process: tests start many servers.
+fn compile(module: Vec<u8>) -> Result<ProxyPre<Guest>> {
+    static COMPILED: Mutex<BTreeMap<Vec<u8>, ProxyPre<Guest>>> = Mutex::new(BTreeMap::new());
+    let mut compiled = COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(pre) = compiled.get(&module) {
+        return Ok(pre.clone());
+    }
+    let engine = match compiled.values().next() {
+        Some(pre) => pre.engine().clone(),
+        None => new_engine()?,
+    };
     let component = ComponentEncoder::default()
-        .module(module)?
+        .module(&module)?
         .adapter(WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_PROXY_ADAPTER)?
         .encode()?;
-    let component = wasmtime::component::Component::new(engine, &component)?;
-    let mut linker = Linker::new(engine);
+    let component = wasmtime::component::Component::new(&engine, &component)?;
+    let mut linker = Linker::new(&engine);
     wasmtime_wasi_http::p2::add_to_linker_async(&mut linker)?;
     stores::add_to_linker(&mut linker)?;
-    Ok(ProxyPre::new(linker.instantiate_pre(&component)?)?)
+    let pre = ProxyPre::new(linker.instantiate_pre(&component)?)?;
+    compiled.insert(module, pre.clone());
+    Ok(pre)
 }

@@ -131,10 +131,9 @@ impl DevHost {
         for sql in &options.sqlite {
             stores.run_sql(sql)?;
         }
-        let engine = engine::new_engine()?;
         let mut handlers = BTreeMap::new();
         for (name, component) in manifest.component {
-            handlers.insert(name, Handler::new(&engine, component, options.quiet)?);
+            handlers.insert(name, Handler::new(component, options.quiet)?);
         }
         let (sender, receiver) = mpsc::sync_channel(MEASUREMENTS);
 
