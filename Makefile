@@ -90,9 +90,8 @@ test-components: build
 	cargo build --release $(WASM) $(TEST_COMPONENTS)
 
 browser: devhost
-	@scripts/need.sh nodejs node --version
-	@scripts/need.sh npm npm --version
-	@scripts/need.sh chromium sh -c 'command -v "$${CHROMIUM:-chromium}" || command -v chromium-browser'
+	@scripts/need.sh "nodejs npm chromium" sh -c 'node --version && npm --version && \
+		{ command -v "$${CHROMIUM:-chromium}" || command -v chromium-browser; }'
 
 devhost: build
 	cargo build --locked -p devhost -p luoyun-admin

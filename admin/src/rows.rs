@@ -97,13 +97,15 @@ pub(crate) fn instances_where(
     values: &[Value],
 ) -> anyhow::Result<Option<String>> {
     let sql = format!(
-        "SELECT total || iif(total = 1, ' instance', ' instances')
-                || ' (id ' || group_concat(id, ', ' ORDER BY id) || iif(total > 5, ', …)', ')')
-         FROM (SELECT id, count(*) OVER () AS total FROM instances
-               WHERE {condition} AND status <> 100 ORDER BY id LIMIT 5)
-         GROUP BY total"
+        "SELECT id, count(*) OVER () FROM instances WHERE {condition} AND status <> 100
+         ORDER BY id LIMIT 5"
     );
-    Ok(db.query(&sql, values)?.into_iter().next().map(|(described,)| described))
+    let found: Vec<(i64, i64)> = db.query(&sql, values)?;
+    let Some((_, total)) = found.first() else { return Ok(None) };
+    let ids = found.iter().map(|(id, _)| id.to_string()).collect::<Vec<_>>().join(", ");
+    let noun = if *total == 1 { "instance" } else { "instances" };
+    let more = if *total > 5 { ", …" } else { "" };
+    Ok(Some(format!("{total} {noun} (id {ids}{more})")))
 }
 
 fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
