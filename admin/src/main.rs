@@ -1,12 +1,4 @@
 //! `luoyun-admin`: users, nodes and instances of the LuoYunCloud API, for its operators.
-//!
-//! - [`args`]: the command line, and its help
-//! - [`user`], [`node`], [`instance`]: the commands on each
-//! - [`import`]: makes the database equal to that of a LuoYunCloud
-//! - [`db`]: the database, a file or a libSQL server
-//! - [`rows`]: the rows of lists
-//! - [`output`]: lists, for people and as JSON
-//! - [`password`]: reads a password from the terminal or standard input
 
 #![forbid(unsafe_code)]
 

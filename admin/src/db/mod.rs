@@ -1,9 +1,4 @@
 //! The database: an SQLite file, or a libSQL server.
-//!
-//! - [`file`]: a file, through SQLite
-//! - [`server`]: a server, through its HTTP API
-//! - [`location`]: which of the two
-//! - [`outcome`]: what both return: rows or an error
 
 mod file;
 mod location;

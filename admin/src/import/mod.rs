@@ -2,13 +2,6 @@
 //!
 //! An import copies both databases into its own temporary tables, compares them there, and writes
 //! only the rows that differ, in one transaction.
-//!
-//! - [`state`]: the state file, with digests of the imported passwords
-//! - [`source`]: copies PostgreSQL's rows into temporary tables
-//! - [`pgpass`]: the password file of PostgreSQL's clients
-//! - [`tls`]: the certificates that the connection trusts
-//! - [`staging`]: converts them to rows of the API, and notes odd values
-//! - [`difference`]: compares them with our rows, and makes ours equal
 
 mod difference;
 mod pgpass;

@@ -4,13 +4,6 @@
 //! handler, which finds the caller ([`session::authenticate`]), runs its query ([`db`]) and
 //! returns a [`Reply`] or an [`Error`]; `serve` sends it in one write.
 //!
-//! - [`envelope`]: `Reply` and `Error`, every response of an endpoint
-//! - [`params`]: key-value parameters from body and query string
-//! - [`session`]: session keys and their entries in the key-value store
-//! - [`db`], [`settings`]: the database, and the application's variables
-//! - [`clock`], [`random`]: the host's time and randomness
-//! - [`wire`]: HTTP requests and responses, and the log
-//!
 //! `params` and `envelope` use no store, so their unit tests run natively.
 
 #![forbid(unsafe_code)]

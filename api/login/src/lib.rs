@@ -1,10 +1,4 @@
 //! `POST /api/login`: verifies a password, and returns a session key.
-//!
-//! - [`client`]: the client's network
-//! - [`settings`]: the variables that an operator may set
-//! - [`throttle`]: counts failed logins, and makes clients wait
-//! - [`user`]: the user, and the stored password
-//! - [`session`]: inserts sessions, and sweeps expired ones
 
 mod client;
 mod session;
