@@ -69,7 +69,7 @@ pub enum Error {
 impl Error {
     /// The reply's `error`, its HTTP status and its `desc`. The status is 200 for every refusal
     /// that the design document describes.
-    fn reply(&self) -> (&'static str, StatusCode, Cow<'static, str>) {
+    pub(crate) fn reply(&self) -> (&'static str, StatusCode, Cow<'static, str>) {
         const OK: StatusCode = StatusCode::OK;
         match self {
             Self::AuthFailed => {
@@ -116,18 +116,6 @@ impl Error {
         }
     }
 
-    /// The reply's `error`: a stable word for programs.
-    #[must_use]
-    pub fn word(&self) -> &'static str {
-        self.reply().0
-    }
-
-    /// The HTTP status.
-    #[must_use]
-    pub fn status(&self) -> StatusCode {
-        self.reply().1
-    }
-
     /// The header field that is specific to this refusal.
     pub(crate) fn field(&self) -> Option<(&'static str, String)> {
         match self {
@@ -145,7 +133,7 @@ impl Error {
             Self::SessionCorrupted => "corrupted session entry",
             _ => return None,
         };
-        let (word, microseconds) = (self.word(), time.as_micros());
+        let ((word, ..), microseconds) = (self.reply(), time.as_micros());
         Some(format!("endpoint={endpoint} error={word} duration_us={microseconds} cause={cause:?}"))
     }
 
@@ -239,6 +227,6 @@ mod tests {
     fn an_internal_refusal_says_nothing_of_its_cause() {
         let error = Error::Internal("disk I/O error".to_owned());
         assert!(!text(error.to_json()).contains("disk"));
-        assert_eq!(error.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(error.reply().1, StatusCode::INTERNAL_SERVER_ERROR);
     }
 }

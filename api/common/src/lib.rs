@@ -39,7 +39,7 @@ pub fn serve<T: Serialize>(
 ) {
     let start = clock::monotonic();
     let outcome = wire::read_form(&request)
-        .and_then(|form| handler(&form.params()))
+        .and_then(|params| handler(&params))
         .and_then(|reply| serde_json::to_vec(&reply).context("write the reply"));
     match outcome {
         Ok(body) => wire::respond_json(response_out, StatusCode::OK, None, &body),

@@ -10,18 +10,18 @@ use crate::Error;
 ///
 /// If a name occurs more than once, the last pair counts; the body has precedence over the
 /// query string.
-#[derive(Clone, Copy, Debug)]
-pub struct Params<'a> {
-    query: &'a [u8],
-    body: &'a [u8],
+#[derive(Debug)]
+pub struct Params {
+    query: Vec<u8>,
+    body: Vec<u8>,
 }
 
-impl<'a> Params<'a> {
+impl Params {
     /// The parameters in a query string (without its `?`) and in a body, both
     /// `application/x-www-form-urlencoded`. Any bytes are accepted.
     #[must_use]
-    pub fn new(query: &'a [u8], body: &'a [u8]) -> Self {
-        Self { query, body }
+    pub fn new(query: impl Into<Vec<u8>>, body: impl Into<Vec<u8>>) -> Self {
+        Self { query: query.into(), body: body.into() }
     }
 
     /// The value of `name` as text, without the white space and control characters around it;
@@ -72,11 +72,11 @@ impl<'a> Params<'a> {
     }
 
     /// The last pair with this `name`, still encoded.
-    fn last(&self, name: &str) -> Option<&'a [u8]> {
+    fn last(&self, name: &str) -> Option<&[u8]> {
         let has_name = |pair: &&[u8]| {
             form_urlencoded::parse(pair).next().is_some_and(|(decoded, _)| decoded == name)
         };
-        [self.body, self.query]
+        [&self.body, &self.query]
             .into_iter()
             .find_map(|source| source.rsplit(|&byte| byte == b'&').find(has_name))
     }
@@ -91,8 +91,8 @@ fn is_trimmed(c: char) -> bool {
 mod tests {
     use super::*;
 
-    fn body(body: &str) -> Params<'_> {
-        Params::new(b"", body.as_bytes())
+    fn body(body: &str) -> Params {
+        Params::new("", body)
     }
 
     fn number(text: &str) -> Result<Option<i64>, String> {
@@ -209,7 +209,7 @@ mod tests {
                 name in "[abc]{1,2}",
             ) {
                 let (encoded_query, encoded_body) = (join(&query, &ways), join(&body, &ways));
-                let params = Params::new(encoded_query.as_bytes(), encoded_body.as_bytes());
+                let params = Params::new(encoded_query, encoded_body);
                 let all = [query, body].concat();
                 let expected = all.iter().rfind(|(known, _)| *known == name);
                 prop_assert_eq!(params.bytes(&name), expected.map(|(_, value)| value.clone()));
@@ -225,7 +225,7 @@ mod tests {
                 query in prop::collection::vec(any::<u8>(), 0..64),
                 body in prop::collection::vec(any::<u8>(), 0..64),
             ) {
-                let params = Params::new(&query, &body);
+                let params = Params::new(query, body);
                 for name in ["", "a", "%", "&", "="] {
                     let _ = (params.text(name), params.bytes(name));
                 }

@@ -1,16 +1,10 @@
 //! Random numbers, from the host's secure source.
 
-use wasi::random::random::{get_random_bytes, get_random_u64};
+use wasi::random::random::get_random_bytes;
 
 /// `length` random bytes.
 #[must_use]
 pub fn bytes(length: usize) -> Vec<u8> {
     // Not `getrandom`: it goes through WASI preview 1 and an adapter, and can fail.
     get_random_bytes(length as u64)
-}
-
-/// A random integer, of either sign.
-#[must_use]
-pub fn integer() -> i64 {
-    get_random_u64().cast_signed()
 }

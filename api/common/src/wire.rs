@@ -16,33 +16,15 @@ const MAX_BLOCKING_WRITE: usize = 4096;
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
-/// A request's parameters, still encoded.
-pub(crate) struct Form {
-    path_with_query: String,
-    body: Vec<u8>,
-}
-
-impl Form {
-    pub(crate) fn params(&self) -> Params<'_> {
-        let query = match self.path_with_query.split_once('?') {
-            Some((_, query)) => query,
-            None => "",
-        };
-        Params::new(query.as_bytes(), &self.body)
-    }
-}
-
 /// Reads a request. Checks method, content type and size, in this order.
 ///
 /// # Errors
 /// `MethodNotAllowed`, `UnsupportedMediaType`, `BodyTooLarge`;
 /// `InvalidParameter` if the body is incomplete.
-pub(crate) fn read_form(request: &IncomingRequest) -> Result<Form, Error> {
+pub(crate) fn read_form(request: &IncomingRequest) -> Result<Params, Error> {
     if !matches!(request.method(), Method::Post) {
         return Err(Error::MethodNotAllowed { allow: "POST" });
     }
-    let path_with_query = request.path_with_query().unwrap_or_default();
-
     let headers = request.headers();
     let is_form = match first(&headers, "content-type") {
         Some(value) => is_form(&value),
@@ -53,7 +35,9 @@ pub(crate) fn read_form(request: &IncomingRequest) -> Result<Form, Error> {
     drop(headers);
 
     let body = read_body(request, is_form, declared)?;
-    Ok(Form { path_with_query, body })
+    let path_with_query = request.path_with_query().unwrap_or_default();
+    let query = path_with_query.split_once('?').map_or("", |(_, query)| query);
+    Ok(Params::new(query, body))
 }
 
 fn first(headers: &Headers, name: &str) -> Option<Vec<u8>> {
@@ -128,7 +112,8 @@ pub(crate) fn respond_json(
 
 /// Sends a refusal.
 pub fn refuse(response_out: ResponseOutparam, error: &Error) {
-    respond_json(response_out, error.status(), error.field(), &error.to_json());
+    let (_, status, _) = error.reply();
+    respond_json(response_out, status, error.field(), &error.to_json());
 }
 
 /// Sends a response.

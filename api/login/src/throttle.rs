@@ -6,7 +6,7 @@
 //! the limits allow.
 
 use luoyun_common::envelope::Context;
-use luoyun_common::{Error, db, random, wire};
+use luoyun_common::{Error, db, wire};
 use sha1::{Digest, Sha1};
 use spin_sdk::sqlite::{Connection, Value};
 
@@ -39,8 +39,8 @@ const FORGET_PAIR: &str = "DELETE FROM login_failures WHERE key = ?1";
 /// without an index on `forget_at`.
 const SWEEP: &str = "
 DELETE FROM login_failures
-WHERE key IN (SELECT key FROM login_failures WHERE key >= ?1 ORDER BY key LIMIT ?2)
-  AND forget_at <= ?3";
+WHERE key IN (SELECT key FROM login_failures WHERE key >= (SELECT random()) ORDER BY key LIMIT ?1)
+  AND forget_at <= ?2";
 
 /// The keys for which a failure of one login attempt is counted.
 pub(crate) struct Throttle<'a> {
@@ -125,7 +125,7 @@ impl<'a> Throttle<'a> {
         }
         // The table grows only with a new row, so only then it has to be swept.
         if is_new {
-            let values = [random::integer(), SWEEP_ROWS, self.now].map(Value::Integer);
+            let values = [SWEEP_ROWS, self.now].map(Value::Integer);
             db.execute(SWEEP, &values).context("sweep the failed logins")?;
         }
         Ok(())
