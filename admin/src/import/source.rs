@@ -9,7 +9,7 @@ use indicatif::ProgressBar;
 use postgres::config::{Host, SslMode};
 use postgres::fallible_iterator::FallibleIterator;
 use postgres::types::{ToSql, Type};
-use postgres::{Client, Config};
+use postgres::{Client, Config, NoTls};
 use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -72,14 +72,13 @@ pub(crate) fn copy(
 
 fn connect(mut config: Config, ca: Option<&Path>) -> Result<Client> {
     set_defaults(&mut config);
-    let has_tls = config.get_ssl_mode() != SslMode::Disable;
-    let tls = if has_tls { tls::config(ca)? } else { tls::unused_config() };
-    config.connect(MakeRustlsConnect::new(tls)).context(if has_tls {
+    if config.get_ssl_mode() == SslMode::Disable {
+        return config.connect(NoTls).context("cannot connect to the source");
+    }
+    config.connect(MakeRustlsConnect::new(tls::config(ca)?)).context(
         "cannot connect to the source over TLS (--ca FILE trusts its certificate, \
-         ?sslmode=disable turns TLS off)"
-    } else {
-        "cannot connect to the source"
-    })
+         ?sslmode=disable turns TLS off)",
+    )
 }
 
 /// The query for the rows of `table`, by id. The types of the columns have changed between versions

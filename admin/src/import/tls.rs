@@ -10,11 +10,6 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
-/// A configuration that trusts no certificate. The client requires one even without TLS.
-pub(crate) fn unused_config() -> ClientConfig {
-    ClientConfig::builder().with_root_certificates(RootCertStore::empty()).with_no_client_auth()
-}
-
 /// A configuration that trusts the certificates in the PEM file `ca` and those that they sign;
 /// without `ca`, the certificate authorities of this machine.
 /// Fails if `ca` cannot be read or there is no certificate to trust.
