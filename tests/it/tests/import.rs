@@ -483,12 +483,15 @@ fn nulls_and_odd_values_are_handled_and_reported() {
             (4, 3, NULL, 'd', NULL, 1, 1), (5, 3, 99, 'e', NULL, 1, 1),
             (6, 3, 1, NULL, NULL, NULL, NULL), (7, 3, 1, 'g', NULL, -3, 65536),
             (8, 3, 1, 'h', NULL, 12345, -1);
-        INSERT INTO instance SELECT i, 3, 1, NULL, NULL, 1, 1 FROM generate_series(10, 19) i;";
+        INSERT INTO instance SELECT i, 3, 1, NULL, NULL, 1, 1 FROM generate_series(10, 19) i;
+        ALTER TABLE auth_user ALTER is_locked TYPE integer USING is_locked::int;
+        INSERT INTO auth_user (id, username, password, is_locked) VALUES (7, 'odd', 'x', 2);";
     let (source, target) = (Source::new("odd", odd), Target::new());
     let notes = "\
 users left out, as they have no name: 2 (id 1, 2)
 users left out, as an earlier one has their name: 1 (id 4)
 users not locked, as is_locked is NULL: 1 (id 5)
+users locked, as is_locked is neither true nor false: 1 (id 7)
 users who cannot log in, as they have no password: 1 (id 6)
 nodes without a name: 1 (id 1)
 nodes without an IP address: their instances have no host: 2 (id 2, 3)
@@ -500,8 +503,8 @@ instances without a name: 11 (id 6, 10, 11, 12, 13, …)
 instances without a status: it is 0, unknown: 1 (id 6)
 instances without a port, as theirs is not from 1 to 65535: 2 (id 7, 8)
 ";
-    assert_report(&target.import(&source), [[3, 0, 0, 0], [3, 0, 0, 0], [18, 0, 0, 0]], notes);
-    assert_report(&target.import(&source), [[0, 0, 0, 3], [0, 0, 0, 3], [0, 0, 0, 18]], notes);
+    assert_report(&target.import(&source), [[4, 0, 0, 0], [3, 0, 0, 0], [18, 0, 0, 0]], notes);
+    assert_report(&target.import(&source), [[0, 0, 0, 4], [0, 0, 0, 3], [0, 0, 0, 18]], notes);
     let mut rows = target.rows();
     rows.retain(|row| !row.starts_with("i|1") || row.starts_with("i|1|"));
     let expected = [
@@ -519,6 +522,7 @@ instances without a port, as theirs is not from 1 to 65535: 2 (id 7, 8)
         "u|3|twice|0|NULL|NULL|NULL|NULL",
         "u|5|unlocked|0|NULL|NULL|NULL|NULL",
         "u|6|keyless|1|-2|NULL|NULL|NULL",
+        "u|7|odd|1|NULL|NULL|NULL|NULL",
     ];
     assert_eq!(rows, expected);
     assert_eq!(target.password(6), "!");
