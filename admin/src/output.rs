@@ -47,6 +47,15 @@ fn cell(value: &Value) -> String {
     }
 }
 
+/// Largest number of ids in a message.
+pub(crate) const IDS_SHOWN: i64 = 5;
+
+/// The first `ids`, a list with commas, of `count` ids in all, for a message.
+pub(crate) fn some_ids(count: i64, ids: &str) -> String {
+    let more = if count > IDS_SHOWN { ", …" } else { "" };
+    format!("(id {ids}{more})")
+}
+
 /// Writes the id of a new row to standard output.
 pub(crate) fn write_id(id: &[(i64,)]) -> Result<()> {
     id.iter().try_for_each(|(id,)| Ok(writeln!(io::stdout(), "{id}")?))

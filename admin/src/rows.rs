@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
 
 use crate::db::Database;
-use crate::output::{Columns, Row, write_list};
+use crate::output::{Columns, IDS_SHOWN, Row, some_ids, write_list};
 
 /// Rows that one query reads: a summary may have 4 KiB, and sqld limits its replies to 10 MB.
 const PAGE_ROWS: usize = 1000;
@@ -98,14 +98,13 @@ pub(crate) fn instances_where(
 ) -> anyhow::Result<Option<String>> {
     let sql = format!(
         "SELECT id, count(*) OVER () FROM instances WHERE {condition} AND status <> 100
-         ORDER BY id LIMIT 5"
+         ORDER BY id LIMIT {IDS_SHOWN}"
     );
     let found: Vec<(i64, i64)> = db.query(&sql, values)?;
-    let Some((_, total)) = found.first() else { return Ok(None) };
+    let Some(&(_, total)) = found.first() else { return Ok(None) };
     let ids = found.iter().map(|(id, _)| id.to_string()).collect::<Vec<_>>().join(", ");
-    let noun = if *total == 1 { "instance" } else { "instances" };
-    let more = if *total > 5 { ", …" } else { "" };
-    Ok(Some(format!("{total} {noun} (id {ids}{more})")))
+    let noun = if total == 1 { "instance" } else { "instances" };
+    Ok(Some(format!("{total} {noun} {}", some_ids(total, &ids))))
 }
 
 fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {

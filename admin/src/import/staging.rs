@@ -5,6 +5,8 @@
 
 use rusqlite::{Connection, Result};
 
+use crate::output::{IDS_SHOWN, some_ids};
+
 /// `auth_user`, `node` and `instance` are copies of the source's tables: all values are text,
 /// except ids and times. The stored password `!` matches no password. LuoYunCloud only checks
 /// whether `is_locked` is true. An inet as text may end with its netmask.
@@ -33,7 +35,7 @@ const CONVERTED: &str = "
                 THEN CAST(vdi_port AS INTEGER) END AS vdi_port
     FROM instance";
 
-/// A line for each kind of odd values: the number of rows, and the first ids.
+/// Each kind of odd values, with the number of rows and the first `?1` ids.
 const NOTES: &str = "
     WITH notes (position, note, id) AS (
         SELECT 1, 'users left out, as they have no name', id
@@ -65,15 +67,19 @@ const NOTES: &str = "
         FROM wanted_instances JOIN instance r USING (id)
         WHERE wanted_instances.vdi_port IS NULL AND r.vdi_port <> '0'
     )
-    SELECT note || ': ' || total || ' (id ' || group_concat(id, ', ' ORDER BY id)
-           || iif(total > 5, ', …)', ')')
+    SELECT note, total, group_concat(id, ', ' ORDER BY id)
     FROM (SELECT position, note, id, count(*) OVER (PARTITION BY position) AS total,
                  row_number() OVER (PARTITION BY position ORDER BY id) AS number FROM notes)
-    WHERE number <= 5 GROUP BY position ORDER BY position";
+    WHERE number <= ?1 GROUP BY position ORDER BY position";
 
 /// Converts the copies of the source's tables in `db`. Returns a line for each kind of odd values.
 /// Fails if the disk is full.
 pub(crate) fn convert(db: &Connection) -> Result<Vec<String>> {
     db.execute_batch(CONVERTED)?;
-    db.prepare(NOTES)?.query_map([], |row| row.get(0))?.collect()
+    let mut notes = db.prepare(NOTES)?;
+    let lines = notes.query_map([IDS_SHOWN], |row| {
+        let (note, total, ids): (String, i64, String) = row.try_into()?;
+        Ok(format!("{note}: {total} {}", some_ids(total, &ids)))
+    })?;
+    lines.collect()
 }
