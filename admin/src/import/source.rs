@@ -10,8 +10,7 @@ use postgres::config::{Host, SslMode};
 use postgres::fallible_iterator::FallibleIterator;
 use postgres::types::{ToSql, Type};
 use postgres::{Client, Config, NoTls};
-use rusqlite::types::Value;
-use rusqlite::{Connection, params_from_iter};
+use rusqlite::Connection;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::db::is_this_machine;
@@ -56,14 +55,14 @@ pub(crate) fn copy(
         .context("cannot take a snapshot of the source")?;
     let mut queries = Vec::new();
     for (table, columns) in TABLES {
-        queries.push(query(&mut client, table, columns)?);
+        queries.push((table, columns, query(&mut client, table, columns)?));
     }
     let sql = "SELECT (SELECT count(*) FROM auth_user) + (SELECT count(*) FROM node)
                     + (SELECT count(*) FROM instance)";
     let count = client.query_one(sql, &[]).context("cannot count the source's rows")?;
     progress.set_length(count.try_get::<_, i64>(0)?.try_into()?);
     progress.set_message("reading the source");
-    for ((table, columns), query) in TABLES.into_iter().zip(queries) {
+    for (table, columns, query) in queries {
         let copied = copy_table(&mut client, &query, table, columns, target, progress);
         copied.with_context(|| format!("cannot read the source's {table}"))?;
     }
@@ -133,13 +132,13 @@ fn copy_table(
     let mut insert = target.prepare(&format!("INSERT INTO {table} VALUES ({parameters})"))?;
     let mut rows = client.query_raw(query, iter::empty::<&(dyn ToSql + Sync)>())?;
     while let Some(row) = rows.next()? {
-        let values = row.columns().iter().enumerate().map(|(at, column)| {
-            Ok(match *column.type_() {
-                Type::INT8 => Value::from(row.try_get::<_, Option<i64>>(at)?),
-                _ => row.try_get::<_, Option<String>>(at)?.into(),
-            })
-        });
-        insert.execute(params_from_iter(values.collect::<Result<Vec<_>>>()?))?;
+        for (at, column) in row.columns().iter().enumerate() {
+            match *column.type_() {
+                Type::INT8 => insert.raw_bind_parameter(at + 1, row.try_get::<_, Option<i64>>(at)?),
+                _ => insert.raw_bind_parameter(at + 1, row.try_get::<_, Option<&str>>(at)?),
+            }?;
+        }
+        insert.raw_execute()?;
         progress.inc(1);
     }
     Ok(())
