@@ -69,7 +69,7 @@ pub enum Error {
 impl Error {
     /// The reply's `error`, its HTTP status and its `desc`. The status is 200 for every refusal
     /// that the design document describes.
-    pub(crate) fn reply(&self) -> (&'static str, StatusCode, Cow<'static, str>) {
+    fn reply(&self) -> (&'static str, StatusCode, Cow<'static, str>) {
         const OK: StatusCode = StatusCode::OK;
         match self {
             Self::AuthFailed => {
@@ -137,11 +137,12 @@ impl Error {
         Some(format!("endpoint={endpoint} error={word} duration_us={microseconds} cause={cause:?}"))
     }
 
-    /// The body of the refusal, as JSON.
-    pub(crate) fn to_json(&self) -> Vec<u8> {
-        let (error, _, desc) = self.reply();
+    /// The HTTP status and the body, as JSON.
+    pub(crate) fn response(&self) -> (StatusCode, Vec<u8>) {
+        let (error, status, desc) = self.reply();
         // Two strings and a number always serialize.
-        serde_json::to_vec(&Refusal { code: 1, desc: &desc, error }).unwrap_or_default()
+        let body = serde_json::to_vec(&Refusal { code: 1, desc: &desc, error });
+        (status, body.unwrap_or_default())
     }
 }
 
@@ -191,8 +192,8 @@ mod tests {
     #[derive(Serialize)]
     struct Nothing {}
 
-    fn text(json: Vec<u8>) -> String {
-        String::from_utf8(json).unwrap()
+    fn body(error: &Error) -> String {
+        String::from_utf8(error.response().1).unwrap()
     }
 
     #[test]
@@ -209,7 +210,7 @@ mod tests {
     #[test]
     fn a_refusal_begins_with_code_and_desc_and_ends_with_its_word() {
         assert_eq!(
-            text(Error::InstanceNotOwned(5).to_json()),
+            body(&Error::InstanceNotOwned(5)),
             r#"{"code":1,"desc":"Instance 5 is someone else's","error":"instance_not_owned"}"#
         );
     }
@@ -226,7 +227,7 @@ mod tests {
     #[test]
     fn an_internal_refusal_says_nothing_of_its_cause() {
         let error = Error::Internal("disk I/O error".to_owned());
-        assert!(!text(error.to_json()).contains("disk"));
-        assert_eq!(error.reply().1, StatusCode::INTERNAL_SERVER_ERROR);
+        assert!(!body(&error).contains("disk"));
+        assert_eq!(error.response().0, StatusCode::INTERNAL_SERVER_ERROR);
     }
 }

@@ -112,8 +112,8 @@ pub(crate) fn respond_json(
 
 /// Sends a refusal.
 pub fn refuse(response_out: ResponseOutparam, error: &Error) {
-    let (_, status, _) = error.reply();
-    respond_json(response_out, status, error.field(), &error.to_json());
+    let (status, body) = error.response();
+    respond_json(response_out, status, error.field(), &body);
 }
 
 /// Sends a response.
