@@ -40,9 +40,8 @@ pub(crate) fn insert(
     entry: &Entry,
     throttle: &Throttle,
 ) -> Result<(), Error> {
-    let Throttle { pair, address, now, .. } = *throttle;
-    let [user_id, expires_at, pair, address, now] =
-        [entry.user_id, entry.expires_at, pair, address, now].map(Value::Integer);
+    let [user_id, expires_at] = [entry.user_id, entry.expires_at].map(Value::Integer);
+    let [pair, address, now] = throttle.parameters();
     let values = [Value::Text(key.digest.clone()), user_id, expires_at, pair, address, now];
     let inserted = db.execute(INSERT_SESSION, &values).context("insert the session's row")?;
     if inserted.rows.is_empty() { Err(throttle.refusal(db)?) } else { Ok(()) }

@@ -47,9 +47,9 @@ pub(crate) struct Throttle<'a> {
     /// The client's network.
     network: &'a str,
     /// Key of the pair of user name and network.
-    pub(crate) pair: i64,
+    pair: i64,
     /// Key of the network alone.
-    pub(crate) address: i64,
+    address: i64,
     /// The time of the attempt, in Unix time (seconds).
     pub(crate) now: i64,
 }
@@ -60,6 +60,11 @@ impl<'a> Throttle<'a> {
         let address = Sha1::new_with_prefix(network);
         let pair = address.clone().chain_update([0]).chain_update(username);
         Self { network, pair: key(pair), address: key(address), now }
+    }
+
+    /// The pair, the network and the time, as parameters of a statement.
+    pub(crate) fn parameters(&self) -> [Value; 3] {
+        [self.pair, self.address, self.now].map(Value::Integer)
     }
 
     /// Fails with `TooManyAttempts` if `retry_at` (Unix time, in seconds) is in the future.

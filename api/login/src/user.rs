@@ -48,7 +48,7 @@ pub(crate) struct Found {
 /// Looks up a user by name. Takes one query, whether or not the name exists.
 /// Fails with `TooManyAttempts` while the client has to wait; `Internal` if the database fails.
 pub(crate) fn find(db: &Connection, username: String, throttle: &Throttle) -> Result<Found, Error> {
-    let [pair, address, now] = [throttle.pair, throttle.address, throttle.now].map(Value::Integer);
+    let [pair, address, now] = throttle.parameters();
     let values = [Value::Text(username), pair, address, now];
     let found = db.execute(FIND_USER, &values).context("find the user")?;
     let row = found.rows.into_iter().next().map(|row| <[Value; 8]>::try_from(row.values));
