@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use wasi::clocks::{monotonic_clock, wall_clock};
+use wasi::io::poll::Pollable;
 
 /// The current Unix time, in seconds.
 #[must_use]
@@ -17,8 +18,13 @@ pub fn monotonic() -> Duration {
     Duration::from_nanos(monotonic_clock::now())
 }
 
+/// Becomes ready after `time`.
+#[must_use]
+pub fn after(time: Duration) -> Pollable {
+    monotonic_clock::subscribe_duration(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX))
+}
+
 /// Waits for `time`. Meanwhile, the host's threads serve other requests.
 pub fn sleep(time: Duration) {
-    let nanoseconds = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-    monotonic_clock::subscribe_duration(nanoseconds).block();
+    after(time).block();
 }

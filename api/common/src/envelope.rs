@@ -52,15 +52,21 @@ pub enum Error {
         /// Seconds until the next attempt is accepted.
         retry_after: i64,
     },
+    /// The host has no thread for the login's derivation.
+    Busy,
+    /// Another site's page sent the login.
+    CrossSite,
     /// The method is not allowed.
     MethodNotAllowed {
         /// The value of `Allow`.
         allow: &'static str,
     },
-    /// The body's content type is not `application/x-www-form-urlencoded`.
+    /// The body is not `application/x-www-form-urlencoded` in UTF-8, or it is compressed.
     UnsupportedMediaType,
     /// The body is larger than 64 KiB.
     BodyTooLarge,
+    /// The body did not arrive in time.
+    RequestTimeout,
     /// A store failed, or a variable is invalid. The text says which operation failed and why.
     /// It goes to the log, never to the client.
     Internal(String),
@@ -93,6 +99,14 @@ impl Error {
                 StatusCode::TOO_MANY_REQUESTS,
                 format!("Too many wrong passwords. Try again in {retry_after} seconds.").into(),
             ),
+            Self::Busy => (
+                "busy",
+                StatusCode::SERVICE_UNAVAILABLE,
+                "Too many people are logging in. Try again in a second.".into(),
+            ),
+            Self::CrossSite => {
+                ("cross_site", StatusCode::FORBIDDEN, "Pages of other sites may not log in.".into())
+            }
             Self::MethodNotAllowed { allow } => (
                 "method_not_allowed",
                 StatusCode::METHOD_NOT_ALLOWED,
@@ -101,12 +115,18 @@ impl Error {
             Self::UnsupportedMediaType => (
                 "unsupported_media_type",
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "Send the body as application/x-www-form-urlencoded.".into(),
+                "Send the body as application/x-www-form-urlencoded, in UTF-8 and uncompressed."
+                    .into(),
             ),
             Self::BodyTooLarge => (
                 "body_too_large",
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "The body must be at most 64 KiB.".into(),
+            ),
+            Self::RequestTimeout => (
+                "request_timeout",
+                StatusCode::REQUEST_TIMEOUT,
+                "The body must arrive within 10 seconds.".into(),
             ),
             Self::Internal(_) => (
                 "internal",
@@ -120,6 +140,7 @@ impl Error {
     pub(crate) fn field(&self) -> Option<(&'static str, String)> {
         match self {
             Self::TooManyAttempts { retry_after } => Some(("retry-after", retry_after.to_string())),
+            Self::Busy => Some(("retry-after", "1".to_owned())),
             Self::MethodNotAllowed { allow } => Some(("allow", (*allow).to_owned())),
             _ => None,
         }

@@ -20,6 +20,8 @@ pub mod wire;
 pub use envelope::{Error, Reply};
 pub use params::Params;
 
+use std::time::Duration;
+
 use http::StatusCode;
 use serde::Serialize;
 use spin_sdk::http::{IncomingRequest, ResponseOutparam};
@@ -44,10 +46,24 @@ pub fn serve<T: Serialize>(
     match outcome {
         Ok(body) => wire::respond_json(response_out, StatusCode::OK, None, &body),
         Err(error) => {
-            if let Some(line) = error.log_line(endpoint, clock::monotonic().saturating_sub(start)) {
-                wire::log(&line);
-            }
+            log_failure(endpoint, start, &error);
             wire::refuse(response_out, &error);
         }
+    }
+}
+
+/// Does `work` that a request leaves to do after its outcome is stored. If it fails, that is logged
+/// here, and the reply stays as it is.
+pub fn clean_up(endpoint: &str, work: impl FnOnce() -> Result<(), Error>) {
+    let start = clock::monotonic();
+    if let Err(error) = work() {
+        log_failure(endpoint, start, &error);
+    }
+}
+
+/// Logs `error` if it concerns the operator.
+fn log_failure(endpoint: &str, start: Duration, error: &Error) {
+    if let Some(line) = error.log_line(endpoint, clock::monotonic().saturating_sub(start)) {
+        wire::log(&line);
     }
 }

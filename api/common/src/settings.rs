@@ -7,12 +7,14 @@ use spin_sdk::variables;
 use crate::Error;
 use crate::envelope::Context;
 
-/// The text of a variable.
+/// The text of a variable, without the white space around it: a value from a file often ends with
+/// a line break.
 ///
 /// # Errors
 /// `Internal` if the component has no such variable.
 pub fn text(name: &str) -> Result<String, Error> {
-    variables::get(name).context(name)
+    let value = variables::get(name).context(name)?;
+    Ok(value.trim().to_owned())
 }
 
 /// The value of a variable as a whole number within `range`.

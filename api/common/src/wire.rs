@@ -1,15 +1,22 @@
 //! HTTP: reads requests within limits, and sends each response in one write.
 
+use std::time::Duration;
+
 use http::StatusCode;
 use spin_sdk::http::{
     Headers, IncomingRequest, Method, OutgoingBody, OutgoingResponse, ResponseOutparam,
 };
+use wasi::io::poll::poll;
 use wasi::io::streams::StreamError;
 
-use crate::{Error, Params};
+use crate::{Error, Params, clock};
 
 /// Largest accepted body, in bytes.
 const MAX_BODY_BYTES: usize = 64 * 1024;
+
+/// The time within which a body has to arrive. Until then, a request without its body keeps an
+/// instance, of which Spin has 1,000.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Largest blocking write of `wasi:io/streams`, in bytes.
 const MAX_BLOCKING_WRITE: usize = 4096;
@@ -19,19 +26,17 @@ const FORM: &str = "application/x-www-form-urlencoded";
 /// Reads a request. Checks method, content type and size, in this order.
 ///
 /// # Errors
-/// `MethodNotAllowed`, `UnsupportedMediaType`, `BodyTooLarge`;
-/// `InvalidParameter` if the body is incomplete.
+/// `MethodNotAllowed`, `UnsupportedMediaType`, `BodyTooLarge`; `RequestTimeout` if the body does
+/// not arrive within [`BODY_TIMEOUT`]; `InvalidParameter` if it is incomplete.
 pub(crate) fn read_form(request: &IncomingRequest) -> Result<Params, Error> {
     if !matches!(request.method(), Method::Post) {
         return Err(Error::MethodNotAllowed { allow: "POST" });
     }
     let headers = request.headers();
-    let is_form = match first(&headers, "content-type") {
-        Some(value) => is_form(&value),
-        None => true,
-    };
-    let declared = first(&headers, "content-length")
-        .and_then(|value| str::from_utf8(&value).ok()?.parse().ok());
+    let is_form = headers.get("content-type").iter().all(|value| is_form(value))
+        && headers.get("content-encoding").iter().all(|value| is_uncompressed(value));
+    let declared = headers.get("content-length").pop();
+    let declared = declared.and_then(|value| str::from_utf8(&value).ok()?.parse().ok());
     drop(headers);
 
     let body = read_body(request, is_form, declared)?;
@@ -40,27 +45,37 @@ pub(crate) fn read_form(request: &IncomingRequest) -> Result<Params, Error> {
     Ok(Params::new(query, body))
 }
 
-fn first(headers: &Headers, name: &str) -> Option<Vec<u8>> {
-    headers.get(name).into_iter().next()
+/// Whether `content_type` is that of a form in UTF-8. An empty type or charset counts as absent.
+fn is_form(content_type: &[u8]) -> bool {
+    let mut parts = content_type.split(|&byte| byte == b';').map(<[u8]>::trim_ascii);
+    let media_type = parts.next().unwrap_or_default();
+    let is_utf8 = |parameter: &[u8]| {
+        let mut pair = parameter.splitn(2, |&byte| byte == b'=').map(<[u8]>::trim_ascii);
+        let is_charset = pair.next().is_some_and(|name| name.eq_ignore_ascii_case(b"charset"));
+        let charset = pair.next().unwrap_or_default();
+        let charset = charset.strip_prefix(b"\"").unwrap_or(charset);
+        let charset = charset.strip_suffix(b"\"").unwrap_or(charset);
+        let names = [&b"utf-8"[..], b"utf8", b""];
+        !is_charset || names.iter().any(|utf8| charset.eq_ignore_ascii_case(utf8))
+    };
+    (media_type.is_empty() || media_type.eq_ignore_ascii_case(FORM.as_bytes()))
+        && parts.all(is_utf8)
 }
 
-fn is_form(content_type: &[u8]) -> bool {
-    let media_type = content_type.split(|&byte| byte == b';').next();
-    let media_type = media_type.unwrap_or_default().trim_ascii();
-    media_type.is_empty() || media_type.eq_ignore_ascii_case(FORM.as_bytes())
+/// Whether `content_encoding` names no encoding but `identity` (RFC 9110, 8.4.1).
+fn is_uncompressed(content_encoding: &[u8]) -> bool {
+    let mut encodings = content_encoding.split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
+    encodings.all(|encoding| encoding.is_empty() || encoding.eq_ignore_ascii_case(b"identity"))
 }
 
 /// Reads the body, and stops as soon as it is refused. `declared` is its `Content-Length`, in
-/// bytes, if there is one: the host enforces it.
+/// bytes, if there is one. The body of a request that is also chunked may have another length.
 fn read_body(
     request: &IncomingRequest,
     is_form: bool,
     declared: Option<u64>,
 ) -> Result<Vec<u8>, Error> {
-    if declared == Some(0) {
-        return Ok(Vec::new());
-    }
-    if !is_form && declared.is_some() {
+    if !is_form && declared.is_some_and(|length| length > 0) {
         return Err(Error::UnsupportedMediaType);
     }
     if declared.is_some_and(|length| length > MAX_BODY_BYTES as u64) {
@@ -68,28 +83,32 @@ fn read_body(
     }
 
     let incomplete = || Error::InvalidParameter { name: "The body", expected: "complete" };
+    let deadline = clock::after(BODY_TIMEOUT);
     let incoming = request.consume().map_err(|()| incomplete())?;
     let stream = incoming.stream().map_err(|()| incomplete())?;
+    let readable = stream.subscribe();
     let mut body = Vec::new();
-    while declared != Some(body.len() as u64) {
-        let chunk = match stream.blocking_read(MAX_BODY_BYTES as u64) {
+    loop {
+        let chunk = match stream.read(MAX_BODY_BYTES as u64) {
             Ok(chunk) => chunk,
-            Err(StreamError::Closed) => break,
+            Err(StreamError::Closed) => return Ok(body),
             Err(_) => return Err(incomplete()),
         };
-        if !is_form && !chunk.is_empty() {
+        if chunk.is_empty() {
+            poll(&[&readable, &deadline]);
+        } else if !is_form {
             return Err(Error::UnsupportedMediaType);
-        }
-        if body.len() + chunk.len() > MAX_BODY_BYTES {
+        } else if body.len() + chunk.len() > MAX_BODY_BYTES {
             return Err(Error::BodyTooLarge);
-        }
-        if body.is_empty() {
+        } else if body.is_empty() {
             body = chunk;
         } else {
             body.extend_from_slice(&chunk);
         }
+        if deadline.ready() {
+            return Err(Error::RequestTimeout);
+        }
     }
-    Ok(body)
 }
 
 /// Sends a JSON response. `extra` is a header field beside those of every response.

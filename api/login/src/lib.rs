@@ -1,5 +1,6 @@
 //! `POST /api/login`: verifies a password, and returns a session key.
 
+mod admission;
 mod client;
 mod session;
 mod settings;
@@ -10,39 +11,30 @@ use std::time::Duration;
 
 use luoyun_common::envelope::Context;
 use luoyun_common::session::{Entry, Key, Sessions};
-use luoyun_common::{Error, Params, Reply, clock, db, serve};
-use luoyun_password::{Strength, Verdict};
+use luoyun_common::{Error, Params, Reply, clean_up, clock, db, serve};
+use luoyun_password::Verdict;
 use serde::Serialize;
 use spin_sdk::http::{IncomingRequest, ResponseOutparam};
 use spin_sdk::http_component;
 
+use crate::admission::Admission;
+use crate::client::Client;
 use crate::settings::Settings;
 use crate::throttle::Throttle;
+
+const ENDPOINT: &str = "login";
 
 /// Delay of the refusal to a client that has to wait: without it, 8 connections keep two
 /// processors busy; with it, they send 40 requests per second.
 const REFUSAL_DELAY: Duration = Duration::from_millis(200);
-
-/// A sleep that shows whether the host's threads are busy, by how late it ends. Timers of the host
-/// have a resolution of 1 ms, so it usually takes that long.
-const PROBE: Duration = Duration::from_micros(100);
-
-/// A probe that ends later than this has waited for a thread.
-const BUSY_DELAY: Duration = Duration::from_millis(10);
-
-/// Longest deferral of a derivation, per block that it computes: about 20 times the time that
-/// the block takes.
-const DEFERRAL_PER_BLOCK: Duration = Duration::from_micros(25);
-
-/// Longest deferral of a derivation, whatever its strength.
-const MAX_DEFERRAL: Duration = Duration::from_secs(1);
 
 #[derive(Serialize)]
 struct Login {
     session_key: String,
 }
 
-fn login(params: &Params, network: Result<String, Error>) -> Result<Reply<Login>, Error> {
+fn login(params: &Params, client: Result<Client, Error>) -> Result<Reply<Login>, Error> {
+    let client = client?;
     let username = params
         .text("username")
         .ok_or(Error::InvalidParameter { name: "username", expected: "the name of a user" })?;
@@ -50,11 +42,7 @@ fn login(params: &Params, network: Result<String, Error>) -> Result<Reply<Login>
         .bytes("password")
         .ok_or(Error::InvalidParameter { name: "password", expected: "the user's password" })?;
     let settings = Settings::read()?;
-    let network = network?;
-
-    // No sleep while the database is open: a waiting login would keep its files open too.
-    defer_derivation(settings.strength);
-    let reply = log_in(username, &password, &network, &settings);
+    let reply = log_in(&username, &password, &client, &settings);
     if matches!(reply, Err(Error::TooManyAttempts { .. })) {
         clock::sleep(REFUSAL_DELAY);
     }
@@ -62,22 +50,32 @@ fn login(params: &Params, network: Result<String, Error>) -> Result<Reply<Login>
 }
 
 fn log_in(
-    username: String,
+    username: &str,
     password: &[u8],
-    network: &str,
+    client: &Client,
     settings: &Settings,
 ) -> Result<Reply<Login>, Error> {
-    let strength = settings.strength;
-    let db = db::open()?;
-    let throttle = Throttle::new(&username, network, clock::now());
-    let found = user::find(&db, username, &throttle)?;
+    let Settings { strength, max_sessions, .. } = *settings;
+    let admission = Admission::new(strength);
+    let (db, throttle, found) = loop {
+        admission.wait()?;
+        let throttle = Throttle::new(username, client, &settings.throttle, clock::now());
+        let db = db::open()?;
+        let found = user::find(&db, username, &throttle, max_sessions)?;
+        // Other logins may have been admitted since.
+        if admission.is_free() {
+            break (db, throttle, found);
+        }
+    };
     let stored = found.user.as_ref().map(|user| user.password.as_str());
     let verdict =
         luoyun_password::verify(stored, password, strength).context("verify the password")?;
     let user = match found.user {
         Some(user) if verdict != Verdict::Wrong => user,
         _ => {
-            throttle.count_failure(&db, &settings.throttle)?;
+            if throttle.count_failure(&db)? {
+                clean_up(ENDPOINT, || throttle.sweep(&db));
+            }
             return Err(Error::AuthFailed);
         }
     };
@@ -101,38 +99,25 @@ fn log_in(
     session::insert(&db, &key, &entry, &throttle)?;
     let sessions = Sessions::open()?;
     sessions.set(&key.digest, &entry)?;
-    if let Some(strong) = strong {
-        user::upgrade_password(&db, user, strong)?;
-    }
-    if found.has_failures {
-        throttle.forget(&db)?;
-    }
-    // Each login does one kind of housekeeping, so that none takes long.
-    if found.has_expired_sessions && !is_weak && !found.has_failures {
-        session::sweep(&db, &sessions, throttle.now)?;
-    }
-    Ok(Reply::new("Welcome to LYC.", Login { session_key: key.text }))
-}
 
-/// Delays a derivation of `strength` while the host's threads are busy.
-///
-/// A derivation occupies a thread until it ends, so simultaneous logins would make every other
-/// request wait for all of them. A short derivation is not delayed.
-fn defer_derivation(strength: Strength) {
-    let limit = (DEFERRAL_PER_BLOCK * strength.work()).min(MAX_DEFERRAL);
-    if limit < BUSY_DELAY {
-        return;
-    }
-    let expected = clock::monotonic().saturating_add(PROBE);
-    clock::sleep(PROBE);
-    let delay = clock::monotonic().saturating_sub(expected);
-    if delay > BUSY_DELAY {
-        clock::sleep((delay * 8).min(limit));
-    }
+    clean_up(ENDPOINT, || {
+        // A login does not do all of it, so that none takes long.
+        let deletes_sessions = found.has_ended_sessions && !is_weak && !user.is_new;
+        let user_id = user.id;
+        let upgraded = strong.map_or(Ok(()), |strong| user::upgrade_password(&db, user, strong));
+        let forgotten = if found.has_failures { throttle.forget(&db) } else { Ok(()) };
+        let deleted = if deletes_sessions {
+            session::delete_ended(&db, &sessions, user_id, max_sessions, throttle.now)
+        } else {
+            Ok(())
+        };
+        upgraded.and(forgotten).and(deleted)
+    });
+    Ok(Reply::new("Welcome to LYC.", Login { session_key: key.text }))
 }
 
 #[http_component]
 fn handle(request: IncomingRequest, response_out: ResponseOutparam) {
-    let network = client::network(&request);
-    serve("login", request, response_out, |params| login(params, network));
+    let client = client::client(&request);
+    serve(ENDPOINT, request, response_out, |params| login(params, client));
 }

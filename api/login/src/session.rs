@@ -1,4 +1,4 @@
-//! Inserts sessions, and sweeps expired ones.
+//! Inserts sessions, and deletes those that have expired or are too many.
 
 use std::array;
 
@@ -7,27 +7,31 @@ use luoyun_common::envelope::Context;
 use luoyun_common::session::{Entry, Key, Sessions};
 use spin_sdk::sqlite::{Connection, Value};
 
-use crate::throttle::Throttle;
+use crate::throttle::{Throttle, waits};
 
-/// How long only the login that claimed expired sessions may delete them, in seconds: longer
-/// than any login takes.
-const CLAIM_SECONDS: i64 = 300;
-
-/// Inserts nothing, and returns no row, while the pair or the network has to wait.
-const INSERT_SESSION: &str = "
+/// Inserts nothing, and returns no row, while the pair or the address has to wait.
+const INSERT_SESSION: &str = concat!(
+    "
 INSERT INTO sessions (digest, user_id, expires_at)
-SELECT ?1, ?2, ?3
-WHERE NOT EXISTS (SELECT 1 FROM login_failures WHERE key IN (?4, ?5) AND retry_at > ?6)
-RETURNING 1";
+SELECT ?5, ?6, ?7
+WHERE NOT EXISTS (SELECT 1 ",
+    waits!(),
+    ")
+RETURNING 1"
+);
 
-/// Claims expired sessions by postponing their expiry, so that simultaneous logins delete
-/// different ones. With three per login, no login makes more than ten storage calls.
-const CLAIM_EXPIRED: &str = "
-UPDATE sessions SET expires_at = ?2
-WHERE digest IN (SELECT digest FROM sessions WHERE expires_at <= ?1 ORDER BY expires_at LIMIT 3)
-RETURNING digest";
+/// Three of the user's (?1) oldest sessions beyond the number (?2) that a user may have, and of the
+/// expired sessions of all users (?3 is the time). At random, so that simultaneous logins delete
+/// different ones: each adds one session and deletes three.
+const FIND_ENDED: &str = "
+SELECT digest FROM (
+    SELECT * FROM (SELECT digest FROM sessions WHERE user_id = ?1
+                   ORDER BY rowid DESC LIMIT 64 OFFSET ?2)
+    UNION ALL
+    SELECT * FROM (SELECT digest FROM sessions WHERE expires_at <= ?3 ORDER BY expires_at LIMIT 64))
+ORDER BY random() LIMIT 3";
 
-const DELETE_CLAIMED: &str = "DELETE FROM sessions WHERE digest IN (?1, ?2, ?3)";
+const DELETE_ENDED: &str = "DELETE FROM sessions WHERE digest IN (?1, ?2, ?3)";
 
 /// Inserts the row of the session with `key`.
 ///
@@ -41,30 +45,37 @@ pub(crate) fn insert(
     throttle: &Throttle,
 ) -> Result<(), Error> {
     let [user_id, expires_at] = [entry.user_id, entry.expires_at].map(Value::Integer);
-    let [pair, address, now] = throttle.parameters();
-    let values = [Value::Text(key.digest.clone()), user_id, expires_at, pair, address, now];
+    let [pair, address, now, longest_wait] = throttle.parameters();
+    let digest = Value::Text(key.digest.clone());
+    let values = [pair, address, now, longest_wait, digest, user_id, expires_at];
     let inserted = db.execute(INSERT_SESSION, &values).context("insert the session's row")?;
     if inserted.rows.is_empty() { Err(throttle.refusal(db)?) } else { Ok(()) }
 }
 
-/// Deletes the three sessions that expired first from both stores.
+/// Deletes three sessions from both stores: expired ones, and the oldest of the user with `user_id`
+/// beyond `max_sessions`.
 ///
 /// The entries are deleted first: a crash before the rows are deleted leaves only rows, which a
-/// later login sweeps.
+/// later login deletes.
 /// Fails with `Internal` if a store fails.
-pub(crate) fn sweep(db: &Connection, sessions: &Sessions, now: i64) -> Result<(), Error> {
-    let claimed = db
-        .execute(CLAIM_EXPIRED, &[now, now.saturating_add(CLAIM_SECONDS)].map(Value::Integer))
-        .context("claim expired sessions")?;
-    if claimed.rows.is_empty() {
+pub(crate) fn delete_ended(
+    db: &Connection,
+    sessions: &Sessions,
+    user_id: i64,
+    max_sessions: u32,
+    now: i64,
+) -> Result<(), Error> {
+    let values = [user_id, max_sessions.into(), now].map(Value::Integer);
+    let ended = db.execute(FIND_ENDED, &values).context("find ended sessions")?;
+    if ended.rows.is_empty() {
         return Ok(());
     }
-    let mut digests = claimed.rows.into_iter().flat_map(|row| row.values);
+    let mut digests = ended.rows.into_iter().flat_map(|row| row.values);
     let digests: [Value; 3] = array::from_fn(|_| digests.next().unwrap_or(Value::Null));
     for digest in &digests {
         if let Value::Text(digest) = digest {
             sessions.delete(digest)?;
         }
     }
-    db.execute(DELETE_CLAIMED, &digests).context("delete the expired sessions' rows").map(drop)
+    db.execute(DELETE_ENDED, &digests).context("delete the ended sessions' rows").map(drop)
 }

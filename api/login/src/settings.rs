@@ -10,6 +10,8 @@ const DAY: u32 = 24 * 60 * 60;
 pub(crate) struct Settings {
     /// Lifetime of a session, in seconds.
     pub(crate) session_ttl: u32,
+    /// Largest number of sessions of a user.
+    pub(crate) max_sessions: u32,
     /// Cost parameters for stored passwords.
     pub(crate) strength: Strength,
     pub(crate) throttle: Limits,
@@ -17,9 +19,9 @@ pub(crate) struct Settings {
 
 /// After how many failed logins a client has to wait, and for how long.
 pub(crate) struct Limits {
-    /// Failures for one user name from one network after which a wait begins.
+    /// Failures for one user name from one address after which a wait begins.
     pub(crate) failures: u32,
-    /// Failures from one network, for any names, after which a wait begins.
+    /// Failures from one address, for any names, after which a wait begins.
     pub(crate) address_failures: u32,
     /// The time within which failures are counted, in seconds.
     pub(crate) window: u32,
@@ -35,6 +37,7 @@ impl Settings {
     pub(crate) fn read() -> Result<Self, Error> {
         Ok(Self {
             session_ttl: settings::number("session_ttl_seconds", 1..=3650 * DAY)?,
+            max_sessions: settings::number("sessions_per_user", 1..=1_000_000)?,
             strength: Strength {
                 memory_kib: settings::number("password_memory_kib", MEMORY_KIB)?,
                 passes: settings::number("password_passes", PASSES)?,

@@ -5,17 +5,23 @@ use luoyun_common::{Error, db, random};
 use luoyun_password::{SALT_BYTES, Strength};
 use spin_sdk::sqlite::{Connection, Value};
 
-use crate::throttle::Throttle;
+use crate::throttle::{Throttle, waits};
 
-/// Returns one row: the user (NULLs if there is none), the ends of the waits of the pair and of
-/// the network, and whether there are expired sessions.
-const FIND_USER: &str = "
+/// Returns one row: the user (NULLs if there is none), the end of the wait of the pair or the
+/// address, whether the pair has failures, and whether there are sessions to delete: expired ones,
+/// or as many of the user's as a user may have (?6).
+const FIND_USER: &str = concat!(
+    "
 SELECT u.id, u.password, u.is_locked, u.session_epoch, u.last_login IS NULL,
-       pair.retry_at, address.retry_at, EXISTS (SELECT 1 FROM sessions WHERE expires_at <= ?4)
+       (SELECT max(retry_at) ",
+    waits!(),
+    "),
+       EXISTS (SELECT 1 FROM login_failures WHERE key = ?1),
+       EXISTS (SELECT 1 FROM sessions WHERE expires_at <= ?3)
+       OR EXISTS (SELECT 1 FROM sessions WHERE user_id = u.id LIMIT 1 OFFSET ?6 - 1)
 FROM (SELECT 1)
-LEFT JOIN users u ON u.username = ?1
-LEFT JOIN login_failures pair ON pair.key = ?2
-LEFT JOIN login_failures address ON address.key = ?3";
+LEFT JOIN users u ON u.username = ?5"
+);
 
 /// Subtracts the 1 that the trigger `user_change_ends_sessions` adds: the password stays the
 /// same, so the user's sessions must not end. Does nothing if the password has been changed
@@ -41,21 +47,28 @@ pub(crate) struct Found {
     pub(crate) user: Option<User>,
     /// Whether there are failures of the pair, which a successful login deletes.
     pub(crate) has_failures: bool,
-    /// Whether there are expired sessions to sweep.
-    pub(crate) has_expired_sessions: bool,
+    /// Whether there are sessions to delete.
+    pub(crate) has_ended_sessions: bool,
 }
 
 /// Looks up a user by name. Takes one query, whether or not the name exists.
 /// Fails with `TooManyAttempts` while the client has to wait; `Internal` if the database fails.
-pub(crate) fn find(db: &Connection, username: String, throttle: &Throttle) -> Result<Found, Error> {
-    let [pair, address, now] = throttle.parameters();
-    let values = [Value::Text(username), pair, address, now];
+pub(crate) fn find(
+    db: &Connection,
+    username: &str,
+    throttle: &Throttle,
+    max_sessions: u32,
+) -> Result<Found, Error> {
+    let [pair, address, now, longest_wait] = throttle.parameters();
+    let username = Value::Text(username.to_owned());
+    let values = [pair, address, now, longest_wait, username, Value::Integer(max_sessions.into())];
     let found = db.execute(FIND_USER, &values).context("find the user")?;
     let row = found.rows.into_iter().next().map(|row| <[Value; 8]>::try_from(row.values));
-    let Some(Ok([id, password, is_locked, epoch, is_new, pair, address, expired])) = row else {
+    let Some(Ok([id, password, is_locked, epoch, is_new, retry_at, has_failures, has_ended])) = row
+    else {
         return Err(Error::Internal("find the user: unexpected row".to_owned()));
     };
-    throttle.check(db::integer(&pair).max(db::integer(&address)))?;
+    throttle.check(db::integer(&retry_at))?;
     let user = match (id, password, is_locked, epoch) {
         (
             Value::Integer(id),
@@ -73,8 +86,8 @@ pub(crate) fn find(db: &Connection, username: String, throttle: &Throttle) -> Re
     };
     Ok(Found {
         user,
-        has_failures: !matches!(pair, Value::Null),
-        has_expired_sessions: matches!(expired, Value::Integer(1)),
+        has_failures: matches!(has_failures, Value::Integer(1)),
+        has_ended_sessions: matches!(has_ended, Value::Integer(1)),
     })
 }
 

@@ -1,7 +1,7 @@
 //! `POST /api/logout`: ends a session.
 
 use luoyun_common::envelope::Context;
-use luoyun_common::{Error, Params, Reply, db, serve, session};
+use luoyun_common::{Error, Params, Reply, clean_up, db, serve, session};
 use serde::Serialize;
 use spin_sdk::http::{IncomingRequest, ResponseOutparam};
 use spin_sdk::http_component;
@@ -16,10 +16,12 @@ fn logout(params: &Params) -> Result<Reply<Logout>, Error> {
     let caller = session::authenticate(params)?;
     let db = db::open()?;
     caller.require_active(&db)?;
-    // The entry is deleted first: a crash between the two leaves only a row, which a login sweeps.
+    // The entry is deleted first: a crash between the two leaves only a row, which a login deletes.
     caller.sessions.delete(&caller.digest)?;
-    db.execute(DELETE_SESSION, &[Value::Text(caller.digest)])
-        .context("delete the session's row")?;
+    clean_up("logout", || {
+        let values = [Value::Text(caller.digest)];
+        db.execute(DELETE_SESSION, &values).context("delete the session's row").map(drop)
+    });
     Ok(Reply::new("Bye.", Logout {}))
 }
 

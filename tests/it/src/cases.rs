@@ -60,6 +60,10 @@ pub fn item(id: i64, name: &str, status: i64, status_string: &str) -> Value {
     })
 }
 
+/// The reply to a login for which the host has no processor.
+pub const BUSY: &str =
+    r#"{"code":1,"desc":"Too many people are logging in. Try again in a second.","error":"busy"}"#;
+
 const FORM: &str = "Content-Type: application/x-www-form-urlencoded";
 
 /// A row: `POST`s the form `body` to `path`, and expects HTTP status 200 and exactly `reply`.

@@ -51,9 +51,10 @@ const SEPA: &str = "sepa must be a whole number from 1 to 1000.";
 fn rows() -> Vec<Case> {
     let not_post = || refusal("method_not_allowed", "Use POST.");
     let not_a_form = || {
-        let desc = "Send the body as application/x-www-form-urlencoded.";
+        let desc = "Send the body as application/x-www-form-urlencoded, in UTF-8 and uncompressed.";
         refusal("unsupported_media_type", desc)
     };
+    let cross_site = || refusal("cross_site", "Pages of other sites may not log in.");
     let not_found = || refusal("not_found", "There is nothing at this path.");
     let too_large = || refusal("body_too_large", "The body must be at most 64 KiB.");
     let right = "username=luoyun&password=luoyun";
@@ -349,7 +350,40 @@ fn rows() -> Vec<Case> {
             "Cookie: session_key=x",
         ]),
         case("content type with white space", LOGIN, right, welcome())
-            .fields(&["Content-Type:  application/x-www-form-urlencoded ;charset=x"]),
+            .fields(&["Content-Type:  application/x-www-form-urlencoded ; a=b ;CHARSET=\"utf-8\""]),
+        case("Latin-1", LOGIN, right, not_a_form())
+            .fields(&[
+                "Content-Type: application/x-www-form-urlencoded; a=b; Charset=\"ISO-8859-1\"",
+            ])
+            .status(415),
+        case("UTF-16", LIST, right, not_a_form())
+            .fields(&["Content-Type: application/x-www-form-urlencoded;charset=utf-16"])
+            .status(415),
+        case("a second content type", LOGIN, right, not_a_form())
+            .fields(&[
+                "Content-Type: application/x-www-form-urlencoded",
+                "Content-Type: text/plain",
+            ])
+            .status(415),
+        case("a compressed body", LOGIN, right, not_a_form())
+            .fields(&["Content-Encoding: identity, GZIP"])
+            .status(415),
+        case("an encoding that is none", LOGIN, right, welcome())
+            .fields(&["Content-Encoding: identity"]),
+        case(
+            "a compressed body of no bytes",
+            "/api/login?username=luoyun&password=luoyun",
+            "",
+            welcome(),
+        )
+        .fields(&["Content-Encoding: br"]),
+        case("a login of another site's page", LOGIN, right, cross_site())
+            .fields(&["Sec-Fetch-Site: cross-site"])
+            .status(403),
+        case("a login of the console", LOGIN, right, welcome())
+            .fields(&["Sec-Fetch-Site: same-origin"]),
+        case("a login of a page of the same site", LOGIN, right, welcome())
+            .fields(&["Sec-Fetch-Site: same-site"]),
         case("an empty content type", LOGIN, right, welcome()).fields(&["Content-Type:"]),
         case("plain text", LOGIN, right, not_a_form())
             .fields(&["Content-Type: text/plain"])

@@ -130,8 +130,10 @@ fn assert_holds(server: &Server, condition: &str) {
     }
 }
 
+/// What precedes the outcome of a login is `internal` if it fails. What follows it is logged, and the
+/// outcome stands: a client whose session is stored gets its key.
 #[test]
-fn a_statement_of_a_login_that_fails_is_internal_and_loses_nothing() {
+fn a_statement_of_a_login_that_fails_loses_nothing() {
     let server = start(Setup::default());
     let key = server.log_in("luoyun");
     let mut lines = 0;
@@ -144,38 +146,57 @@ fn a_statement_of_a_login_that_fails_is_internal_and_loses_nothing() {
     let weak = "UPDATE users SET password = '5ce229cfdbc7804f86696e7240ba64f86e67d821',
         session_epoch = session_epoch - 1 WHERE id = 1";
     let is_weak = "password NOT LIKE '$%' FROM users WHERE id = 1";
-    let no_failures = "count(*) = 0 FROM login_failures";
-    let old_sessions_left = "count(*) = 3 FROM sessions WHERE digest LIKE 'old%'";
+    let four_failures = "count(*) = 2 FROM login_failures WHERE failures = 4";
+    let welcome = || json!("Welcome to LYC.");
+    let [internal, failed] = [internal(), auth_failed()].map(|reply| reply["desc"].clone());
     // The change that fails; what precedes the login, in SQL and in wrong passwords; its password;
-    // the failed operation; what holds afterwards.
-    for (event, sql, wrong, password, cause, holds) in [
-        ("INSERT ON login_failures", "", 0, "x", "count a failed login", no_failures),
+    // the reply; the failed operation; what holds afterwards.
+    for (event, sql, wrong, password, desc, cause, holds) in [
+        (
+            "INSERT ON login_failures",
+            "",
+            0,
+            "x",
+            &internal,
+            "count a failed login",
+            "count(*) = 0 FROM login_failures",
+        ),
         (
             "DELETE ON login_failures",
             old_failures,
             0,
             "x",
+            &failed,
             "sweep the failed logins",
             "count(*) = 3 FROM login_failures",
         ),
-        ("INSERT ON sessions", weak, 4, "luoyun", "insert the session's row", is_weak),
-        ("UPDATE OF password ON users", weak, 0, "luoyun", "upgrade the password", is_weak),
+        ("INSERT ON sessions", weak, 4, "luoyun", &internal, "insert the session's row", is_weak),
+        (
+            "UPDATE OF password ON users",
+            weak,
+            0,
+            "luoyun",
+            &welcome(),
+            "upgrade the password",
+            is_weak,
+        ),
         (
             "DELETE ON login_failures",
             "",
             4,
             "luoyun",
+            &welcome(),
             "forget the failed logins",
-            "count(*) = 2 FROM login_failures WHERE failures = 4",
+            four_failures,
         ),
-        ("UPDATE ON sessions", old_sessions, 0, "luoyun", "claim expired", old_sessions_left),
         (
             "DELETE ON sessions",
             old_sessions,
             0,
             "luoyun",
-            "delete the expired sessions' rows",
-            old_sessions_left,
+            &welcome(),
+            "delete the ended sessions' rows",
+            "count(*) = 3 FROM sessions WHERE digest LIKE 'old%'",
         ),
     ] {
         let reset = "DELETE FROM login_failures; DELETE FROM sessions WHERE digest LIKE 'old%'";
@@ -184,27 +205,28 @@ fn a_statement_of_a_login_that_fails_is_internal_and_loses_nothing() {
             assert_eq!(log_in_with(&server, "x")["error"], "auth_failed");
         }
         let reply = while_failing(&server, event, || log_in_with(&server, password));
-        assert_eq!(reply, internal(), "{cause}");
+        assert_eq!(&reply["desc"], desc, "{cause}");
         assert_logged_once(&server, &mut lines, cause);
         assert_holds(&server, holds);
+        if let Some(key) = reply["session_key"].as_str() {
+            assert!(server.accepts(key), "{cause}");
+        }
 
-        let expected = if password == "x" { auth_failed() } else { json!("Welcome to LYC.") };
-        let reply = log_in_with(&server, password);
-        let found = if password == "x" { reply } else { reply["desc"].clone() };
-        assert_eq!(found, expected, "after: {cause}");
+        let expected = if password == "x" { failed.clone() } else { welcome() };
+        assert_eq!(log_in_with(&server, password)["desc"], expected, "after: {cause}");
         assert_eq!(list(&server, &key)["total"], 3, "the session from before, after: {cause}");
     }
 }
 
 #[test]
-fn a_logout_that_fails_is_internal_and_ends_the_session() {
+fn a_logout_whose_row_stays_has_ended_the_session() {
     let server = start(Setup::default());
     let (key, mut lines) = (server.log_in("luoyun"), 0);
     let logout = || server.connect().post("/api/logout", &[("session_key", &key)]).json();
-    assert_eq!(while_failing(&server, "DELETE ON sessions", logout), internal());
+    assert_eq!(while_failing(&server, "DELETE ON sessions", logout)["desc"], "Bye.");
     assert_logged_once(&server, &mut lines, "delete the session's row");
     assert_eq!(list(&server, &key), auth_required());
-    // A login sweeps the row after it expires.
+    // A login deletes the row after it expires.
     assert_holds(&server, "count(*) = 1 FROM sessions");
 }
 

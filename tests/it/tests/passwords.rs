@@ -334,6 +334,12 @@ fn an_address_counts_the_same_in_every_notation() {
         ("2001:db8::1", "[2001:db8::1]:443"),
         ("2001:db8::1", "2001:0DB8:0:0:0:0:0:1"),
         ("fe80::1", "[fe80::1%2]:443"),
+        ("192.0.2.1", "64:ff9b::192.0.2.1"),
+        ("192.0.2.1", "192.0.2.1:_port"),
+        // What is not an address counts as the connection's.
+        ("127.0.0.1", "unknown"),
+        ("127.0.0.1", "192.0.2.1 6.6.6.6"),
+        ("127.0.0.1", ""),
     ]
     .into_iter()
     .enumerate()
@@ -342,6 +348,79 @@ fn an_address_counts_the_same_in_every_notation() {
         assert_eq!(log_in_from(&server, notation, &name, "x").json(), auth_failed(), "{notation}");
         assert_throttled(&log_in_from(&server, bare, &name, "x"), 30, start);
     }
+}
+
+#[test]
+fn what_a_client_writes_into_forwarded_does_not_change_its_address() {
+    let variables = &[("client_address_header", "forwarded"), ("login_failures", "1")];
+    let setup = Setup { variables, ..Setup::default() };
+    let server = Server::start_process(setup, tempfile::tempdir().unwrap());
+    let log_in = |value: &str, name: &str| {
+        log_in_with(&server, &[&format!("Forwarded: {value}")], name, "x")
+    };
+    for (i, (one, other)) in [
+        (r#"for="192.0.2.1:1""#, "For=192.0.2.1;proto=https"),
+        (r#"for="[2001:db8::1]:1""#, r#"for="[2001:db8::2]";host="a, for=6.6.6.6""#),
+        ("for=6.6.6.6, for=192.0.2.1", "for=7.7.7.7,for=192.0.2.1"),
+        ("for=_hidden1", "for=_hidden2"),
+        (r#"for="x, for=192.0.2.1"#, "192.0.2.1"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let (start, name) = (Instant::now(), format!("name{i}"));
+        assert_eq!(log_in(one, &name).json(), auth_failed(), "{one}");
+        assert_throttled(&log_in(other, &name), 30, start);
+    }
+    // Logged when the wait begins.
+    let output = fs::read_to_string(server.state().join("output.log")).unwrap();
+    let line = r#"client="127.0.0.1" malformed_address="for=_hidden1" failures=1 wait_seconds=30"#;
+    assert_eq!(output.matches(line).count(), 1, "{output}");
+}
+
+#[test]
+fn failures_from_while_the_clock_was_wrong_do_not_make_a_client_wait() {
+    let server = Server::start(Setup { variables: ONE_FAILURE, ..Setup::default() });
+    let wrong = || log_in_from(&server, "192.0.2.1", "luoyun", "x");
+    let start = Instant::now();
+    assert_eq!(wrong().json(), auth_failed());
+    assert_throttled(&wrong(), 30, start);
+    let future = "UPDATE login_failures SET retry_at = retry_at + 315360000,
+        forget_at = forget_at + 315360000";
+    server.database().execute(future, []).unwrap();
+    let start = Instant::now();
+    assert_eq!(wrong().json(), auth_failed());
+    assert_throttled(&wrong(), 30, start);
+
+    // Rows from the future are swept, too.
+    server.database().execute(future, []).unwrap();
+    let from_future = || -> i64 {
+        let sql = "SELECT count(*) FROM login_failures WHERE retry_at > unixepoch() + 900";
+        server.database().query_row(sql, [], |row| row.get(0)).unwrap()
+    };
+    let mut names = 0..1000;
+    while from_future() > 0 {
+        let name = names.next().expect("rows from the future are not swept").to_string();
+        let _ = log_in_from(&server, &format!("198.51.100.{}", name.len()), &name, "x");
+    }
+}
+
+#[test]
+fn another_sites_page_cannot_make_its_visitor_wait() {
+    let server = Server::start(Setup { variables: ONE_FAILURE, ..Setup::default() });
+    let refused = log_in_with(&server, &["Sec-Fetch-Site: cross-site"], "luoyun", "x");
+    assert_eq!((refused.status, &refused.json()["error"]), (403, &json!("cross_site")));
+    assert_eq!(log_in_with(&server, &[], "luoyun", "luoyun").json()["code"], 0);
+}
+
+#[test]
+fn a_variable_may_have_white_space_around_it() {
+    let variables = &[("login_failures", "1\n"), ("client_address_header", " X-Real-IP\r\n")];
+    let server = Server::start(Setup { variables, ..Setup::default() });
+    let start = Instant::now();
+    assert_eq!(log_in_from(&server, "192.0.2.1", "luoyun", "x").json(), auth_failed());
+    assert_throttled(&log_in_from(&server, "192.0.2.1", "luoyun", "x"), 30, start);
+    assert_eq!(log_in_from(&server, "192.0.2.2", "luoyun", "luoyun").json()["code"], 0);
 }
 
 #[test]

@@ -70,9 +70,10 @@ fn every_query_is_an_index_search() {
             });
             assert!(!scanned, "{step} in {sql}");
         }
-        // Only the page of a list may be sorted.
+        // Only the page of a list may be sorted, and the few ended sessions of a login.
         let sorts = steps.iter().filter(|step| step.contains("TEMP B-TREE")).count();
-        assert!(sorts <= usize::from(sql.ends_with("ORDER BY page.id")), "{steps:?} in {sql}");
+        let may_sort = sql.ends_with("ORDER BY page.id") || sql.ends_with("random() LIMIT 3");
+        assert!(sorts <= usize::from(may_sort), "{steps:?} in {sql}");
     }
 }
 

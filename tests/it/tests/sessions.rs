@@ -153,7 +153,7 @@ fn log_in_concurrently(server: &Server, count: usize) -> Vec<String> {
 
 #[test]
 fn expired_sessions_are_swept_from_both_stores() {
-    let variables = &[("session_ttl_seconds", "1")];
+    let variables = &[("session_ttl_seconds", "1"), ("sessions_per_user", "10000")];
     let server = Server::start(Setup { variables, ..Setup::default() });
     let first = log_in_concurrently(&server, 2000);
     let last = first.last().unwrap();
@@ -171,26 +171,50 @@ fn expired_sessions_are_swept_from_both_stores() {
 }
 
 #[test]
-fn concurrent_logins_sweep_different_sessions_and_the_oldest_first() {
-    const EXPIRED: i64 = 90;
+fn concurrent_logins_delete_different_expired_sessions() {
     let sql = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 90)
         INSERT INTO sessions (digest, user_id, expires_at) SELECT 'expired' || i, 1, i FROM n;";
     // A login has to take long enough for the logins of a round to overlap.
     let variables = &[("password_memory_kib", "8192")];
     let server = Server::start(Setup { sql, variables, ..Setup::default() });
     let _upgraded = server.log_in("luoyun");
-    let expired = "SELECT COUNT(*) FROM sessions WHERE expires_at < 1000";
-    for swept in [3, 3 + 8 * 3] {
-        let logins = if swept == 3 { 1 } else { 8 };
-        thread::scope(|scope| {
-            for _ in 0..logins {
-                scope.spawn(|| server.log_in("luoyun"));
-            }
-        });
-        assert_eq!(count(&server.database(), expired), EXPIRED - swept);
-        let oldest = count(&server.database(), "SELECT MIN(expires_at) FROM sessions");
-        assert_eq!(oldest, swept + 1);
+    let expired =
+        || count(&server.database(), "SELECT COUNT(*) FROM sessions WHERE expires_at < 91");
+    let _deletes_three = server.log_in("luoyun");
+    assert_eq!(expired(), 87);
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| server.log_in("luoyun"));
+        }
+    });
+    // 8 logins that delete the same three would leave 84.
+    let left = expired();
+    assert!((87 - 24..=87 - 16).contains(&left), "{left} are left");
+}
+
+#[test]
+fn a_user_has_a_limited_number_of_sessions_and_the_oldest_ends() {
+    let variables = &[("sessions_per_user", "10")];
+    let server = Server::start(Setup { variables, ..Setup::default() });
+    let other = server.log_in("gallery");
+    let keys: Vec<_> = (0..25).map(|_| server.log_in("luoyun")).collect();
+    for (i, key) in keys.iter().enumerate() {
+        assert_eq!(server.accepts(key), i >= 15, "the key of login {i}");
     }
+    assert!(server.accepts(&other), "another user's session has ended");
+    assert_eq!((rows(&server), entries(&server)), (11, 11));
+
+    // Also with a wrong password before each login, and with simultaneous logins.
+    for _ in 0..3 {
+        let wrong = [("username", "luoyun"), ("password", "x")];
+        assert_eq!(server.connect().post(LOGIN, &wrong).json()["error"], "auth_failed");
+        let _ = server.log_in("luoyun");
+    }
+    log_in_concurrently(&server, 100);
+    for _ in 0..20 {
+        let _ = server.log_in("luoyun");
+    }
+    assert_eq!((rows(&server), entries(&server)), (11, 11));
 }
 
 #[test]

@@ -1,0 +1,66 @@
+//! Admits derivations: a login derives only when the host has a thread for it.
+//!
+//! A derivation occupies a thread of the host until it ends, and its memory (`password_memory_kib`)
+//! stays with the login until the login ends. Without admission, simultaneous logins would make
+//! every other request wait for all of them, and would all keep that memory.
+
+use std::time::Duration;
+
+use luoyun_common::{Error, clock, random};
+use luoyun_password::Strength;
+
+/// Derivations of fewer blocks of Argon2 need no admission: they take less than a millisecond.
+const MIN_BLOCKS: u32 = 400;
+
+/// A sleep that shows whether the host's threads are busy, by how late it ends. Timers of the host
+/// have a resolution of 1 ms, so it usually takes that long.
+const PROBE: Duration = Duration::from_micros(100);
+
+/// A probe that ends later than this has waited for a thread.
+const BUSY_DELAY: Duration = Duration::from_millis(10);
+
+/// Shortest pause between two probes.
+const MIN_PAUSE: Duration = Duration::from_millis(50);
+
+/// A login that has not been admitted after this time is refused.
+const MAX_WAIT: Duration = Duration::from_secs(5);
+
+/// The admission of one login's derivation.
+pub(crate) struct Admission {
+    is_required: bool,
+    give_up_at: Duration,
+}
+
+impl Admission {
+    /// For a login that begins now, with a derivation of `strength`.
+    pub(crate) fn new(strength: Strength) -> Self {
+        Self {
+            is_required: strength.work() >= MIN_BLOCKS,
+            give_up_at: clock::monotonic().saturating_add(MAX_WAIT),
+        }
+    }
+
+    /// Waits until a thread is free. Pauses for random times, so that the logins that wait do not
+    /// all return at once. While it waits, a login has to have no memory and no file open.
+    /// Fails with `Busy` if none is free in time.
+    pub(crate) fn wait(&self) -> Result<(), Error> {
+        while !self.is_free() {
+            if clock::monotonic() > self.give_up_at {
+                return Err(Error::Busy);
+            }
+            let random = u32::from(random::bytes(1)[0]);
+            clock::sleep(MIN_PAUSE + Duration::from_millis(2) * random);
+        }
+        Ok(())
+    }
+
+    /// Whether a thread is free now. The derivation has to follow at once: other logins ask, too.
+    pub(crate) fn is_free(&self) -> bool {
+        if !self.is_required {
+            return true;
+        }
+        let expected = clock::monotonic().saturating_add(PROBE);
+        clock::sleep(PROBE);
+        clock::monotonic().saturating_sub(expected) <= BUSY_DELAY
+    }
+}
