@@ -99,13 +99,16 @@ pub(crate) struct Handler {
     quiet: bool,
 }
 
+/// Number of requests that can be processed at a time, as in Spin.
+const MAX_INSTANCES: u32 = 1000;
+
 /// An engine that counts fuel and keeps compiled code in the user's cache folder, as Spin does.
 fn new_engine() -> Result<Engine> {
+    // The sizes of Spin's pool.
+    let mut pool = PoolingAllocationConfig::default();
+    pool.total_core_instances(4 * MAX_INSTANCES).total_tables(2 * MAX_INSTANCES);
     let mut config = Config::new();
-    config
-        .consume_fuel(true)
-        .allocation_strategy(PoolingAllocationConfig::default())
-        .cache(Cache::new(CacheConfig::new()).ok());
+    config.consume_fuel(true).allocation_strategy(pool).cache(Cache::new(CacheConfig::new()).ok());
     Ok(Engine::new(&config)?)
 }
 

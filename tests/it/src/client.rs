@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+/// A response that takes longer fails the test.
+const READ_TIMEOUT: Duration = Duration::from_mins(1);
+
 /// A connection to a server.
 pub struct Client {
     stream: TcpStream,
@@ -84,7 +87,7 @@ impl Client {
     #[must_use]
     pub fn try_connect(addr: SocketAddr) -> Option<Self> {
         let stream = TcpStream::connect(addr).ok()?;
-        stream.set_read_timeout(Some(Duration::from_mins(1))).ok()?;
+        stream.set_read_timeout(Some(READ_TIMEOUT)).ok()?;
         // Nagle's algorithm would add the client's delay to measurements of the server.
         stream.set_nodelay(true).ok()?;
         Some(Self { stream, addr, received: Vec::new() })
@@ -152,6 +155,17 @@ impl Client {
     /// without `Content-Length`: replies of the API are never chunked.
     pub fn receive(&mut self, is_head: bool) -> Response {
         self.try_receive(is_head).unwrap()
+    }
+
+    /// Reads one response if it begins within `time`.
+    ///
+    /// # Panics
+    /// As [`Self::receive`] does.
+    pub fn receive_within(&mut self, time: Duration) -> Option<Response> {
+        self.stream.set_read_timeout(Some(time)).unwrap();
+        let has_begun = self.stream.peek(&mut [0]).is_ok();
+        self.stream.set_read_timeout(Some(READ_TIMEOUT)).unwrap();
+        has_begun.then(|| self.receive(false))
     }
 
     fn try_receive(&mut self, is_head: bool) -> io::Result<Response> {

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use std::{env, thread};
 
 use devhost::{DevHost, Options};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tempfile::{NamedTempFile, TempDir};
 
 use crate::Client;
@@ -313,6 +314,15 @@ impl Server {
         self.connect().post("/api/myun/instance", &[("session_key", key)]).json()["code"] == 0
     }
 
+    /// Whether the server accepts this session key now. False also if the host cannot answer.
+    #[must_use]
+    pub fn try_accepts(&self, key: &str) -> bool {
+        let form = [("session_key", key)];
+        let reply = self.connect().try_post("/api/myun/instance", &form);
+        let is_done = |reply: serde_json::Value| reply["code"] == 0;
+        reply.is_ok_and(|reply| serde_json::from_slice(&reply.body).is_ok_and(is_done))
+    }
+
     /// The server's process id.
     ///
     /// # Panics
@@ -344,6 +354,15 @@ impl Server {
             }
         }
     }
+}
+
+/// Lets this process and its children open as many files as the system allows.
+///
+/// # Panics
+/// If the system does not allow its own limit.
+pub fn raise_descriptor_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).unwrap();
 }
 
 /// Sends `signal`, such as `-KILL`, to `processes`: ids with spaces between them, negative for a

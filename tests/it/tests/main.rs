@@ -13,6 +13,7 @@ mod deploy;
 mod devhost;
 mod documented;
 mod faults;
+mod floods;
 mod framing;
 mod fuzz;
 mod import;

@@ -1,0 +1,162 @@
+//! Clients that want more than their share: slow bodies, and logins without end. They run alone, as
+//! they measure time and memory: `make test` starts them after the others.
+
+use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use api_tests::cases::BUSY;
+use api_tests::server::raise_descriptor_limit;
+use api_tests::{Client, Response, Server, Setup};
+use serde_json::Value;
+
+const BASEINFO: &str = "/api/instance/baseinfo";
+
+/// The default strength of passwords, behind a proxy.
+const DEFAULTS: &[(&str, &str)] = &[
+    ("password_memory_kib", "19456"),
+    ("password_passes", "2"),
+    ("client_address_header", "X-Real-IP"),
+];
+
+fn start() -> Server {
+    raise_descriptor_limit();
+    let setup = Setup { variables: DEFAULTS, ..Setup::default() };
+    Server::start_process(setup, tempfile::tempdir().unwrap())
+}
+
+fn without_body(server: &Server) -> Client {
+    let mut client = server.connect();
+    client.send(b"POST /api/logout HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n");
+    client
+}
+
+fn assert_request_timeout(response: &Response) {
+    assert_eq!((response.status, &response.json()["error"]), (408, &"request_timeout".into()));
+}
+
+#[test]
+fn a_body_has_ten_seconds_to_arrive_whatever_its_pace() {
+    let server = start();
+    let start = Instant::now();
+    let (mut silent, mut slow) = (without_body(&server), without_body(&server));
+    // A byte each time that no reply has come within half a second.
+    let response = loop {
+        match slow.receive_within(Duration::from_millis(500)) {
+            Some(response) => break response,
+            None => slow.send(b"a"),
+        }
+        assert!(start.elapsed() < Duration::from_secs(15), "no reply");
+    };
+    assert_request_timeout(&response);
+    assert_request_timeout(&silent.receive(false));
+    assert!(start.elapsed() > Duration::from_secs(9), "refused after {:?}", start.elapsed());
+}
+
+/// Each keeps one of the host's 1,000 instances.
+#[test]
+fn a_thousand_slow_bodies_keep_nobody_out_for_longer_than_their_time() {
+    let server = start();
+    let key = server.log_in("luoyun");
+    let mut slow: Vec<_> = (0..1000).map(|_| without_body(&server)).collect();
+    let start = Instant::now();
+    while !server.try_accepts(&key) {
+        assert!(start.elapsed() < Duration::from_secs(15), "nobody is answered");
+    }
+    // The host refuses those that came when it had no instance left.
+    let timeouts = slow.iter_mut().map(|client| client.receive(false).status);
+    let timeouts = timeouts.filter(|status| *status == 408).count();
+    assert!(timeouts >= 900, "{timeouts} requests timed out");
+}
+
+/// A figure of the server's processes in `/proc/PID/status`, in MiB.
+fn memory(server: &Server, field: &str) -> u64 {
+    let group = server.process_id().to_string();
+    let status = |pid: &str| fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let of_group = |pid: &String| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        stat.rsplit(')').next().is_some_and(|rest| rest.split(' ').nth(3) == Some(&group))
+    };
+    let pids = fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap().file_name());
+    let pids = pids.filter_map(|name| name.into_string().ok()).filter(of_group);
+    let kib = |pid: String| -> Option<u64> {
+        status(&pid)
+            .lines()
+            .find_map(|line| line.strip_prefix(field))?
+            .split_whitespace()
+            .nth(1)?
+            .parse()
+            .ok()
+    };
+    pids.filter_map(kib).sum::<u64>() / 1024
+}
+
+/// 600 logins with unknown names at once, each from the address that `address` returns; the
+/// replies' `error`s. Asserts what they cost the server and a reader.
+fn flood(address: fn(usize) -> String) -> Vec<String> {
+    let server = start();
+    let key = server.log_in("luoyun");
+    let before = memory(&server, "VmRSS");
+    let is_over = AtomicBool::new(false);
+    let (errors, longest) = thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            let mut client = server.connect();
+            let mut longest = Duration::ZERO;
+            while !is_over.load(Ordering::Relaxed) {
+                let start = Instant::now();
+                let form = [("session_key", key.as_str()), ("instance_id", "2252")];
+                assert_eq!(client.post(BASEINFO, &form).json()["code"], 0);
+                longest = longest.max(start.elapsed());
+            }
+            longest
+        });
+        let logins: Vec<_> = (0..600)
+            .map(|i| {
+                let server = &server;
+                scope.spawn(move || {
+                    let field = format!("X-Real-IP: {}", address(i));
+                    let body = format!("username=name{i}&password=x");
+                    let response =
+                        server.connect().request("POST", "/api/login", &[&field], body.as_bytes());
+                    let reply = response.json();
+                    if response.status == 503 {
+                        assert_eq!(reply, BUSY.parse::<Value>().unwrap());
+                        assert_eq!(response.header("retry-after"), Some("1"));
+                    }
+                    reply["error"].as_str().unwrap().to_owned()
+                })
+            })
+            .collect();
+        let errors: Vec<_> = logins.into_iter().map(|login| login.join().unwrap()).collect();
+        is_over.store(true, Ordering::Relaxed);
+        (errors, reader.join().unwrap())
+    });
+    let added = memory(&server, "VmHWM") - before;
+    println!("{added} MiB more, the reader waited {longest:?}");
+    assert!(added <= 1024, "{added} MiB more");
+    assert!(longest <= Duration::from_secs(1), "a reader waited {longest:?}");
+    assert!(server.accepts(&server.log_in("luoyun")));
+    errors
+}
+
+fn count(errors: &[String], error: &str) -> usize {
+    let count = errors.iter().filter(|known| *known == error).count();
+    println!("{count} {error}");
+    count
+}
+
+#[test]
+fn logins_at_once_from_one_address_derive_no_more_often_than_they_are_answered() {
+    let errors = flood(|_| "192.0.2.1".to_owned());
+    assert!(count(&errors, "auth_failed") <= 50);
+    assert_eq!(errors.len(), 600);
+}
+
+#[test]
+fn logins_at_once_from_many_addresses_wait_for_a_thread_or_are_refused() {
+    let errors = flood(|i| format!("198.51.{}.{}", i / 250, i % 250));
+    let (failed, busy) = (count(&errors, "auth_failed"), count(&errors, "busy"));
+    assert_eq!(failed + busy, 600);
+    assert!(failed >= 20 && busy >= 20, "{failed} answered, {busy} refused");
+}
