@@ -19,6 +19,10 @@ const PROBE: Duration = Duration::from_micros(100);
 /// A probe that ends later than this has waited for a thread.
 const BUSY_DELAY: Duration = Duration::from_millis(10);
 
+/// A login that has waited for a time accepts a delay of this part of it: many readers delay each
+/// other by 10 to 20 ms, and must not keep logins out.
+const DELAY_PART: u32 = 50;
+
 /// Shortest pause between two probes.
 const MIN_PAUSE: Duration = Duration::from_millis(50);
 
@@ -28,16 +32,13 @@ const MAX_WAIT: Duration = Duration::from_secs(5);
 /// The admission of one login's derivation.
 pub(crate) struct Admission {
     is_required: bool,
-    give_up_at: Duration,
+    start: Duration,
 }
 
 impl Admission {
     /// For a login that begins now, with a derivation of `strength`.
     pub(crate) fn new(strength: Strength) -> Self {
-        Self {
-            is_required: strength.work() >= MIN_BLOCKS,
-            give_up_at: clock::monotonic().saturating_add(MAX_WAIT),
-        }
+        Self { is_required: strength.work() >= MIN_BLOCKS, start: clock::monotonic() }
     }
 
     /// Waits until a thread is free. Pauses for random times, so that the logins that wait do not
@@ -45,7 +46,7 @@ impl Admission {
     /// Fails with `Busy` if none is free in time.
     pub(crate) fn wait(&self) -> Result<(), Error> {
         while !self.is_free() {
-            if clock::monotonic() > self.give_up_at {
+            if clock::monotonic().saturating_sub(self.start) > MAX_WAIT {
                 return Err(Error::Busy);
             }
             let random = u32::from(random::bytes(1)[0]);
@@ -59,8 +60,9 @@ impl Admission {
         if !self.is_required {
             return true;
         }
-        let expected = clock::monotonic().saturating_add(PROBE);
+        let start = clock::monotonic();
         clock::sleep(PROBE);
-        clock::monotonic().saturating_sub(expected) <= BUSY_DELAY
+        let delay = clock::monotonic().saturating_sub(start + PROBE);
+        delay <= BUSY_DELAY + start.saturating_sub(self.start) / DELAY_PART
     }
 }
