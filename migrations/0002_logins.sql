@@ -12,6 +12,7 @@ CREATE TABLE IF NOT EXISTS sessions (
 
 -- Logins delete expired sessions, and the user's oldest ones beyond `sessions_per_user`.
 CREATE INDEX IF NOT EXISTS sessions_by_expiry ON sessions (expires_at);
+
 CREATE INDEX IF NOT EXISTS sessions_of_user ON sessions (user_id);
 
 -- A trigger, because a second statement would be a second sync to disk.

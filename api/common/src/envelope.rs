@@ -70,6 +70,9 @@ pub enum Error {
     /// A store failed, or a variable is invalid. The text says which operation failed and why.
     /// It goes to the log, never to the client.
     Internal(String),
+    /// A statement names a column that the database does not have. The text is as in
+    /// [`Self::Internal`].
+    SchemaOutdated(String),
 }
 
 impl Error {
@@ -133,6 +136,13 @@ impl Error {
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "Something went wrong on the server. Try again later.".into(),
             ),
+            Self::SchemaOutdated(_) => (
+                "internal",
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "The database is of another version. Its operator finds what to do in \
+                 docs/operations.md, \"Upgrades\"."
+                    .into(),
+            ),
         }
     }
 
@@ -150,7 +160,7 @@ impl Error {
     /// operator.
     pub(crate) fn log_line(&self, endpoint: &str, time: Duration) -> Option<String> {
         let cause = match self {
-            Self::Internal(cause) => cause,
+            Self::Internal(cause) | Self::SchemaOutdated(cause) => cause,
             Self::SessionCorrupted => "corrupted session entry",
             _ => return None,
         };
@@ -191,6 +201,12 @@ impl<T, E: fmt::Display> Context<T> for Result<T, E> {
 
 #[cold]
 fn internal(operation: &str, cause: &dyn fmt::Display) -> Error {
+    let cause = cause.to_string();
+    // SQLite's messages.
+    if cause.contains("no such column") || cause.contains("has no column") {
+        let advice = "The database is of another version: docs/operations.md, Upgrades";
+        return Error::SchemaOutdated(format!("{operation}: {cause}. {advice}"));
+    }
     Error::Internal(format!("{operation}: {cause}"))
 }
 

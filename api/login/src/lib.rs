@@ -2,6 +2,7 @@
 
 mod admission;
 mod client;
+mod schema;
 mod session;
 mod settings;
 mod throttle;

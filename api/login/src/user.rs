@@ -5,6 +5,7 @@ use luoyun_common::{Error, db, random};
 use luoyun_password::{SALT_BYTES, Strength};
 use spin_sdk::sqlite::{Connection, Value};
 
+use crate::schema;
 use crate::throttle::{Throttle, waits};
 
 /// Returns one row: the user (NULLs if there is none), the end of the wait of the pair or the
@@ -51,7 +52,8 @@ pub(crate) struct Found {
     pub(crate) has_ended_sessions: bool,
 }
 
-/// Looks up a user by name. Takes one query, whether or not the name exists.
+/// Looks up a user by name. Takes one query, whether or not the name exists. In a database without
+/// tables, creates them first.
 /// Fails with `TooManyAttempts` while the client has to wait; `Internal` if the database fails.
 pub(crate) fn find(
     db: &Connection,
@@ -62,7 +64,11 @@ pub(crate) fn find(
     let [pair, address, now, longest_wait] = throttle.parameters();
     let username = Value::Text(username.to_owned());
     let values = [pair, address, now, longest_wait, username, Value::Integer(max_sessions.into())];
-    let found = db.execute(FIND_USER, &values).context("find the user")?;
+    let found = match db.execute(FIND_USER, &values) {
+        Err(error) if schema::create_if_missing(db, &error)? => db.execute(FIND_USER, &values),
+        found => found,
+    };
+    let found = found.context("find the user")?;
     let row = found.rows.into_iter().next().map(|row| <[Value; 8]>::try_from(row.values));
     let Some(Ok([id, password, is_locked, epoch, is_new, retry_at, has_failures, has_ended])) = row
     else {

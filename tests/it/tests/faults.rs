@@ -1,12 +1,13 @@
 //! Failing stores: each request gets `internal`, the cause is logged once, and the first request
 //! after the failure succeeds.
 
-use std::fs;
+use std::{fs, thread};
 
 use api_tests::cases::{auth_failed, auth_required};
-use api_tests::server::migrations;
+use api_tests::server::root;
 use api_tests::{Server, Setup};
 use rusqlite::params;
+use rusqlite::types::FromSql;
 use serde_json::{Value, json};
 
 fn start(setup: Setup) -> Server {
@@ -58,19 +59,57 @@ fn assert_logged_once(server: &Server, before: &mut usize, cause: &str) {
     *before = lines.len();
 }
 
-#[test]
-fn a_database_without_tables_is_internal_until_it_has_them() {
-    let server = start(Setup { bare: true, ..Setup::default() });
-    let mut lines = 0;
-    assert_eq!(log_in(&server), internal());
-    assert_logged_once(&server, &mut lines, "no such table");
+/// Reads a value with `sql`.
+fn value<T: FromSql>(server: &Server, sql: &str) -> T {
+    server.database().query_row(sql, [], |row| row.get(0)).unwrap()
+}
 
-    for file in migrations() {
-        server.database().execute_batch(&fs::read_to_string(file).unwrap()).unwrap();
-    }
+#[test]
+fn logins_create_the_tables_of_an_empty_database() {
+    let server = start(Setup { bare: true, ..Setup::default() });
+    // A first start that broke off.
+    server.database().execute_batch("CREATE TABLE users (id INTEGER PRIMARY KEY)").unwrap();
+    server.database().execute_batch("DROP TABLE users").unwrap();
+    thread::scope(|scope| {
+        // Fewer than are throttled.
+        for _ in 0..4 {
+            scope.spawn(|| assert_eq!(log_in_with(&server, "x"), auth_failed()));
+        }
+    });
+    assert_eq!(value::<String>(&server, "PRAGMA journal_mode"), "wal");
+    let names = "SELECT group_concat(name) FROM (SELECT name FROM sqlite_schema ORDER BY name)";
+    let complete = start(Setup::default());
+    assert_eq!(value::<String>(&server, names), value::<String>(&complete, names));
+
+    let demo = fs::read_to_string(root().join("migrations/demo.sql")).unwrap();
+    server.database().execute_batch(&format!("DELETE FROM login_failures; {demo}")).unwrap();
     let key = log_in(&server)["session_key"].clone();
     assert_eq!(list(&server, key.as_str().unwrap())["total"], 3);
-    assert_eq!(logged(&server).len(), lines);
+    assert_eq!(logged(&server), [""; 0]);
+}
+
+#[test]
+fn another_versions_tables_are_refused_with_what_to_do_and_stay_as_they_are() {
+    for (sql, cause, advice) in [
+        ("ALTER TABLE users RENAME TO people", "no such table: users", ""),
+        ("ALTER TABLE users DROP COLUMN last_login", "no such column", "docs/operations.md"),
+        (
+            "ALTER TABLE login_failures DROP COLUMN address",
+            "has no column named address",
+            "docs/operations.md",
+        ),
+    ] {
+        let sql = format!("DROP TRIGGER session_sets_last_login; {sql}");
+        let server = start(Setup { sql: &sql, ..Setup::default() });
+        let names = "SELECT group_concat(name) FROM sqlite_schema";
+        let before: String = value(&server, names);
+        let reply = log_in_with(&server, "x");
+        assert_eq!(reply["error"], "internal");
+        assert!(reply["desc"].as_str().unwrap().contains(advice), "{reply}");
+        assert_logged_once(&server, &mut 0, cause);
+        assert!(logged(&server)[0].contains(advice));
+        assert_eq!(value::<String>(&server, names), before);
+    }
 }
 
 #[test]
