@@ -7,6 +7,7 @@
 # Prints one line per check; exits with 1 if any fails.
 set -u
 BASE_URL=${BASE_URL:-http://127.0.0.1:3000}
+export no_proxy="127.0.0.1,localhost,::1,${no_proxy:-${NO_PROXY:-}}"
 failed=0
 
 # check NAME STATUS TEXT CURL-ARGUMENT...: passes if the reply has this status and contains this
@@ -14,7 +15,7 @@ failed=0
 check() {
     name=$1 status=$2 text=$3
     shift 3
-    reply=$(curl --silent --show-error --max-time 30 --write-out '\n%{http_code}' "$@" 2>&1)
+    reply=$(curl --disable --silent --show-error --max-time 30 --write-out '\n%{http_code}' "$@" 2>&1)
     body=${reply%
 *}
     got=${reply##*
