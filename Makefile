@@ -60,8 +60,8 @@ api: test-components python ## the tests over HTTP, on devhost; with BASE_URL, o
 ifdef BASE_URL
 	BASE_URL='$(BASE_URL)' $(IT) documented:: --test-threads 1
 else
-	LUOYUN_HOST=devhost $(IT) --skip speed::
-	LUOYUN_HOST=devhost $(IT) speed:: --test-threads 1
+	LUOYUN_HOST=devhost $(IT) --skip floods::
+	LUOYUN_HOST=devhost $(IT) floods:: --test-threads 1
 endif
 
 api-on-spin: test-components python ## the tests over HTTP, on Spin
