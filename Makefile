@@ -1,19 +1,44 @@
 # make up and make test do all the set-up; `make` alone lists the targets.
 
+# Variables that a shell may have set for something else. Cargo builds where spin.toml looks, with
+# the flags of this project.
+override export CARGO_TARGET_DIR := $(CURDIR)/target
+unexport CARGO_BUILD_TARGET RUSTFLAGS CARGO_ENCODED_RUSTFLAGS CARGO_BUILD_RUSTFLAGS \
+	$(filter CARGO_PROFILE_% CARGO_TARGET_WASM32_%,$(.VARIABLES))
+# The programs that the recipes run behave as by default, in English.
+override export LC_ALL := C.UTF-8
+unexport BASH_ENV CDPATH ENV GREP_OPTIONS LANGUAGE NODE_ENV NODE_OPTIONS PIP_TARGET PIP_USER \
+	POSIXLY_CORRECT PYTHONHOME PYTHONPATH RUST_BACKTRACE RUST_LIB_BACKTRACE
+override export TMPDIR := $(or $(and $(filter 1,$(words $(TMPDIR))),$(wildcard $(TMPDIR)/.),$(abspath $(TMPDIR))),/tmp)
+# Nothing on this machine is reached through a proxy.
+override export no_proxy := 127.0.0.1,localhost,::1,$(or $(no_proxy),$(NO_PROXY))
+override export NO_PROXY := $(no_proxy)
+# The tests set these themselves. BASE_URL is for `make api` and `make smoke`.
+unexport EXTRA_SQL LIBSQL_TOKEN LUOYUN_SOURCE REDISCLI_AUTH $(filter PG%,$(.VARIABLES))
+ifneq ($(MAKECMDGOALS),up)
+unexport RUNTIME_CONFIG_FILE $(filter OTEL_% SPIN_%,$(.VARIABLES))
+endif
+ifneq ($(filter-out api smoke,$(or $(MAKECMDGOALS),help)),)
+override undefine BASE_URL
+endif
+# Builds share a folder, installs share a lock, and some tests measure time.
+.NOTPARALLEL:
+
 TEST_COMPONENTS := -p empty -p bare
 WASM := --locked --target wasm32-wasip1
 IT := cargo test --locked -p api-tests --test it --
 BROWSER := EXTRA_SQL=tests/browser/fixtures.sql tests/with-devhost.sh tests/browser/run.sh
+# Locally a newer compiler's lints are warnings.
+DENY := $(if $(filter true 1,$(CI)),-- -D warnings)
 
 .DEFAULT_GOAL := help
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
 
 up: build ## serve the API; LISTEN=127.0.0.1:3000 STATE_DIR=.spin DEMO=1
-	@{ command -v spin >/dev/null && [ "$$LUOYUN_HOST" != devhost ]; } || \
-		cargo build --locked -p devhost
-	@scripts/serve.sh
+	@LUOYUN_HOST=$$(scripts/host.sh) && export LUOYUN_HOST && \
+		{ [ $$LUOYUN_HOST = spin ] || cargo build --locked -p devhost; } && scripts/serve.sh
 
 admin: ## build target/debug/luoyun-admin
 	cargo build --locked -p luoyun-admin
@@ -22,8 +47,8 @@ build: wasm-target ## build the components
 	cargo build --release $(WASM)
 
 test: lint unit api ## formatting, lints, and all tests that need only Rust and python3
-	@if command -v spin >/dev/null; then $(MAKE) --no-print-directory api-on-spin; \
-		else echo "The tests over HTTP ran on tests/devhost only: there is no spin on PATH."; fi
+	@if [ "$$(scripts/host.sh)" = spin ]; then $(MAKE) --no-print-directory api-on-spin; \
+		else echo "The tests over HTTP ran on tests/devhost only."; fi
 
 test-all: test test-import test-deploy test-openapi test-browser ## make test, and the tests that need PostgreSQL, PyPI or npm
 
@@ -33,10 +58,10 @@ unit: ## the unit tests
 # Tests that measure time run alone.
 api: test-components python ## the tests over HTTP, on devhost; with BASE_URL, on that server
 ifdef BASE_URL
-	$(IT) documented:: --test-threads 1
+	BASE_URL='$(BASE_URL)' $(IT) documented:: --test-threads 1
 else
-	$(IT) --skip speed::
-	$(IT) speed:: --test-threads 1
+	LUOYUN_HOST=devhost $(IT) --skip floods::
+	LUOYUN_HOST=devhost $(IT) floods:: --test-threads 1
 endif
 
 api-on-spin: test-components python ## the tests over HTTP, on Spin
@@ -50,12 +75,13 @@ test-import: devhost ## luoyun-admin import, from a temporary PostgreSQL server
 # One test at a time: they measure time.
 test-deploy: devhost ## deploy/ with Redis, HAProxy, sqld, PostgreSQL and, if installed, Spin
 	@tests/with-postgres.sh tests/sqld/run.sh $(IT) machines:: --ignored --test-threads 1 --nocapture
+	@[ "$$(scripts/host.sh)" = spin ] || echo "Not run: the API on several machines, which needs Spin."
 
 test-openapi: devhost python ## check devhost against api/openapi.yaml, with schemathesis
 	@scripts/need.sh python3-venv python3 -c 'import ensurepip'
 	@tests/with-devhost.sh tests/openapi/run.sh
 
-test-browser: browser ## the console, in Chromium
+test-browser: browser ## the console, in Chromium; CHROMIUM=chromium
 	@$(BROWSER) --test tests/browser/console.test.js
 
 screenshots: browser ## take the README's screenshots again
@@ -63,22 +89,22 @@ screenshots: browser ## take the README's screenshots again
 	@$(BROWSER) tests/browser/screenshots.js
 
 fuzz: build ## send 50,000 mutated requests
-	FUZZ_REQUESTS=50000 $(IT) fuzz:: --nocapture
+	FUZZ_REQUESTS=50000 LUOYUN_HOST=devhost $(IT) fuzz:: --nocapture
 
-bench: test-components ## measure speed, compared with components that do less; ARGS=--quick
-	cargo build --locked -p devhost -p luoyun-admin -p bench
-	@if command -v spin >/dev/null && [ "$$LUOYUN_HOST" != devhost ]; then \
-		export LUOYUN_HOST=spin; fi; target/debug/bench $(ARGS)
+bench: test-components devhost ## measure speed, compared with components that do less; ARGS=--quick
+	@scripts/need.sh 'wrk python3' sh -ec 'command -v wrk; python3 -c "import sqlite3"'
+	@tests/bench.py $(ARGS)
 
 smoke: ## check a running server with curl; BASE_URL=http://127.0.0.1:3000
-	@tests/smoke.sh
+	@BASE_URL='$(BASE_URL)' tests/smoke.sh
 
 lint: wasm-target ## formatting and clippy, for native and wasm targets
+	@scripts/rust-components.sh
 	cargo fmt --all --check
-	cargo clippy $(WASM) -- -D warnings
-	cargo clippy $(WASM) -p luoyun-common $(TEST_COMPONENTS) -- -D warnings
+	cargo clippy $(WASM) $(DENY)
+	cargo clippy $(WASM) -p luoyun-common $(TEST_COMPONENTS) $(DENY)
 	cargo clippy --locked --all-targets -p luoyun-common -p luoyun-password -p luoyun-status \
-		-p login -p devhost -p api-tests -p bench -p luoyun-admin -- -D warnings
+		-p login -p devhost -p api-tests -p luoyun-admin $(DENY)
 
 clean: ## delete all build output, but no state folders
 	cargo clean
@@ -90,8 +116,9 @@ test-components: build
 	cargo build --release $(WASM) $(TEST_COMPONENTS)
 
 browser: devhost
-	@scripts/need.sh "nodejs npm chromium" sh -c 'node --version && npm --version && \
-		{ command -v "$${CHROMIUM:-chromium}" || command -v chromium-browser; }'
+	@scripts/need.sh 'nodejs npm chromium' sh -c 'node --version && npm --version && \
+		{ command -v "$${CHROMIUM:-chromium}" || command -v chromium-browser; }' || { \
+		echo 'If no package has Chromium (Ubuntu): make $(MAKECMDGOALS) CHROMIUM=/path/to/chrome'; exit 1; }
 
 devhost: build
 	cargo build --locked -p devhost -p luoyun-admin

@@ -5,12 +5,28 @@ set -eu
 packages=$1
 shift
 "$@" >/dev/null 2>&1 && exit 0
+
+# Another install may hold apt's locks: waits for up to five minutes.
+apt() {
+    tries=100
+    until errors=$(DEBIAN_FRONTEND=noninteractive \
+        apt-get -qq -o DPkg::Lock::Timeout=300 "$@" 2>&1 >/dev/null); do
+        tries=$((tries - 1))
+        case $tries,$errors in
+        0,*) ;;
+        *'ould not get lock'* | *'nable to acquire'* | *'nable to lock'*) sleep 3 && continue ;;
+        esac
+        echo "$errors" >&2
+        return 1
+    done
+}
+
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     echo "installing $packages"
+    # Without the servers, the lists of before may do.
+    apt update || true
     # shellcheck disable=SC2086 # a list of names
-    apt-get -qq update && apt-get -qq install -y --no-install-recommends $packages >/dev/null
-    "$@" >/dev/null
-    exit
+    apt install -y --no-install-recommends $packages && "$@" >/dev/null && exit
 fi
-echo "The tests need packages that are missing. On Debian and Ubuntu: sudo apt-get install $packages" >&2
+echo "Packages are missing. On Debian and Ubuntu: sudo apt-get install $packages" >&2
 exit 1

@@ -1,13 +1,12 @@
 #!/bin/sh
-# Serves the API, with Spin if `spin` is on PATH, else with tests/devhost. LUOYUN_HOST=spin or
-# LUOYUN_HOST=devhost selects one. LISTEN, STATE_DIR and DEMO come from the Makefile.
+# Serves the API, on the host that host.sh selects. LISTEN, STATE_DIR and DEMO come from the Makefile.
 set -eu
 cd "$(dirname "$0")/.."
 
 : "${LISTEN:=127.0.0.1:3000}" "${STATE_DIR:=.spin}" "${DEMO:=1}"
-: "${LUOYUN_HOST:=$(command -v spin >/dev/null && echo spin || echo devhost)}"
+: "${LUOYUN_HOST:=$(scripts/host.sh)}"
 
-answers() { curl --silent --output /dev/null "http://$LISTEN/"; }
+answers() { curl --disable --noproxy '*' --max-time 5 --silent --output /dev/null "http://$LISTEN/"; }
 if answers; then
     echo "Something serves http://$LISTEN already. Choose another address: make up LISTEN=127.0.0.1:3001" >&2
     exit 1

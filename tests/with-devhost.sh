@@ -8,19 +8,21 @@ state=$(mktemp -d)
 server=
 trap 'kill $server 2>/dev/null; rm -rf "$state"' EXIT
 start() {
-    set -- --listen 127.0.0.1:0 --state-dir "$state" --quiet \
+    set -- --listen 127.0.0.1:0 --state-dir "$state" \
         --variable password_memory_kib=8 --variable password_passes=1 \
         --variable login_address_failures=1000000
     for file in migrations/local.sql migrations/[0-9]*.sql migrations/demo.sql ${EXTRA_SQL:-}; do
         set -- "$@" --sqlite "@$file"
     done
-    target/debug/devhost "$@" >"$state/output" &
+    target/debug/devhost "$@" >"$state/output" 2>&1 &
     server=$!
 }
 start
+tries=600
 until BASE_URL=$(sed -n 's/^Serving //p' "$state/output") && [ -n "$BASE_URL" ]; do
-    kill -0 $server || exit 1
+    tries=$((tries - 1))
+    kill -0 $server && [ $tries -gt 0 ] || { cat "$state/output" >&2; exit 1; }
     sleep 0.1
 done
 export BASE_URL
-"$@"
+"$@" || { status=$?; echo "The server's output:"; tail -n 50 "$state/output"; exit $status; } >&2

@@ -13,8 +13,10 @@ if ! cmp -s tests/openapi/requirements.txt $venv/installed; then
     cp tests/openapi/requirements.txt $venv/installed
 fi
 
-SESSION_KEY=$(curl --silent "$BASE_URL/api/login" -d username=luoyun -d password=luoyun |
-    sed 's/.*"session_key":"\([0-9a-f]*\)".*/\1/')
+reply=$(curl --disable --silent --show-error --max-time 30 "$BASE_URL/api/login" \
+    -d username=luoyun -d password=luoyun)
+SESSION_KEY=$(printf %s "$reply" | sed -n 's/.*"session_key":"\([0-9a-f]\{40\}\)".*/\1/p')
+[ -n "$SESSION_KEY" ] || { echo "The login failed: $reply" >&2; exit 1; }
 export SESSION_KEY
 checks=not_a_server_error,status_code_conformance,content_type_conformance
 checks=$checks,response_headers_conformance,response_schema_conformance

@@ -16,6 +16,7 @@ use wasmtime::component::{Linker, ResourceTable};
 use wasmtime::{
     Cache, CacheConfig, Config, Engine, PoolingAllocationConfig, ResourceLimiter, Store,
 };
+use wasmtime_wasi::cli::OutputFile;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::p2::bindings::ProxyPre;
 use wasmtime_wasi_http::p2::bindings::http::types::Scheme;
@@ -97,6 +98,7 @@ pub(crate) struct Handler {
     pre: ProxyPre<Guest>,
     component: Arc<Component>,
     quiet: bool,
+    log: Option<OutputFile>,
 }
 
 /// Number of requests that can be processed at a time, as in Spin.
@@ -115,12 +117,12 @@ fn new_engine() -> Result<Engine> {
 impl Handler {
     /// Compiles `component`.
     /// Fails if its file cannot be read, is not a module, or has imports that devhost lacks.
-    pub(crate) fn new(component: Component, quiet: bool) -> Result<Self> {
+    pub(crate) fn new(component: Component, quiet: bool, log: Option<OutputFile>) -> Result<Self> {
         let source = component.source.display();
         let module = std::fs::read(&component.source)
             .with_context(|| format!("cannot read {source}: is it built?"))?;
         let pre = compile(module).with_context(|| format!("devhost cannot run {source}"))?;
-        Ok(Self { pre, component: Arc::new(component), quiet })
+        Ok(Self { pre, component: Arc::new(component), quiet, log })
     }
 
     /// Answers `request` in a new instance. Sends the costs to `measured` when the guest has
@@ -133,7 +135,9 @@ impl Handler {
         measured: SyncSender<Measured>,
     ) -> Result<Response<HyperOutgoingBody>> {
         let mut wasi = WasiCtx::builder();
-        if !self.quiet {
+        if let Some(log) = &self.log {
+            wasi.stdout(log.clone()).stderr(log.clone());
+        } else if !self.quiet {
             wasi.inherit_stdout().inherit_stderr();
         }
         let guest = Guest {

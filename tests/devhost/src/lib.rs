@@ -12,6 +12,7 @@ mod stores;
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::fs::File;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::mpsc::{self, Receiver, SyncSender};
@@ -29,6 +30,7 @@ use hyper::service::service_fn;
 use routefinder::Router;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
+use wasmtime_wasi::cli::OutputFile;
 use wasmtime_wasi_http::io::TokioIo;
 use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
 
@@ -58,6 +60,9 @@ pub struct Options {
     /// Discard the components' output
     #[arg(short, long)]
     pub quiet: bool,
+    /// A file to append the components' output to, instead of printing it
+    #[arg(skip)]
+    pub log: Option<PathBuf>,
 }
 
 fn pair(text: &str) -> Result<(String, String), &'static str> {
@@ -131,9 +136,11 @@ impl DevHost {
         for sql in &options.sqlite {
             stores.run_sql(sql)?;
         }
+        let log = options.log.map(|path| File::options().create(true).append(true).open(path));
+        let log = log.transpose()?.map(OutputFile::new);
         let mut handlers = BTreeMap::new();
         for (name, component) in manifest.component {
-            handlers.insert(name, Handler::new(component, options.quiet)?);
+            handlers.insert(name, Handler::new(component, options.quiet, log.clone())?);
         }
         let (sender, receiver) = mpsc::sync_channel(MEASUREMENTS);
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-/// A response that takes longer fails the test.
-const READ_TIMEOUT: Duration = Duration::from_mins(1);
+/// A request or a response that takes longer fails the test.
+const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// A connection to a server.
 pub struct Client {
@@ -57,7 +57,8 @@ impl Response {
 #[must_use]
 pub fn exchange(addr: SocketAddr, request: &[u8], is_complete: bool) -> Vec<u8> {
     let mut stream = TcpStream::connect(addr).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    stream.set_read_timeout(Some(TIMEOUT)).unwrap();
+    stream.set_write_timeout(Some(TIMEOUT)).unwrap();
     // A server that rejects a request early may close the connection before all is sent.
     let _ = stream.write_all(request);
     if !is_complete {
@@ -87,7 +88,8 @@ impl Client {
     #[must_use]
     pub fn try_connect(addr: SocketAddr) -> Option<Self> {
         let stream = TcpStream::connect(addr).ok()?;
-        stream.set_read_timeout(Some(READ_TIMEOUT)).ok()?;
+        stream.set_read_timeout(Some(TIMEOUT)).ok()?;
+        stream.set_write_timeout(Some(TIMEOUT)).ok()?;
         // Nagle's algorithm would add the client's delay to measurements of the server.
         stream.set_nodelay(true).ok()?;
         Some(Self { stream, addr, received: Vec::new() })
@@ -164,7 +166,7 @@ impl Client {
     pub fn receive_within(&mut self, time: Duration) -> Option<Response> {
         self.stream.set_read_timeout(Some(time)).unwrap();
         let has_begun = self.stream.peek(&mut [0]).is_ok();
-        self.stream.set_read_timeout(Some(READ_TIMEOUT)).unwrap();
+        self.stream.set_read_timeout(Some(TIMEOUT)).unwrap();
         has_begun.then(|| self.receive(false))
     }
 

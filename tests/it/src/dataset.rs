@@ -1,4 +1,4 @@
-//! Creates the data sets of `tests/bench/dataset.sql`.
+//! Creates the data sets of `dataset.sql`.
 
 use std::fs;
 use std::path::Path;
@@ -22,22 +22,14 @@ pub struct Size {
 /// # Panics
 /// If that fails.
 pub fn fill(db: &Connection, key_value: &Path, size: Size) {
-    fill_tables(db, &tables(), key_value, size);
-}
-
-/// Like [`fill`], but creates the tables with the SQL `tables`, which may be an older release's.
-///
-/// # Panics
-/// If that fails.
-pub fn fill_tables(db: &Connection, tables: &str, key_value: &Path, size: Size) {
     db.execute("ATTACH ?1 AS kv", [key_value.to_str()]).unwrap();
-    db.execute_batch(tables).unwrap();
+    db.execute_batch(&tables()).unwrap();
     db.execute(
         "CREATE TEMP TABLE size AS SELECT ?1 AS instances, ?2 AS users, ?3 AS sessions",
         [size.instances, size.users, size.sessions],
     )
     .unwrap();
-    let dataset = fs::read_to_string(root().join("tests/bench/dataset.sql")).unwrap();
+    let dataset = fs::read_to_string(root().join("tests/it/dataset.sql")).unwrap();
     db.execute_batch(&format!("BEGIN; {dataset} COMMIT;")).unwrap();
 }
 

@@ -18,3 +18,12 @@ pub mod server;
 pub use admin::Admin;
 pub use client::{Client, Response};
 pub use server::{Server, Setup};
+
+/// The endpoint that logs in.
+pub const LOGIN: &str = "/api/login";
+/// The endpoint that logs out.
+pub const LOGOUT: &str = "/api/logout";
+/// The endpoint for an instance's remote desktop.
+pub const BASEINFO: &str = "/api/instance/baseinfo";
+/// The endpoint for the list of instances.
+pub const LIST: &str = "/api/myun/instance";

@@ -11,9 +11,13 @@ use std::{env, thread};
 
 use devhost::{DevHost, Options};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use serde_json::Value;
 use tempfile::{NamedTempFile, TempDir};
 
-use crate::Client;
+use crate::{Client, LIST, LOGIN};
+
+/// The file in the state folder with the host's and the components' output.
+const OUTPUT: &str = "output.log";
 
 /// A running server with the API. Drop stops it, unless it is the one at `BASE_URL`.
 pub struct Server {
@@ -36,8 +40,6 @@ pub struct Setup<'a> {
     pub sql: &'a str,
     /// Whether to leave out the migrations and the demo data.
     pub bare: bool,
-    /// Whether to keep devhost's stores in memory, so that measurements exclude disk latency.
-    pub in_memory: bool,
     /// Values for the variables. By default, passwords are stored at the lowest cost.
     pub variables: &'a [(&'a str, &'a str)],
     /// A manifest to use instead of the API's; the password variables are not set for it.
@@ -132,7 +134,6 @@ impl Setup<'_> {
             variable,
             state_dir: Some(folder.to_owned()),
             listen: SocketAddr::new(loopback, 0),
-            quiet: true,
             ..Options::for_test(root().join(self.manifest.unwrap_or("spin.toml")))
         }
     }
@@ -160,7 +161,8 @@ impl Server {
         }
     }
 
-    /// A new server: devhost in this process, or Spin.
+    /// A new server: devhost in this process, or Spin. Its output goes to `output.log` in its
+    /// state folder, and is printed if the test fails.
     ///
     /// # Panics
     /// If it cannot be started.
@@ -169,8 +171,7 @@ impl Server {
         if env::var("LUOYUN_HOST").is_ok_and(|host| host == "spin") {
             return Self::start_process(setup, TempDir::new().unwrap());
         }
-        let state = if setup.in_memory { TempDir::new_in("/dev/shm") } else { TempDir::new() };
-        let state = state.unwrap();
+        let state = TempDir::new().unwrap();
         Self::start_devhost(setup.options(state.path()), state)
     }
 
@@ -186,12 +187,12 @@ impl Server {
     }
 
     fn start_devhost(options: Options, state: TempDir) -> Self {
+        let options = Options { log: Some(state.path().join(OUTPUT)), ..options };
         let host = DevHost::start(options).unwrap();
         Self { addr: host.addr(), running: Running::DevHost(Box::new(host)), state: Some(state) }
     }
 
-    /// A new server in a separate process, on the state folder `state`; its output goes to
-    /// `output.log` there.
+    /// A new server in a separate process, on the state folder `state`.
     ///
     /// # Panics
     /// If it cannot be started.
@@ -212,11 +213,8 @@ impl Server {
         }
         // Each start on the same state folder appends its output.
         let before = output_of(&state).len();
-        let output = File::options()
-            .create(true)
-            .append(true)
-            .open(state.path().join("output.log"))
-            .unwrap();
+        let output =
+            File::options().create(true).append(true).open(state.path().join(OUTPUT)).unwrap();
         command.stdout(output.try_clone().unwrap()).stderr(output);
         // `spin up` serves from a child process; a process group makes signals reach both.
         let mut child = command.process_group(0).spawn().expect("the host's command");
@@ -243,6 +241,25 @@ impl Server {
     #[must_use]
     pub fn connect(&self) -> Client {
         Client::connect(self.addr)
+    }
+
+    /// Sends a form to `path` on a new connection; returns the reply.
+    ///
+    /// # Panics
+    /// If there is no reply, or it is not JSON.
+    #[allow(clippy::must_use_candidate, reason = "a request may be sent for its effect")]
+    pub fn post(&self, path: &str, form: &[(&str, &str)]) -> Value {
+        self.connect().post(path, form).json()
+    }
+
+    /// The lines of the server's output so far that contain `text`.
+    ///
+    /// # Panics
+    /// If the server is the one at `BASE_URL`.
+    #[must_use]
+    pub fn logged(&self, text: &str) -> Vec<String> {
+        let output = output_of(self.state.as_ref().expect("a server started by the test"));
+        output.lines().filter(|line| line.contains(text)).map(str::to_owned).collect()
     }
 
     /// The server's address.
@@ -303,23 +320,22 @@ impl Server {
     /// If the login fails.
     #[must_use]
     pub fn log_in(&self, username: &str) -> String {
-        let form = [("username", username), ("password", username)];
-        let reply = self.connect().post("/api/login", &form).json();
-        reply["session_key"].as_str().expect("a session key").to_owned()
+        let reply = self.post(LOGIN, &[("username", username), ("password", username)]);
+        reply["session_key"].as_str().unwrap_or_else(|| panic!("{reply}")).to_owned()
     }
 
     /// Whether the server accepts this session key.
     #[must_use]
     pub fn accepts(&self, key: &str) -> bool {
-        self.connect().post("/api/myun/instance", &[("session_key", key)]).json()["code"] == 0
+        self.post(LIST, &[("session_key", key)])["code"] == 0
     }
 
     /// Whether the server accepts this session key now. False also if the host cannot answer.
     #[must_use]
     pub fn try_accepts(&self, key: &str) -> bool {
         let form = [("session_key", key)];
-        let reply = self.connect().try_post("/api/myun/instance", &form);
-        let is_done = |reply: serde_json::Value| reply["code"] == 0;
+        let reply = self.connect().try_post(LIST, &form);
+        let is_done = |reply: Value| reply["code"] == 0;
         reply.is_ok_and(|reply| serde_json::from_slice(&reply.body).is_ok_and(is_done))
     }
 
@@ -348,9 +364,11 @@ impl Server {
     fn signal(&mut self, signal: &str) {
         if let Running::Process(mut child) = std::mem::replace(&mut self.running, Running::External)
         {
-            // A host that ended by itself is fine; one that cannot be ended would be waited for.
-            if send_signal(signal, &format!("-{}", child.id())) {
-                let _ = child.wait();
+            // A host may have ended by itself.
+            let group = format!("-{}", child.id());
+            let _ = send_signal(signal, &group);
+            if poll(|| child.try_wait().unwrap()).is_none() {
+                let _ = send_signal("-KILL", &group);
             }
         }
     }
@@ -376,7 +394,7 @@ pub fn send_signal(signal: &str, processes: &str) -> bool {
 }
 
 fn output_of(state: &TempDir) -> String {
-    fs::read_to_string(state.path().join("output.log")).unwrap_or_default()
+    fs::read_to_string(state.path().join(OUTPUT)).unwrap_or_default()
 }
 
 /// The address in the complete line `Serving http://ADDRESS` of the host's output, if it has one.
@@ -435,5 +453,8 @@ pub fn errors_of(command: &mut Command) -> String {
 impl Drop for Server {
     fn drop(&mut self) {
         self.signal("-TERM");
+        if let (true, Some(state)) = (thread::panicking(), &self.state) {
+            eprintln!("The output of the server at {}:\n{}", self.addr, output_of(state));
+        }
     }
 }

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use api_tests::server::root;
-use api_tests::{Server, Setup};
+use api_tests::{BASEINFO, LIST, LOGIN, LOGOUT, Server, Setup};
 use devhost::Measured;
 use serde::Deserialize;
 
@@ -49,9 +49,13 @@ fn compare(name: &str, value: u64, limit: u64, exceeded: &mut Vec<String>) {
 
 /// Sends a form, which must succeed; returns the cost of the request.
 fn cost(server: &Server, path: &str, form: &[(&str, &str)]) -> Measured {
-    let reply = server.connect().post(path, form).json();
+    let reply = server.post(path, form);
     assert_eq!(reply["code"], 0, "{reply}");
     server.measured()
+}
+
+fn calls(cost: &Measured) -> BTreeMap<String, u32> {
+    cost.calls.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect()
 }
 
 #[test]
@@ -68,7 +72,7 @@ fn no_request_costs_more_than_its_budget() {
         FROM instances WHERE id BETWEEN 10001 AND 10100;";
     let login = [("username", "luoyun"), ("password", "luoyun")];
     let server = Server::start(Setup { sql, ..Setup::default() });
-    let _upgrade = cost(&server, "/api/login", &login);
+    let _upgrade = cost(&server, LOGIN, &login);
     let ended = server.log_in("luoyun");
     let key = server.log_in("luoyun");
     let of_gallery = server.log_in("gallery");
@@ -76,18 +80,18 @@ fn no_request_costs_more_than_its_budget() {
 
     let variables = [("password_memory_kib", "19456"), ("password_passes", "2")];
     let default = Server::start(Setup { variables: &variables, ..Setup::default() });
-    let _upgrade = cost(&default, "/api/login", &login);
+    let _upgrade = cost(&default, LOGIN, &login);
 
     let session = ("session_key", key.as_str());
     let gallery = ("session_key", of_gallery.as_str());
     let costs = [
-        ("login", cost(&server, "/api/login", &login)),
-        ("login-default", cost(&default, "/api/login", &login)),
-        ("logout", cost(&server, "/api/logout", &[("session_key", &ended)])),
-        ("baseinfo", cost(&server, "/api/instance/baseinfo", &[session, ("instance_id", "2252")])),
-        ("list-of-10", cost(&server, "/api/myun/instance", &[session, ("sepa", "10")])),
-        ("list-of-100-chinese", cost(&server, "/api/myun/instance", &[gallery, ("sepa", "100")])),
-        ("list-of-1000", cost(&server, "/api/myun/instance", &[session, ("sepa", "1000")])),
+        ("login", cost(&server, LOGIN, &login)),
+        ("login-default", cost(&default, LOGIN, &login)),
+        ("logout", cost(&server, LOGOUT, &[("session_key", &ended)])),
+        ("baseinfo", cost(&server, BASEINFO, &[session, ("instance_id", "2252")])),
+        ("list-of-10", cost(&server, LIST, &[session, ("sepa", "10")])),
+        ("list-of-100-chinese", cost(&server, LIST, &[gallery, ("sepa", "100")])),
+        ("list-of-1000", cost(&server, LIST, &[session, ("sepa", "1000")])),
     ];
     let budgets = budgets();
     let measured: BTreeSet<_> = costs.iter().map(|(name, _)| *name).collect();
@@ -98,13 +102,26 @@ fn no_request_costs_more_than_its_budget() {
         compare(&format!("{name}, fuel"), cost.fuel, budget.fuel, &mut exceeded);
         let memory = u64::try_from(cost.memory).unwrap();
         compare(&format!("{name}, memory"), memory, budget.memory, &mut exceeded);
-        let calls: BTreeMap<String, u32> =
-            cost.calls.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect();
+        let calls = calls(cost);
         if calls != budget.calls {
             exceeded.push(format!("{name}, calls: {calls:?}, not {:?}", budget.calls));
         }
     }
     assert!(exceeded.is_empty(), "not within budgets.toml:\n{}", exceeded.join("\n"));
+
+    // A refused read makes no more calls than a successful one.
+    for (path, form) in [
+        (BASEINFO, &[session, ("instance_id", "5")][..]),
+        (BASEINFO, &[session, ("instance_id", "99999")]),
+        (LIST, &[session, ("p", "0")]),
+        (LIST, &[]),
+    ] {
+        assert_eq!(server.post(path, form)["code"], 1, "{path} {form:?}");
+        let found = calls(&server.measured());
+        let expected =
+            if form.is_empty() { &BTreeMap::new() } else { &budgets.request["baseinfo"].calls };
+        assert_eq!(&found, expected, "{path} {form:?}");
+    }
 }
 
 /// The modules of the manifest, by name.

@@ -22,5 +22,4 @@ mod openapi;
 mod passwords;
 mod queries;
 mod sessions;
-mod speed;
 mod storage;

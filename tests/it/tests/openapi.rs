@@ -7,7 +7,7 @@ use std::fs;
 use api_tests::cases::BUSY;
 use api_tests::server::root;
 use api_tests::{Server, Setup};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 /// The session key of the design document; in a request example, it stands for a valid key.
 const SAMPLE_KEY: &str = "0ebfda3c29a9d961c181e2a9424b88e72aa93003";
@@ -85,12 +85,8 @@ fn provoke(server: &Server, path: &str, name: &str) -> (u16, Value) {
             let key = server.log_in("gallery");
             let db = server.database();
             db.execute_batch("ALTER TABLE users RENAME TO away").unwrap();
-            let form = [
-                ("session_key", key.as_str()),
-                ("instance_id", "5"),
-                ("username", "gallery"),
-                ("password", "gallery"),
-            ];
+            let user = [("username", "gallery"), ("password", "gallery")];
+            let form = [&user[..], &[("session_key", &key), ("instance_id", "5")]].concat();
             let response = client.post(path, &form);
             db.execute_batch("ALTER TABLE away RENAME TO users").unwrap();
             response
@@ -106,33 +102,26 @@ fn every_example_is_what_the_server_answers() {
         VALUES ('locked', 'adec79fd87d04960046628531c4a56b714d160d8', 1);";
     let server = Server::start(Setup { sql: locked, ..Setup::default() });
     let contract = Contract::read();
-    let mut late: BTreeMap<_, _> = contract.0["paths"]
-        .as_object()
-        .unwrap()
-        .keys()
-        .map(|path| {
-            let mut client = server.connect();
-            client.send(
-                format!("POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\na=")
-                    .as_bytes(),
-            );
-            (path, client)
-        })
-        .collect();
+    let paths = contract.0["paths"].as_object().unwrap();
+    // Bodies that never arrive, all at once, as each waits for its reply.
+    let late = paths.keys().map(|path| {
+        let head = format!("POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\na=");
+        let mut client = server.connect();
+        client.send(head.as_bytes());
+        (path, client)
+    });
+    let mut late: BTreeMap<_, _> = late.collect();
     let mut words = BTreeSet::new();
-    for (path, item) in contract.0["paths"].as_object().unwrap() {
+    for (path, item) in paths {
         let operation = &item["post"];
         let mut replies = contract.replies(operation);
         let requests = &operation["requestBody"]["content"][FORM]["examples"];
         for (name, request) in requests.as_object().unwrap() {
             let key = server.log_in("luoyun");
-            let parameters: &Map<String, Value> = request["value"].as_object().unwrap();
-            let form: Vec<(&str, String)> = parameters
-                .iter()
-                .map(|(name, value)| {
-                    let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-                    (name.as_str(), text.replace(SAMPLE_KEY, &key))
-                })
+            let text = |value: &Value| value.as_str().map_or(value.to_string(), str::to_owned);
+            let parameters = request["value"].as_object().unwrap().iter();
+            let form: Vec<_> = parameters
+                .map(|(name, value)| (name.as_str(), text(value).replace(SAMPLE_KEY, &key)))
                 .collect();
             let form: Vec<_> = form.iter().map(|(name, value)| (*name, value.as_str())).collect();
             let response = server.connect().post(path, &form);

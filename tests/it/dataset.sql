@@ -1,6 +1,6 @@
--- A data set of any size, for `make bench`. The same `size` always gives the same rows. The
--- caller creates it: CREATE TEMP TABLE size (instances, users, sessions). The key-value store's
--- file is attached as `kv`.
+-- A data set of any size, for the tests and `make bench`. The same `size` always gives the same
+-- rows. The caller creates it: CREATE TEMP TABLE size (instances, users, sessions). The key-value
+-- store's file is attached as `kv`.
 --
 -- User 1, `bench`, has the password "password" and owns 1,000 of the instances, including id 10;
 -- with fewer than 1,000 instances, all of them. The other users own the rest, evenly spread.

@@ -1,0 +1,300 @@
+#!/usr/bin/env python3
+"""make bench: measures the API with wrk, and prints the tables of docs/performance.md. What is
+compared alternates. A figure is the median of the rounds, the first of which is a warm-up."""
+
+import contextlib
+import hashlib
+import json
+import os
+import pathlib
+import re
+import signal
+import sqlite3
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+LOGIN, BASEINFO, LIST = "/api/login", "/api/instance/baseinfo", "/api/myun/instance"
+RIGHT = "username=bench&password=password"
+CHEAPEST = {"password_memory_kib": 8, "password_passes": 1}
+# Of the known sessions, the readers have number 0, and each logout takes another one.
+SESSION = f"session_key={0:040x}"
+DESKTOP = f"{SESSION}&instance_id=10"
+
+# wrk's script. Its arguments: a text that each expected reply contains; the number of the first
+# request; then, in turn, paths and forms, in which $N stands for the request's number.
+LUA = r"""
+local threads, ready = {}, {}
+local form = {["Content-Type"] = "application/x-www-form-urlencoded"}
+wrong = 0
+function setup(thread) table.insert(threads, thread) end
+function init(args) expected, number, arguments = args[1], tonumber(args[2]), args end
+function request()
+  local at = 3 + number % ((#arguments - 2) / 2) * 2
+  number = number + 1
+  if ready[at] then return ready[at] end
+  local body, numbered = arguments[at + 1]:gsub("%$N", string.format("%040x", number))
+  local request = wrk.format("POST", arguments[at], form, body)
+  if numbered == 0 then ready[at] = request end
+  return request
+end
+function response(status, fields, body)
+  if not body:find(expected, 1, true) then wrong = wrong + 1 end
+end
+function done(summary, latency)
+  for _, thread in ipairs(threads) do wrong = wrong + thread:get("wrong") end
+  local lost = summary.errors
+  wrong = wrong + lost.connect + lost.read + lost.write + lost.timeout
+  print(string.format('{"rate": %f, "p50": %f, "p99": %f, "errors": %d}',
+    summary.requests / summary.duration * 1e6, latency:percentile(50) / 1e3,
+    latency:percentile(99) / 1e3, wrong))
+end
+"""
+
+
+def table(heads, rows):
+    for row in [heads, ["---", *["---:"] * (len(heads) - 1)], *rows]:
+        print(f"| {' | '.join(map(str, row))} |")
+    print(flush=True)
+
+
+def ms(milliseconds):
+    return f"{milliseconds:.2f} ms"
+
+
+def cells(it):
+    return [f"{it['rate']:.0f}", ms(it["p50"]), ms(it["p99"]), it["errors"]]
+
+
+def ratios(one, other, *figures):
+    return ", ".join(f"{one[it] / other[it]:.2f}" if other[it] else "-" for it in figures)
+
+
+class Server:
+    """A host in a process group of its own, on a new state folder, which `fill` fills."""
+    def __init__(self, bench, fill, manifest="spin.toml", variables=CHEAPEST):
+        self.folder = tempfile.TemporaryDirectory(prefix="luoyun-bench-")
+        bench.callback(self.folder.cleanup)
+        state = pathlib.Path(self.folder.name)
+        subprocess.run([ROOT / "scripts/state-folder.sh", state], check=True)
+        with sqlite3.connect(state / "sqlite_db.db", isolation_level=None) as database:
+            database.execute("ATTACH ? AS kv", [str(state / "sqlite_key_value.db")])
+            fill(database)
+        database.close()
+        command = ["spin", "up"] if HOST == "spin" else [ROOT / "target/debug/devhost"]
+        command += ["--from", ROOT / manifest, "--listen", "127.0.0.1:0", "--state-dir", state]
+        for name, value in variables.items():
+            command += ["--variable", f"{name}={value}"]
+        output = state / "output.log"
+        with output.open("w") as log:
+            self.process = subprocess.Popen(
+                command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
+        bench.callback(self.stop)
+        deadline = time.monotonic() + 60
+        while not (served := re.search(r"^Serving (http://\S+)\n", output.read_text(), re.M)):
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                sys.exit(f"The server does not serve: {output.read_text()}")
+            time.sleep(0.05)
+        self.url = served[1]
+
+    def stop(self):
+        for end in [signal.SIGTERM, signal.SIGKILL]:
+            with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
+                os.killpg(self.process.pid, end)
+                self.process.wait(30)
+
+    def use(self):
+        """The resident memory in MiB, and the open descriptors, of the process group."""
+        pages = descriptors = 0
+        for process in pathlib.Path("/proc").glob("[0-9]*"):
+            # Processes may end meanwhile.
+            with contextlib.suppress(OSError):
+                if os.getpgid(int(process.name)) == self.process.pid:
+                    pages += int((process / "statm").read_text().split()[1])
+                    descriptors += len(os.listdir(process / "fd"))
+        return pages * os.sysconf("SC_PAGE_SIZE") // 2**20, descriptors
+
+
+def data(instances, users, sessions, keys=1, own=None):
+    """tests/it/dataset.sql, and `keys` known sessions of the user bench, who owns 1,000 of the
+    instances, or the first `own`."""
+    def fill(database):
+        migrations = (ROOT / "migrations").glob("[0-9]*.sql")
+        for file in [ROOT / "migrations/local.sql", *sorted(migrations)]:
+            database.executescript(file.read_text())
+        database.execute(f"CREATE TEMP TABLE size AS SELECT {instances} AS instances, "
+                         f"{users} AS users, {sessions} AS sessions")
+        database.executescript(f"BEGIN; {(ROOT / 'tests/it/dataset.sql').read_text()}")
+        if own:
+            database.execute("UPDATE instances SET user_id = iif(id <= ?, 1, 2)", [own])
+        digests = [hashlib.sha1(f"{key:040x}".encode()).hexdigest() for key in range(keys)]
+        database.executemany("INSERT INTO sessions (digest, user_id, expires_at) "
+                             "VALUES (?, 1, 4000000000)", [[digest] for digest in digests])
+        database.executemany("INSERT INTO kv.spin_key_value VALUES ('default', ?, ?)",
+                             [(f"session:{digest}", b"1 4000000000 7") for digest in digests])
+        database.execute("COMMIT")
+    return fill
+
+
+def bare(database):
+    """A database without tables, in WAL mode, and the entry that tests/components/bare reads."""
+    database.execute("PRAGMA main.journal_mode = WAL")
+    database.execute("CREATE TABLE kv.spin_key_value (store TEXT NOT NULL, key TEXT NOT NULL, "
+                     "value BLOB NOT NULL, PRIMARY KEY (store, key))")
+    database.execute("INSERT INTO kv.spin_key_value VALUES ('default', 'entry', ?)",
+                     [b"1 4000000000 7"])
+
+
+class Load:
+    """Requests to a server: in turn, those of `targets`, which are paths and forms."""
+    def __init__(self, server, connections, *targets, expected='"code":0', number=1):
+        self.server, self.connections, self.number = server, connections, number
+        self.expected, self.requests = expected, [part for target in targets for part in target]
+
+    def start(self, seconds):
+        return subprocess.Popen(
+            ["wrk", "--threads=1", f"--connections={self.connections}", f"--duration={seconds}s",
+             "--timeout=10s", f"--script={SCRIPT}", self.server.url, "--", self.expected,
+             str(self.number), *self.requests], stdout=subprocess.PIPE, text=True)
+
+
+def run(loads, seconds):
+    """Runs loads at the same time; returns the results of each, with the server's highest use."""
+    before = now = highest = loads[0].server.use()
+    wrks, deadline = [load.start(seconds) for load in loads], time.monotonic() + seconds + 10
+    # When wrk ends, the server still handles requests, which hold descriptors.
+    while (any(wrk.poll() is None for wrk in wrks) or now[1] > before[1] + 4) and (
+            time.monotonic() < deadline):
+        time.sleep(0.1)
+        now = loads[0].server.use()
+        highest = tuple(map(max, highest, now))
+    results = [json.loads(wrk.communicate(timeout=30)[0].splitlines()[-1]) for wrk in wrks]
+    for load, result in zip(loads, results):
+        load.number += int(result["rate"] * seconds * 1.5) + load.connections
+        result["memory"], result["descriptors"] = highest
+    return results
+
+
+def measure(variants, label="", seconds=1):
+    """For each variant, the results of each of its loads over all rounds."""
+    other = {"errors": sum, "memory": max, "descriptors": max}
+    rounds = {name: [] for name in variants}
+    for number in range(ROUNDS + 1):
+        for name, loads in variants.items():
+            print(f"{label}{name}, round {number} of {ROUNDS}", file=sys.stderr)
+            results = run(loads, seconds)
+            if number:
+                rounds[name].append(results)
+    return {name: [{key: other.get(key, statistics.median)([result[key] for result in results])
+                    for key in results[0]} for results in zip(*of_variant)]
+            for name, of_variant in rounds.items()}
+
+
+def endpoints(bench):
+    api = Server(bench, data(10_000, 1_000, 1_000, keys=100_000))
+    components = Server(bench, bare, "tests/components/spin.toml", {})
+    rows = []
+    for endpoint, path, form, bare_path in [
+        ("baseinfo", BASEINFO, DESKTOP, "/bare/baseinfo"),
+        ("list of 10", LIST, SESSION, "/bare/list"),
+        ("login, cheapest password", LOGIN, RIGHT, "/bare/login"),
+        ("logout", "/api/logout", "session_key=$N", None),
+    ]:
+        number = 1
+        for connections in [1, 16, 64]:
+            ours = Load(api, connections, (path, form), number=number)
+            variants = {"luoyun-api": [ours]} | {
+                name: [Load(components, connections, (other, form))]
+                for name, other in [("(a) empty", "/empty"), ("(b) bare", bare_path)] if other}
+            results = measure(variants, f"{endpoint}, {connections} connections, ")
+            number, [first] = ours.number, results["luoyun-api"]
+            for name, [it] in results.items():
+                rows.append([endpoint, connections, name, *cells(it),
+                             "" if it is first else ratios(first, it, "rate", "p50")])
+    table(["endpoint", "connections", "", "requests/s", "p50", "p99", "errors",
+           "luoyun-api relative to it: requests/s, p50"], rows)
+
+
+def mixed(bench):
+    api = Server(bench, data(10_000, 1_000, 1_000))
+    readers = Load(api, 32, (BASEINFO, DESKTOP), (LIST, SESSION))
+    results = measure({
+        "1 reader alone": [Load(api, 1, (BASEINFO, DESKTOP), (LIST, SESSION))],
+        "32 readers alone": [readers],
+        "32 readers beside 8 logins": [readers, Load(api, 8, (LOGIN, RIGHT))],
+    }, seconds=LONG)
+    alone = results["32 readers alone"][0]
+    rows = [[name, *cells(it), ratios(it, alone, "rate", "p99")]
+            for name, (it, *_) in results.items()]
+    rows.append(["the 8 logins", *cells(results["32 readers beside 8 logins"][1]), ""])
+    table(["load", "requests/s", "p50", "p99", "errors",
+           "relative to 32 readers alone: requests/s, p99"], rows)
+
+
+def flood(bench):
+    size = data(10_000, 1_000, 1_000)
+    unlimited = Server(bench, size, variables={"login_address_failures": 1_000_000})
+    # The wait outlasts the measurement; it begins during the warm-up.
+    throttled = Server(bench, size, variables={"login_first_wait_seconds": 900})
+    latencies({"cheapest password": Server(bench, size), "default password": unlimited},
+              {"login": (LOGIN, RIGHT)})
+
+    variants = {"none": [unlimited],
+                "8 connections, baseinfo": [unlimited, Load(unlimited, 8, (BASEINFO, DESKTOP))]}
+    for what, server, expected in [("not throttled yet", unlimited, '"auth_failed"'),
+                                   ("throttled", throttled, '"too_many_attempts"')]:
+        for count in [8, 16, 64]:
+            variants[f"{count} connections, login, {what}"] = [
+                server, Load(server, count, (LOGIN, "username=$N&password=x"), expected=expected)]
+    results = measure({name: [Load(server, 1, (BASEINFO, DESKTOP)), *loads]
+                       for name, (server, *loads) in variants.items()}, seconds=LONG)
+    [alone] = results["none"]
+    table(["background load", "its requests/s", "reader's p50", "reader's p99",
+           "relative to no load: p50, p99", "memory", "descriptors", "errors"],
+          [[name, f"{sum(it['rate'] for it in logins):.0f}", ms(it["p50"]), ms(it["p99"]),
+            ratios(it, alone, "p50", "p99"), f"{it['memory']} MiB", it["descriptors"],
+            sum(load["errors"] for load in [it, *logins])]
+           for name, (it, *logins) in results.items()])
+
+
+def growth(bench):
+    sizes = [1_000, 100_000] if QUICK else [1_000, 10_000, 100_000, 1_000_000]
+    latencies({f"{size:,} instances": Server(bench, data(size, size, size)) for size in sizes}, {
+        "baseinfo": (BASEINFO, DESKTOP), "first page": (LIST, SESSION),
+        "page 50": (LIST, f"{SESSION}&p=50"), "login": (LOGIN, RIGHT)})
+    sizes = [10, 1_000] if QUICK else [10, 100, 1_000, 10_000, 100_000]
+    # The API answers an empty page past the end, after it has skipped all rows.
+    latencies({f"{own:,} own instances": Server(bench, data(max(own, 1_000), 2, 0, own=own))
+               for own in sizes}, {
+        "first page": (LIST, SESSION), "past the last page": (LIST, f"{SESSION}&p=100000")})
+
+
+def latencies(servers, requests):
+    """Measures each request at one connection; the table's last row is for growth."""
+    rows = [[name] for name in [*servers, "last to first"]]
+    for name, request in requests.items():
+        loads = {size: [Load(server, 1, request)] for size, server in servers.items()}
+        results = [it for [it] in measure(loads, f"{name}, ").values()]
+        cells = [*(ms(it["p50"]) for it in results), ratios(results[-1], results[0], "p50")]
+        rows = [[*row, cell] for row, cell in zip(rows, cells)]
+    table(["p50 at 1 connection", *requests], rows)
+
+
+PARTS = {"endpoints": endpoints, "mixed": mixed, "flood": flood, "growth": growth}
+QUICK = "--quick" in sys.argv
+parts = [part for part in sys.argv[1:] if part != "--quick"] or list(PARTS)
+if not set(parts) <= set(PARTS):
+    sys.exit(f"ARGS= takes --quick and any of {', '.join(PARTS)}, not {' '.join(parts)}.")
+ROUNDS, LONG = (1, 1) if QUICK else (5, 3)
+HOST = subprocess.check_output([ROOT / "scripts/host.sh"], text=True).strip()
+with tempfile.NamedTemporaryFile("w", prefix="luoyun-bench-", suffix=".lua") as script:
+    script.write(LUA)
+    script.flush()
+    SCRIPT = script.name
+    print(f"Server: {HOST}, on the loopback interface, with {os.cpu_count()} processors.\n")
+    for part in parts:
+        with contextlib.ExitStack() as servers:
+            PARTS[part](servers)
