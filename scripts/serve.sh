@@ -7,6 +7,9 @@ cd "$(dirname "$0")/.."
 : "${LISTEN:=127.0.0.1:3000}" "${STATE_DIR:=.spin}" "${DEMO:=1}"
 : "${LUOYUN_HOST:=$(command -v spin >/dev/null && echo spin || echo devhost)}"
 
+# Spin ends when it has no descriptor for a connection.
+ulimit -n "$(ulimit -Hn)" 2>/dev/null || true
+
 answers() { curl --silent --output /dev/null "http://$LISTEN/"; }
 if answers; then
     echo "Something serves http://$LISTEN already. Choose another address: make up LISTEN=127.0.0.1:3001" >&2
