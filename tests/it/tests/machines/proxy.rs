@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use api_tests::server::wait_until;
 use api_tests::{Client, Response};
 
 use super::servers::{Process, Site};
@@ -111,7 +112,19 @@ fn slow_and_silent_clients_hold_up_nobody() {
     for body in bodies.iter_mut().rev().take(2) {
         assert_refused(&body.receive(false), 408, "request_timeout", None);
     }
-    machine.assert_reads_soon("nothing");
+    // Responses of 4 MB that their clients do not read.
+    machine.site.run(
+        "sqlite3 state-*/sqlite_db.db \"INSERT INTO instances (user_id, name, summary)
+             WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000)
+             SELECT users.id, 'long', printf('%.4000c', 'a') FROM n, users
+             WHERE username = 'luoyun'\"",
+    );
+    let list = format!("/api/myun/instance?session_key={}&sepa=1000", machine.key);
+    let mut unread: Vec<_> = (0..150).map(|_| machine.client(ATTACKER)).collect();
+    for client in &mut unread {
+        client.send(format!("POST {list} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes());
+    }
+    wait_until("a short wait", || machine.read() < SHORT);
     drop(silent);
 }
 
@@ -178,7 +191,6 @@ fn the_proxy_passes_whole_requests_and_refuses_others_as_the_contract_says() {
         ("many chunks", format!("{chunked}{chunks}0\r\n\r\n"), 200, welcome),
         ("too many", format!("{chunked}{}", chunk(&"a".repeat(99_000))), 413, "body_too_large"),
         ("no host", padded(99, 0).replace("Host", "X-Host"), 200, welcome),
-        ("a malformed host", padded(99, 0).replace(": x", ": a b"), 200, welcome),
         (
             "another form of the path",
             padded(99, 0).replace("/api/login", "//api/login/"),
