@@ -6,6 +6,9 @@ cd "$(dirname "$0")/.."
 : "${LISTEN:=127.0.0.1:3000}" "${STATE_DIR:=.spin}" "${DEMO:=1}"
 : "${LUOYUN_HOST:=$(scripts/host.sh)}"
 
+# Spin ends when it has no descriptor for a connection.
+ulimit -n "$(ulimit -Hn)" 2>/dev/null || true
+
 answers() { curl --disable --noproxy '*' --max-time 5 --silent --output /dev/null "http://$LISTEN/"; }
 if answers; then
     echo "Something serves http://$LISTEN already. Choose another address: make up LISTEN=127.0.0.1:3001" >&2

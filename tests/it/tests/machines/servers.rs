@@ -47,7 +47,7 @@ pub(super) struct Site {
 impl Site {
     pub(super) fn new() -> Self {
         let folder = TempDir::new().unwrap();
-        for name in ["deploy", "migrations", "spin.toml", "target"] {
+        for name in ["deploy", "migrations", "scripts", "spin.toml", "target"] {
             symlink(root().join(name).canonicalize().unwrap(), folder.path().join(name)).unwrap();
         }
         Self { folder, environment: BTreeMap::new() }
@@ -147,6 +147,51 @@ impl Site {
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         let child = command.spawn().unwrap();
         Process { command, child: Some(child) }
+    }
+
+    /// Starts the API with the commands of `deploy/luoyun-api.service`, by `host` instead of
+    /// `spin up`; returns it and its address.
+    pub(super) fn start_unit(&mut self, host: &str) -> (Process, SocketAddr) {
+        let address = free_address();
+        let (state, run) = (format!("state-{}", address.port()), format!("run-{}", address.port()));
+        self.run(&format!("mkdir -p {state} {run}/no-certificates"));
+        let unit = self.read("deploy/luoyun-api.service").replace("\\\n", "").replace("$$", "$");
+        let unit =
+            unit.replace("/usr/local/bin/spin up", host).replace("/var/lib/luoyun-api", &state);
+        let unit = unit.replace("/run/luoyun-api", &run).replace("/etc/", "");
+        let values = |key: &str| -> Vec<&str> {
+            unit.lines().filter_map(|line| line.strip_prefix(key)).collect()
+        };
+        let environment = values("Environment=").join(" ");
+        for command in values("ExecStartPre=") {
+            self.run(&format!("env {environment} {command}"));
+        }
+        let listen = format!("SPIN_HTTP_LISTEN_ADDR={address}");
+        let api =
+            self.start_command(&format!("{listen} {environment} {}", values("ExecStart=")[0]));
+        wait_until("the API", || Client::try_connect(address).is_some());
+        (api, address)
+    }
+
+    /// Starts the HAProxy in front of the servers `SPIN_1` and `SPIN_2`; returns it, its address,
+    /// and another one of the same frontend without TLS.
+    pub(super) fn start_http_proxy(&mut self) -> (Process, SocketAddr, SocketAddr) {
+        let (tls, plain) = (free_address(), free_address());
+        self.set("API_LISTEN", tls.to_string());
+        self.set("API_CERTIFICATE", "localhost.key.pem");
+        self.make_certificate();
+        let tested = self.read("deploy/haproxy-http.cfg");
+        let bind = format!("    bind {plain}\n    bind \"${{API_LISTEN}}\"");
+        let tested = tested.replace("    bind \"${API_LISTEN}\"", &bind);
+        assert!(tested.contains(&bind), "{tested}");
+        fs::write(
+            self.path("http.cfg"),
+            format!("{tested}\nglobal\n log stdout format raw local0\n"),
+        )
+        .unwrap();
+        let proxy = self.start("haproxy -f deploy/haproxy-http.cfg", &[("deploy/haproxy-", "")]);
+        wait_until("HAProxy", || Client::try_connect(plain).is_some());
+        (proxy, tls, plain)
     }
 
     /// Starts sqld, with the tables of `migrations/`, and sets `LIBSQL_URL` and `LIBSQL_TOKEN`.
@@ -323,15 +368,40 @@ pub(super) struct Process {
 }
 
 impl Process {
-    /// Kills it and its children (SIGKILL), and waits until they have ended.
-    pub(super) fn kill(&mut self) {
-        let Some(mut child) = self.child.take() else { return };
+    /// The ids of its process and of that one's children.
+    fn ids(&self) -> Vec<String> {
+        let Some(child) = &self.child else { return Vec::new() };
         let mut ids = vec![child.id().to_string()];
         // `spin up` serves from a child process, which any of its threads may have started.
         for thread in fs::read_dir(format!("/proc/{}/task", child.id())).into_iter().flatten() {
             let children = fs::read_to_string(thread.unwrap().path().join("children"));
             ids.extend(children.unwrap_or_default().split_whitespace().map(str::to_owned));
         }
+        ids
+    }
+
+    /// The largest resident memory since the last call, and the current one, in MB. (proc(5),
+    /// `VmHWM`, `VmRSS`, and `clear_refs`.)
+    pub(super) fn peak_memory(&self) -> (u64, u64) {
+        let total = |field: &str| {
+            let status = |id| fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+            let kib = |status: String| -> Option<u64> {
+                let rest = status.split_once(field)?.1.trim_start();
+                rest.split_once(' ')?.0.parse().ok()
+            };
+            self.ids().iter().map(status).filter_map(kib).sum::<u64>() * 1024 / 1_000_000
+        };
+        let found = (total("VmHWM:"), total("VmRSS:"));
+        for id in self.ids() {
+            fs::write(format!("/proc/{id}/clear_refs"), "5").unwrap();
+        }
+        found
+    }
+
+    /// Kills it and its children (SIGKILL), and waits until they have ended.
+    pub(super) fn kill(&mut self) {
+        let ids = self.ids();
+        let Some(mut child) = self.child.take() else { return };
         // Some of its children end with it, so the check is below.
         let _ = send_signal("-KILL", &ids.join(" "));
         child.wait().unwrap();

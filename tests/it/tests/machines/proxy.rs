@@ -1,0 +1,230 @@
+//! One machine: the API as `luoyun-api.service` starts it, behind HAProxy, and clients that keep
+//! it busy.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use api_tests::server::wait_until;
+use api_tests::{Client, Response};
+
+use super::servers::{Process, Site};
+use super::{has_spin, post};
+
+/// Longest accepted time for an ordinary request beside other clients.
+const SHORT: Duration = Duration::from_secs(1);
+
+/// Two clients. Each address of 127.0.0.0/8 is one.
+const READER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 4);
+const ATTACKER: Ipv4Addr = Ipv4Addr::new(127, 0, 1, 0);
+
+struct Machine {
+    site: Site,
+    api: Process,
+    tls: SocketAddr,
+    front: SocketAddr,
+    proxy: Process,
+    /// The reader's session.
+    key: String,
+}
+
+impl Machine {
+    /// Starts Spin, or else devhost, by the command `run`, such as `prlimit`.
+    fn start(run: &str) -> Self {
+        let mut site = Site::new();
+        site.set("SPIN_VARIABLE_CLIENT_ADDRESS_HEADER", "X-Real-IP");
+        let host = if has_spin() { "spin up" } else { "devhost" };
+        // devhost does not read variables from the environment.
+        let variable = "--variable client_address_header=X-Real-IP";
+        let (api, address) = site.start_unit(&format!("{run} {host} {variable}"));
+        post(address, "/api/login", &[("username", "nobody"), ("password", "")]).unwrap();
+        site.run("sqlite3 state-*/sqlite_db.db <migrations/demo.sql");
+        site.set("SPIN_1", address.to_string());
+        let (proxy, tls, front) = site.start_http_proxy();
+        let machine = Self { site, api, tls, front, proxy, key: String::new() };
+        let login = machine.log_in(READER, "luoyun").json();
+        let key = login["session_key"].as_str().unwrap_or_else(|| panic!("{login}"));
+        Self { key: key.to_owned(), ..machine }
+    }
+
+    fn client(&self, source: Ipv4Addr) -> Client {
+        Client::connect_from(source, self.front)
+    }
+
+    /// Logs in; the password is the user name.
+    fn log_in(&self, source: Ipv4Addr, username: &str) -> Response {
+        let form = [("username", username), ("password", username)];
+        self.client(source).post("/api/login", &form)
+    }
+
+    /// Requests the reader's list on a new connection, which must succeed; returns the time that it
+    /// took.
+    #[track_caller]
+    fn read(&self) -> Duration {
+        let begin = Instant::now();
+        let form = [("session_key", self.key.as_str())];
+        let response = self.client(READER).post("/api/myun/instance", &form);
+        assert_eq!(response.status, 200, "{response:?}");
+        assert_eq!(response.json()["code"], 0, "{response:?}");
+        begin.elapsed()
+    }
+
+    #[track_caller]
+    fn assert_reads_soon(&self, beside: &str) {
+        let waited = self.read();
+        println!("beside {beside}: an ordinary request took {waited:.1?}");
+        assert!(waited < SHORT, "{beside}: {waited:?}");
+    }
+}
+
+/// Asserts that the proxy gave `response`, in the contract's form.
+#[track_caller]
+fn assert_refused(response: &Response, status: u16, error: &str, retry_after: Option<&str>) {
+    assert_eq!((response.status, response.json()["error"].as_str()), (status, Some(error)));
+    assert_eq!(response.json()["code"], 1, "{response:?}");
+    for (name, value) in [
+        ("content-type", Some("application/json")),
+        ("cache-control", Some("no-store")),
+        ("x-content-type-options", Some("nosniff")),
+        ("retry-after", retry_after),
+    ] {
+        assert_eq!(response.header(name), value, "{response:?}");
+    }
+}
+
+#[test]
+#[ignore = "needs HAProxy: make test-deploy"]
+fn slow_and_silent_clients_hold_up_nobody() {
+    let machine = Machine::start("prlimit --nofile=1024");
+    let connect = |_| TcpStream::connect(machine.tls).unwrap();
+    let silent: Vec<_> = (0..2_000).map(connect).collect();
+    machine.assert_reads_soon("2,000 silent connections");
+    let slow = |length: usize, sent: usize| {
+        let mut client = machine.client(ATTACKER);
+        let head = "POST /api/logout HTTP/1.1\r\nHost: x\r\nContent-Length: ";
+        client.send(format!("{head}{length}\r\n\r\n{}", "a".repeat(sent)).as_bytes());
+        client
+    };
+    let mut bodies: Vec<_> = (0..1_050).flat_map(|_| [slow(9, 0), slow(60_000, 20_000)]).collect();
+    machine.assert_reads_soon("2,100 slow bodies");
+    println!("HAProxy's memory: {} MB", machine.proxy.peak_memory().0);
+    for body in bodies.iter_mut().rev().take(2) {
+        assert_refused(&body.receive(false), 408, "request_timeout", None);
+    }
+    // Responses of 4 MB that their clients do not read.
+    machine.site.run(
+        "sqlite3 state-*/sqlite_db.db \"INSERT INTO instances (user_id, name, summary)
+             WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000)
+             SELECT users.id, 'long', printf('%.4000c', 'a') FROM n, users
+             WHERE username = 'luoyun'\"",
+    );
+    let list = format!("/api/myun/instance?session_key={}&sepa=1000", machine.key);
+    let mut unread: Vec<_> = (0..150).map(|_| machine.client(ATTACKER)).collect();
+    for client in &mut unread {
+        client.send(format!("POST {list} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes());
+    }
+    wait_until("a short wait", || machine.read() < SHORT);
+    drop(silent);
+}
+
+#[test]
+#[ignore = "needs HAProxy: make test-deploy"]
+fn a_flood_of_logins_takes_little_memory_and_holds_up_nobody() {
+    const LOGINS: u16 = 600;
+    for addresses in [1, LOGINS] {
+        let machine = Machine::start("");
+        let (_, before) = machine.api.peak_memory();
+        let log_in = |number: u16| {
+            let [high, low] = (number % addresses).to_be_bytes();
+            machine.log_in(Ipv4Addr::new(127, 0, 1 + high, low), &format!("unknown-{number}"))
+        };
+        let begin = Instant::now();
+        let (replies, longest) = thread::scope(|scope| {
+            let flood: Vec<_> =
+                (0..LOGINS).map(|number| scope.spawn(move || log_in(number))).collect();
+            let honest = scope.spawn(|| machine.log_in(READER, "luoyun").status);
+            let mut longest = Duration::ZERO;
+            while !flood.iter().all(thread::ScopedJoinHandle::is_finished) {
+                longest = longest.max(machine.read());
+            }
+            // Of an address with many requests, and one with few, the latter comes first.
+            assert!(addresses > 1 || honest.join().unwrap() == 200, "an honest login failed");
+            (flood.into_iter().map(|login| login.join().unwrap()).collect::<Vec<_>>(), longest)
+        });
+        let took = begin.elapsed();
+        let (peak, _) = machine.api.peak_memory();
+        let mut counts = BTreeMap::new();
+        for reply in replies {
+            let error = reply.json()["error"].as_str().unwrap_or_default().to_owned();
+            *counts.entry((reply.status, error)).or_insert(0) += 1;
+        }
+        println!(
+            "{LOGINS} logins from {addresses} addresses: {before} MB, at most {peak} MB; a reader \
+             waited for at most {longest:.1?}; {took:.1?}: {counts:?}"
+        );
+        assert!(peak <= before + 300, "{before} MB, then {peak} MB");
+        assert!(longest < SHORT, "{longest:?}");
+        let expected = [(200, "auth_failed"), (429, "too_many_attempts"), (503, "busy")];
+        let is_expected = |found: &(u16, String)| expected.contains(&(found.0, found.1.as_str()));
+        assert!(counts.keys().all(is_expected) && counts.len() > 1, "{counts:?}");
+    }
+}
+
+#[test]
+#[ignore = "needs HAProxy: make test-deploy"]
+fn the_proxy_passes_whole_requests_and_refuses_others_as_the_contract_says() {
+    let mut machine = Machine::start("");
+    let login = "username=luoyun&password=luoyun";
+    let head = |fields: &str| format!("POST /api/login HTTP/1.1\r\nHost: x\r\n{fields}\r\n");
+    let padded = |length: usize, more: usize| {
+        let fields = format!("Content-Length: {length}\r\nX-Field: {}\r\n", "a".repeat(more));
+        format!("{}{login}&{}", head(&fields), "a".repeat(length - login.len() - 1))
+    };
+    let chunked = head("Transfer-Encoding: chunked\r\n");
+    let chunk = |bytes: &str| format!("{:x}\r\n{bytes}\r\n", bytes.len());
+    let chunks: String = login.split_inclusive('=').map(chunk).collect();
+    let welcome = "Welcome to LYC.";
+    for (name, request, status, found) in [
+        ("the largest request", padded(64 << 10, 16_000), 200, welcome),
+        ("a body that is too large", padded((64 << 10) + 1, 0), 413, "body_too_large"),
+        ("many chunks", format!("{chunked}{chunks}0\r\n\r\n"), 200, welcome),
+        ("too many", format!("{chunked}{}", chunk(&"a".repeat(99_000))), 413, "body_too_large"),
+        ("no host", padded(99, 0).replace("Host", "X-Host"), 200, welcome),
+        (
+            "another form of the path",
+            padded(99, 0).replace("/api/login", "//api/login/"),
+            200,
+            welcome,
+        ),
+        ("long header fields", padded(99, 17_000), 400, "invalid_parameter"),
+    ] {
+        let mut client = machine.client(READER);
+        client.send(request.as_bytes());
+        let response = client.receive(false);
+        assert_eq!(response.status, status, "{name}: {response:?}");
+        assert!(response.json().to_string().contains(found), "{name}: {response:?}");
+    }
+
+    // Failures count for the client's address, whatever it claims.
+    for guess in 0..=5 {
+        let reply = machine.site.run(&format!(
+            "curl --silent --show-error --cacert authority.pem --header 'X-Real-IP: 10.0.0.{guess}' \
+             https://localhost:{}/api/login -d username=gallery -d password=x",
+            machine.tls.port()
+        ));
+        let error = if guess < 5 { "auth_failed" } else { "too_many_attempts" };
+        assert!(reply.contains(error), "{guess}: {reply}");
+    }
+
+    // An address that logs in too fast has to wait, and no other one. (These do not cost much.)
+    let mut fast = machine.client(ATTACKER);
+    let replies: Vec<_> = (0..=200).map(|_| fast.post("/api/login", &[])).collect();
+    assert!(replies[..200].iter().all(|reply| reply.status == 200));
+    assert_refused(&replies[200], 429, "too_many_attempts", Some("10"));
+    assert_eq!(fast.post("/api/logout", &[]).status, 200);
+    assert_eq!(machine.log_in(READER, "luoyun").status, 200);
+
+    machine.api.kill();
+    assert_refused(&machine.log_in(READER, "luoyun"), 503, "busy", Some("1"));
+}
