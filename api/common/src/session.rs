@@ -101,8 +101,16 @@ fn name(digest: &str) -> String {
     format!("session:{digest}")
 }
 
-/// The user of a session that has not expired. The endpoint's query has to check that the user
-/// exists and is not locked, and that `epoch` is still current.
+/// The SQL condition that the caller is active: the user `u` exists and is not locked, and the
+/// user's sessions were not ended. Its parameters, ?1 and ?2, are [`Caller::parameters`].
+#[macro_export]
+macro_rules! is_active {
+    () => {
+        "u.id = ?1 AND u.session_epoch = ?2 AND u.is_locked = 0"
+    };
+}
+
+/// The user of a session that has not expired. The endpoint's query has to check [`is_active!`].
 pub struct Caller {
     /// The user's id.
     pub user_id: i64,
@@ -131,6 +139,12 @@ pub fn authenticate(params: &Params) -> Result<Caller, Error> {
 }
 
 impl Caller {
+    /// The parameters of [`is_active!`].
+    #[must_use]
+    pub fn parameters(&self) -> [Value; 2] {
+        [self.user_id, self.epoch].map(Value::Integer)
+    }
+
     /// The value of a parsed parameter. The contract checks the session before the parameters,
     /// so only an active user may get the parameter's refusal.
     ///
@@ -148,11 +162,8 @@ impl Caller {
     /// # Errors
     /// `AuthRequired` if not; `Internal` if the database fails.
     pub fn require_active(&self, db: &Connection) -> Result<(), Error> {
-        const FIND_ACTIVE: &str =
-            "SELECT 1 FROM users WHERE id = ?1 AND session_epoch = ?2 AND is_locked = 0";
-        let active = db
-            .execute(FIND_ACTIVE, &[Value::Integer(self.user_id), Value::Integer(self.epoch)])
-            .context("check the user")?;
+        const FIND_ACTIVE: &str = concat!("SELECT 1 FROM users u WHERE ", is_active!());
+        let active = db.execute(FIND_ACTIVE, &self.parameters()).context("check the user")?;
         if active.rows.is_empty() { Err(Error::AuthRequired) } else { Ok(()) }
     }
 }

@@ -2,19 +2,22 @@
 
 use luoyun_common::envelope::Context;
 use luoyun_common::session::{self, Caller};
-use luoyun_common::{Error, Params, Reply, db, serve};
+use luoyun_common::{Error, Params, Reply, db, is_active, serve};
 use serde::Serialize;
 use spin_sdk::http::{IncomingRequest, ResponseOutparam};
 use spin_sdk::http_component;
 use spin_sdk::sqlite::Value;
 
 /// No row if the caller is not active (see [`Caller`]); NULLs if the instance does not exist.
-const FIND_INSTANCE: &str = "
+const FIND_INSTANCE: &str = concat!(
+    "
 SELECT i.user_id, i.name, i.vdi_type, i.vdi_port, n.ip
 FROM users u
 LEFT JOIN instances i ON i.id = ?3 AND i.status <> 100
 LEFT JOIN nodes n ON n.id = i.node_id
-WHERE u.id = ?1 AND u.session_epoch = ?2 AND u.is_locked = 0";
+WHERE ",
+    is_active!()
+);
 
 #[derive(Serialize)]
 struct BaseInfo {
@@ -43,7 +46,8 @@ fn instance_id(params: &Params) -> Result<i64, Error> {
 
 /// The name of the caller's instance `id`, and its remote desktop.
 fn find(caller: &Caller, id: i64) -> Result<(String, BaseInfo), Error> {
-    let values = [caller.user_id, caller.epoch, id].map(Value::Integer);
+    let [user, epoch] = caller.parameters();
+    let values = [user, epoch, Value::Integer(id)];
     let found = db::open()?.execute(FIND_INSTANCE, &values).context("find the instance")?;
     let row = found.rows.into_iter().next().ok_or(Error::AuthRequired)?;
     match <[Value; 5]>::try_from(row.values) {

@@ -2,7 +2,7 @@
 
 use luoyun_common::envelope::Context;
 use luoyun_common::session::{self, Caller};
-use luoyun_common::{Error, Params, Reply, db, serve};
+use luoyun_common::{Error, Params, Reply, db, is_active, serve};
 use luoyun_status::status_string;
 use serde::Serialize;
 use spin_sdk::http::{IncomingRequest, ResponseOutparam};
@@ -11,7 +11,8 @@ use spin_sdk::sqlite::{RowResult, Value};
 
 /// One row per instance of the page, each with the total. No row if the caller is not active
 /// (see [`Caller`]); one row with NULLs if the page is empty.
-const LIST_INSTANCES: &str = "
+const LIST_INSTANCES: &str = concat!(
+    "
 SELECT (SELECT count(*) FROM instances WHERE user_id = ?1 AND status <> 100),
        page.id, page.name, page.summary, page.status, page.vdi_type, n.ip, page.vdi_port
 FROM users u
@@ -19,8 +20,11 @@ LEFT JOIN (SELECT id, name, summary, status, vdi_type, node_id, vdi_port FROM in
            WHERE user_id = ?1 AND status <> 100
            ORDER BY id LIMIT ?3 OFFSET ?4) page
 LEFT JOIN nodes n ON n.id = page.node_id
-WHERE u.id = ?1 AND u.session_epoch = ?2 AND u.is_locked = 0
-ORDER BY page.id";
+WHERE ",
+    is_active!(),
+    "
+ORDER BY page.id"
+);
 
 /// Instances per page if the request has no `sepa`.
 const DEFAULT_PAGE_SIZE: i64 = 10;
@@ -66,7 +70,8 @@ fn page_from(params: &Params) -> Result<(i64, i64), Error> {
 /// The number of the caller's instances, and the instances of one page.
 fn find(caller: &Caller, sepa: i64, p: i64) -> Result<(i64, Vec<Item>), Error> {
     let offset = sepa.saturating_mul(p - 1);
-    let values = [caller.user_id, caller.epoch, sepa, offset].map(Value::Integer);
+    let [user, epoch] = caller.parameters();
+    let values = [user, epoch, Value::Integer(sepa), Value::Integer(offset)];
     let found = db::open()?.execute(LIST_INSTANCES, &values).context("list the instances")?;
     let total = match found.rows.first().map(|row| row.values.as_slice()) {
         None => return Err(Error::AuthRequired),
