@@ -286,17 +286,25 @@ fn a_wait_is_logged_when_it_begins_or_doubles_and_not_at_each_refusal() {
     }
 }
 
-/// Each numeric variable, with its range.
-const RANGES: [(&str, i64, i64); 8] = [
-    ("session_ttl_seconds", 1, 315_360_000),
-    ("password_memory_kib", 8, 262_144),
-    ("password_passes", 1, 10),
-    ("login_failures", 1, 1_000_000),
-    ("login_address_failures", 1, 1_000_000),
-    ("login_window_seconds", 1, 86_400),
-    ("login_first_wait_seconds", 1, 86_400),
-    ("login_longest_wait_seconds", 1, 86_400),
-];
+/// Each numeric variable, with its range, as docs/operations.md has them. The defaults there are those
+/// of spin.toml.
+fn ranges() -> Vec<(String, i64, i64)> {
+    let [operations, manifest] = ["docs/operations.md", "spin.toml"]
+        .map(|file| fs::read_to_string(root().join(file)).unwrap());
+    let ranges = operations.lines().filter_map(|line| {
+        let [_, name, default, range, ..] = line.split('|').map(str::trim).collect::<Vec<_>>()[..]
+        else {
+            return None;
+        };
+        let ((low, high), name) = (range.split_once(" to ")?, name.trim_matches('`'));
+        let variable = format!("{name} = {{ default = \"{default}\" }}");
+        assert!(manifest.contains(&variable), "spin.toml: {variable}");
+        Some((name.to_owned(), low.parse().ok()?, high.parse().ok()?))
+    });
+    let ranges: Vec<_> = ranges.collect();
+    assert_eq!(ranges.len() + 1, manifest.matches("= { default").count(), "{ranges:?}");
+    ranges
+}
 
 fn with_variable(name: &str, value: &str) -> Server {
     Server::start(Setup { variables: &[(name, value)], ..Setup::default() })
@@ -305,16 +313,16 @@ fn with_variable(name: &str, value: &str) -> Server {
 #[test]
 fn a_variable_outside_its_range_is_internal_and_named_in_the_log() {
     let mut rows = Vec::new();
-    for (name, low, high) in RANGES {
+    for (name, low, high) in ranges() {
         let values = [(low - 1).to_string(), (high + 1).to_string(), "soon".into(), "1 2".into()];
         let cause = format!("not a whole number from {low} to {high}");
-        rows.extend(values.map(|value| (name, value, cause.clone())));
+        rows.extend(values.map(|value| (name.clone(), value, cause.clone())));
     }
     for value in ["X Real IP", "X-Real-IP:", "X-Réal-IP"] {
-        rows.push(("client_address_header", value.to_owned(), String::new()));
+        rows.push(("client_address_header".to_owned(), value.to_owned(), String::new()));
     }
     for (name, value, cause) in rows {
-        let server = with_variable(name, &value);
+        let server = with_variable(&name, &value);
         assert_eq!(log_in(&server), internal(), "{name}={value}");
         let start = format!("the variable {name} is \\\"{value}\\\", {cause}");
         assert_logged_once(&server, &mut 0, start.trim_end_matches(", "));
@@ -323,9 +331,9 @@ fn a_variable_outside_its_range_is_internal_and_named_in_the_log() {
 
 #[test]
 fn logins_work_at_both_ends_of_each_range() {
-    for (name, low, high) in RANGES {
+    for (name, low, high) in ranges() {
         for value in [low, high].map(|edge| edge.to_string()) {
-            let server = with_variable(name, &value);
+            let server = with_variable(&name, &value);
             // The first login stores the password with this setting, the second one verifies it.
             for _ in 0..2 {
                 assert_eq!(log_in(&server)["code"], 0, "{name}={value}");
