@@ -17,10 +17,12 @@ fi
 
 scripts/state-folder.sh "$STATE_DIR"
 set -- --from spin.toml --listen "$LISTEN" --state-dir "$STATE_DIR"
-for file in migrations/local.sql migrations/[0-9]*.sql; do set -- "$@" --sqlite "@$file"; done
 user=NAME password=PASSWORD
 if [ "$DEMO" != 0 ]; then
-    set -- "$@" --sqlite @migrations/demo.sql
+    # The first login would create the tables, but the sample data come before it.
+    for file in local 0001_cloud 0002_logins demo; do
+        set -- "$@" --sqlite "@migrations/$file.sql"
+    done
     user=luoyun password=luoyun
 fi
 
