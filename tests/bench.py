@@ -204,7 +204,7 @@ def endpoints(bench):
         ("logout", "/api/logout", "session_key=$N", None),
     ]:
         number = 1
-        for connections in [1, 16, 64]:
+        for connections in [1, 16]:
             ours = Load(api, connections, (path, form), number=number)
             variants = {"luoyun-api": [ours]} | {
                 name: [Load(components, connections, (other, form))]
