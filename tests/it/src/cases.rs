@@ -14,10 +14,10 @@ pub const UNIQUE: &str = "$UNIQUE";
 
 /// A row: the request and the expected reply.
 pub struct Case {
-    name: &'static str,
+    name: String,
     method: &'static str,
     path: String,
-    fields: Vec<&'static str>,
+    fields: Vec<String>,
     body: Vec<u8>,
     status: u16,
     reply: Value,
@@ -64,15 +64,16 @@ pub fn item(id: i64, name: &str, status: i64, status_string: &str) -> Value {
 pub const BUSY: &str =
     r#"{"code":1,"desc":"Too many people are logging in. Try again in a second.","error":"busy"}"#;
 
-const FORM: &str = "Content-Type: application/x-www-form-urlencoded";
+/// The header field of a form.
+pub const FORM: &str = "Content-Type: application/x-www-form-urlencoded";
 
 /// A row: `POST`s the form `body` to `path`, and expects HTTP status 200 and exactly `reply`.
-pub fn case(name: &'static str, path: &str, body: impl AsRef<[u8]>, reply: Value) -> Case {
+pub fn case(name: &str, path: &str, body: impl AsRef<[u8]>, reply: Value) -> Case {
     Case {
-        name,
+        name: name.to_owned(),
         method: "POST",
         path: path.to_owned(),
-        fields: vec![FORM],
+        fields: vec![FORM.to_owned()],
         body: body.as_ref().to_vec(),
         status: 200,
         reply,
@@ -88,8 +89,14 @@ impl Case {
 
     /// Replaces the header fields, `Content-Type` included.
     #[must_use]
-    pub fn fields(self, fields: &[&'static str]) -> Self {
-        Self { fields: fields.to_vec(), ..self }
+    pub fn fields(self, fields: &[&str]) -> Self {
+        Self { fields: fields.iter().map(|&field| field.to_owned()).collect(), ..self }
+    }
+
+    /// Replaces the header fields by a `Content-Type`.
+    #[must_use]
+    pub fn content_type(self, value: &str) -> Self {
+        Self { fields: vec![format!("Content-Type: {value}")], ..self }
     }
 
     /// Replaces the expected HTTP status.
@@ -124,7 +131,7 @@ fn failure(server: &Server, case: &Case, key: &str) -> Option<String> {
             .replace(UNIQUE, &key[..12])
     };
     let path = replaced(&case.path);
-    let fields: Vec<_> = case.fields.iter().copied().map(replaced).collect();
+    let fields: Vec<_> = case.fields.iter().map(|field| replaced(field)).collect();
     let fields: Vec<_> = fields.iter().map(String::as_str).collect();
     let body = match str::from_utf8(&case.body) {
         Ok(text) => replaced(text).into_bytes(),

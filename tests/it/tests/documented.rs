@@ -3,17 +3,12 @@
 
 use std::process::Command;
 
-use api_tests::Server;
 use api_tests::cases::{
-    self, Case, KEY, auth_failed, auth_required, baseinfo, case, item, refusal,
+    self, Case, FORM, KEY, auth_failed, auth_required, baseinfo, case, item, refusal,
 };
 use api_tests::server::root;
+use api_tests::{BASEINFO, LIST, LOGIN, LOGOUT, Server};
 use serde_json::{Value, json};
-
-const LOGIN: &str = "/api/login";
-const BASEINFO: &str = "/api/instance/baseinfo";
-const LIST: &str = "/api/myun/instance";
-const LOGOUT: &str = "/api/logout";
 
 fn welcome() -> Value {
     json!({"code": 0, "desc": "Welcome to LYC.", "session_key": KEY})
@@ -43,10 +38,34 @@ fn invalid(desc: &str) -> Value {
     refusal("invalid_parameter", desc)
 }
 
+fn no_name() -> Value {
+    invalid("username must be the name of a user.")
+}
+
+fn no_password() -> Value {
+    invalid("password must be the user's password.")
+}
+
+fn not_owned() -> Value {
+    refusal("instance_not_owned", "Instance 5 is someone else's")
+}
+
+fn no_instance(id: i64) -> Value {
+    refusal("instance_not_found", &format!("Instance {id} does not exist"))
+}
+
 const ID: &str = "instance_id must be a whole number from 1 to 9223372036854775807.";
 const P: &str = "p must be a whole number from 1 to 9223372036854775807.";
 const SEPA: &str = "sepa must be a whole number from 1 to 1000.";
 
+const CLIENT_FIELDS: [&str; 4] = [
+    "Authorization: Basic Y2xlYXJ0ZXh0IHVzZXJuYW1lOmNsZWFydGV4dCBwYXNzd29yZHM=",
+    FORM,
+    "User-Agent: LYC Client",
+    "Cookie: session_key=x",
+];
+
+#[rustfmt::skip]
 #[allow(clippy::too_many_lines, reason = "a table")]
 fn rows() -> Vec<Case> {
     let not_post = || refusal("method_not_allowed", "Use POST.");
@@ -62,12 +81,7 @@ fn rows() -> Vec<Case> {
         // The design document's examples.
         case("login", LOGIN, right, welcome()),
         case("baseinfo", BASEINFO, "session_key=$KEY&instance_id=2252", openerp7()),
-        case(
-            "someone else's instance",
-            BASEINFO,
-            "session_key=$KEY&instance_id=5",
-            refusal("instance_not_owned", "Instance 5 is someone else's"),
-        ),
+        case("someone else's instance", BASEINFO, "session_key=$KEY&instance_id=5", not_owned()),
         case("list", LIST, "session_key=$KEY", list(0, 3, 10, 1)),
         case("list of two", LIST, "session_key=$KEY&sepa=2&p=1", list(0, 2, 2, 1)),
         case("list of two, second page", LIST, "session_key=$KEY&sepa=2&p=2", list(2, 3, 2, 2)),
@@ -77,242 +91,76 @@ fn rows() -> Vec<Case> {
         case("wrong password", LOGIN, "username=luoyun&password=x", auth_failed()),
         case("unknown user", LOGIN, "username=nobody$UNIQUE&password=luoyun", auth_failed()),
         case("empty password", LOGIN, "username=luoyun&password=", auth_failed()),
-        case(
-            "password with a trailing space",
-            LOGIN,
-            "username=luoyun&password=luoyun+",
-            auth_failed(),
-        ),
-        case(
-            "white space around the user name",
-            LOGIN,
-            "username=%09+luoyun%0A&password=luoyun",
-            welcome(),
-        ),
-        case(
-            "no user name",
-            LOGIN,
-            "password=luoyun",
-            invalid("username must be the name of a user."),
-        ),
-        case(
-            "empty user name",
-            LOGIN,
-            "username=&password=luoyun",
-            invalid("username must be the name of a user."),
-        ),
-        case(
-            "no password",
-            LOGIN,
-            "username=luoyun",
-            invalid("password must be the user's password."),
-        ),
-        case("empty body", LOGIN, "", invalid("username must be the name of a user.")),
+        case("password with a trailing space", LOGIN, "username=luoyun&password=luoyun+", auth_failed()),
+        case("white space around the user name", LOGIN, "username=%09+luoyun%0A&password=luoyun", welcome()),
+        case("no user name", LOGIN, "password=luoyun", no_name()),
+        case("empty user name", LOGIN, "username=&password=luoyun", no_name()),
+        case("no password", LOGIN, "username=luoyun", no_password()),
+        case("empty body", LOGIN, "", no_name()),
         case("SQL in the user name", LOGIN, "username='+OR+1=1--$UNIQUE&password=x", auth_failed()),
-        case(
-            "a user name that is not UTF-8",
-            LOGIN,
-            "username=%ff$UNIQUE&password=x",
-            auth_failed(),
-        ),
+        case("a user name that is not UTF-8", LOGIN, "username=%ff$UNIQUE&password=x", auth_failed()),
         case("a password that is not UTF-8", LOGIN, "username=luoyun&password=%ff", auth_failed()),
         // "Requests": sources of parameters, and their precedence.
         case("login by query string", "/api/login?username=luoyun&password=luoyun", "", welcome()),
-        case(
-            "one parameter in the query string, one in the body",
-            "/api/login?username=luoyun",
-            "password=luoyun",
-            welcome(),
-        ),
-        case(
-            "the body takes precedence over the query string",
-            "/api/login?username=nobody",
-            right,
-            welcome(),
-        ),
-        case(
-            "the last value counts",
-            LOGIN,
-            "username=nobody&username=luoyun&password=luoyun",
-            welcome(),
-        ),
+        case("one in the query string, one in the body", "/api/login?username=luoyun", "password=luoyun", welcome()),
+        case("the body wins over the query string", "/api/login?username=nobody", right, welcome()),
+        case("the last value counts", LOGIN, "username=nobody&username=luoyun&password=luoyun", welcome()),
         case("unknown parameters", LOGIN, "a=1&username=luoyun&b&password=luoyun&=&&", welcome()),
         case("a trailing slash", "/api/login/", right, welcome()),
-        case(
-            "the last value in the query string counts",
-            "/api/login?username=nobody&username=luoyun",
-            "password=luoyun",
-            welcome(),
-        ),
-        case(
-            "an empty value in the body takes precedence over the query string",
-            "/api/login?username=luoyun",
-            "username=&password=luoyun",
-            invalid("username must be the name of a user."),
-        ),
-        case(
-            "a name without a value",
-            LOGIN,
-            "username&password=luoyun",
-            invalid("username must be the name of a user."),
-        ),
-        case(
-            "the last occurrence has no value",
-            LOGIN,
-            "username=luoyun&username&password=luoyun",
-            invalid("username must be the name of a user."),
-        ),
-        case(
-            "names are case-sensitive",
-            LOGIN,
-            "Username=luoyun&password=luoyun",
-            invalid("username must be the name of a user."),
-        ),
+        case("the last one in the query string counts", "/api/login?username=nobody&username=luoyun", "password=luoyun", welcome()),
+        case("an empty value in the body wins", "/api/login?username=luoyun", "username=&password=luoyun", no_name()),
+        case("a name without a value", LOGIN, "username&password=luoyun", no_name()),
+        case("the last occurrence has no value", LOGIN, "username=luoyun&username&password=luoyun", no_name()),
+        case("names are case-sensitive", LOGIN, "Username=luoyun&password=luoyun", no_name()),
         case("an escaped name", LOGIN, "user%6eame=luoyun&password=luoyun", welcome()),
         case("an escaped value", LOGIN, "username=%6Cuoyun&password=luo%79un", welcome()),
         case("an equals sign in a value", LOGIN, "username=luoyun=&password=luoyun", auth_failed()),
-        case(
-            "a semicolon is not a separator",
-            LOGIN,
-            "username=luoyun;password=luoyun",
-            invalid("password must be the user's password."),
-        ),
-        case(
-            "malformed escapes",
-            LOGIN,
-            "a=%&b=%4&c=%zz&%=%&username=luoyun&password=luoyun",
-            welcome(),
-        ),
-        case(
-            "a body of separators",
-            LOGIN,
-            "&&&===&&&",
-            invalid("username must be the name of a user."),
-        ),
-        case(
-            "a line break after the body",
-            LOGIN,
-            "password=luoyun&username=luoyun\r\n",
-            welcome(),
-        ),
-        case(
-            "a JSON body labelled as a form",
-            LOGIN,
-            "{\"username\":\"luoyun\"}",
-            invalid("username must be the name of a user."),
-        ),
-        case(
-            "bytes in the body that are not UTF-8",
-            LOGIN,
-            b"\xff\xfe=\xff&username=luoyun&password=luoyun",
-            welcome(),
-        ),
+        case("a semicolon is not a separator", LOGIN, "username=luoyun;password=luoyun", no_password()),
+        case("malformed escapes", LOGIN, "a=%&b=%4&c=%zz&%=%&username=luoyun&password=luoyun", welcome()),
+        case("a body of separators", LOGIN, "&&&===&&&", no_name()),
+        case("a line break after the body", LOGIN, "password=luoyun&username=luoyun\r\n", welcome()),
+        case("a JSON body labelled as a form", LOGIN, "{\"username\":\"luoyun\"}", no_name()),
+        case("bytes in the body that are not UTF-8", LOGIN, b"\xff\xfe=\xff&username=luoyun&password=luoyun", welcome()),
         case("a fragment in the body", LOGIN, "username=luoyun&password=luoyun#x", auth_failed()),
         case("an empty query string", "/api/login?", right, welcome()),
         case("a question mark in the query string", "/api/login??username=x", right, welcome()),
-        case(
-            "a very long user name",
-            LOGIN,
-            format!("username={}&password=x", "a".repeat(60_000)),
-            auth_failed(),
-        ),
-        case(
-            "a very long password",
-            LOGIN,
-            format!("username=luoyun&password={}", "a".repeat(60_000)),
-            auth_failed(),
-        ),
-        case(
-            "a user name of control characters",
-            LOGIN,
-            "username=%00%01+&password=x",
-            invalid("username must be the name of a user."),
-        ),
+        case("a very long user name", LOGIN, format!("username={}&password=x", "a".repeat(60_000)), auth_failed()),
+        case("a very long password", LOGIN, format!("username=luoyun&password={}", "a".repeat(60_000)), auth_failed()),
+        case("a user name of control characters", LOGIN, "username=%00%01+&password=x", no_name()),
         case("NUL in the user name", LOGIN, "username=luo%00yun$UNIQUE&password=x", auth_failed()),
         case("NUL after the password", LOGIN, "username=luoyun&password=luoyun%00", auth_failed()),
         case("a valid login after the failed ones", LOGIN, right, welcome()),
         // "Errors" and "Order of checks": sessions.
         case("baseinfo without a key", BASEINFO, "instance_id=2252", auth_required()),
-        case(
-            "baseinfo with an empty key",
-            BASEINFO,
-            "session_key=&instance_id=2252",
-            auth_required(),
-        ),
-        case(
-            "an unknown key",
-            LIST,
-            "session_key=0123456789abcdef0123456789abcdef01234567",
-            auth_required(),
-        ),
+        case("baseinfo with an empty key", BASEINFO, "session_key=&instance_id=2252", auth_required()),
+        case("an unknown key", LIST, "session_key=0123456789abcdef0123456789abcdef01234567", auth_required()),
         case("a malformed key", LIST, "session_key=x", auth_required()),
         case("a key in upper case", LIST, "session_key=$UPPER_CASE_KEY", auth_required()),
         case("a key that is too short", LIST, "session_key=$SHORT_KEY", auth_required()),
         case("a key that is too long", LIST, "session_key=$KEY$KEY", auth_required()),
         case("a key that is not UTF-8", LIST, "session_key=%ff", auth_required()),
-        case(
-            "a very long key",
-            LIST,
-            format!("session_key={}", "a".repeat(60_000)),
-            auth_required(),
-        ),
-        case(
-            "the key in the query string",
-            "/api/myun/instance?session_key=$KEY",
-            "",
-            list(0, 3, 10, 1),
-        ),
-        case(
-            "the key in the body takes precedence over the query string",
-            "/api/myun/instance?session_key=$KEY",
-            "session_key=x",
-            auth_required(),
-        ),
+        case("a very long key", LIST, format!("session_key={}", "a".repeat(60_000)), auth_required()),
+        case("the key in the query string", "/api/myun/instance?session_key=$KEY", "", list(0, 3, 10, 1)),
+        case("the key in the body wins", "/api/myun/instance?session_key=$KEY", "session_key=x", auth_required()),
         case("the last key counts", LIST, "session_key=x&session_key=$KEY", list(0, 3, 10, 1)),
-        case("the key in a cookie or a header is ignored", LIST, "", auth_required())
-            .fields(&["Cookie: session_key=$KEY", "Authorization: Bearer $KEY"]),
+        case("a key in a cookie or a header", LIST, "", auth_required()).fields(&["Cookie: session_key=$KEY", "Authorization: Bearer $KEY"]),
         case("white space around the key", LIST, "session_key=+$KEY%0D%0A", list(0, 3, 10, 1)),
-        case(
-            "the session is checked before the parameters",
-            BASEINFO,
-            "instance_id=x",
-            auth_required(),
-        ),
+        case("the session is checked before the parameters", BASEINFO, "instance_id=x", auth_required()),
         case("logout without a key", LOGOUT, "", auth_required()),
         case("logout with an unknown key", LOGOUT, "session_key=x", auth_required()),
         // "Requests": numbers.
         case("no id", BASEINFO, "session_key=$KEY", invalid(ID)),
         case("an empty id", BASEINFO, "session_key=$KEY&instance_id=", invalid(ID)),
-        case(
-            "id 2^63-1",
-            BASEINFO,
-            "session_key=$KEY&instance_id=9223372036854775807",
-            refusal("instance_not_found", "Instance 9223372036854775807 does not exist"),
-        ),
-        case(
-            "white space around an id",
-            BASEINFO,
-            "session_key=$KEY&instance_id=%00+2252%7F",
-            openerp7(),
-        ),
-        case(
-            "no such instance",
-            BASEINFO,
-            "session_key=$KEY&instance_id=2147483648",
-            refusal("instance_not_found", "Instance 2147483648 does not exist"),
-        ),
+        case("id 2^63-1", BASEINFO, "session_key=$KEY&instance_id=9223372036854775807", no_instance(9223372036854775807)),
+        case("white space around an id", BASEINFO, "session_key=$KEY&instance_id=%00+2252%7F", openerp7()),
+        case("no such instance", BASEINFO, "session_key=$KEY&instance_id=2147483648", no_instance(2147483648)),
         case("both numbers invalid", LIST, "session_key=$KEY&sepa=0&p=0", invalid(SEPA)),
         case("page abc", LIST, "session_key=$KEY&p=abc", invalid(P)),
         case("sepa 1001", LIST, "session_key=$KEY&sepa=1001", invalid(SEPA)),
         case("sepa abc", LIST, "session_key=$KEY&sepa=abc", invalid(SEPA)),
         case("sepa 1000", LIST, "session_key=$KEY&sepa=1000", list(0, 3, 1000, 1)),
         case("empty numbers", LIST, "session_key=$KEY&sepa=&p=+", list(0, 3, 10, 1)),
-        case(
-            "the largest page number",
-            LIST,
-            "session_key=$KEY&sepa=1000&p=9223372036854775807",
-            list(0, 0, 1000, i64::MAX),
-        ),
+        case("the largest page number", LIST, "session_key=$KEY&sepa=1000&p=9223372036854775807", list(0, 0, 1000, i64::MAX)),
         // "Order of checks": method, content type, size.
         case("GET", LOGIN, "", not_post()).method("GET").status(405),
         case("GET logout", LOGOUT, "", not_post()).method("GET").status(405),
@@ -321,88 +169,32 @@ fn rows() -> Vec<Case> {
         case("OPTIONS", LOGIN, "", not_post()).method("OPTIONS").status(405),
         case("an unknown method", LOGIN, "", not_post()).method("BREW").status(405),
         case("no content type", LOGIN, right, welcome()).fields(&[]),
-        case("content type with a parameter", LOGIN, right, welcome())
-            .fields(&["Content-Type: application/x-www-form-urlencoded; charset=UTF-8"]),
-        case("content type in upper case", LOGIN, right, welcome())
-            .fields(&["Content-Type: APPLICATION/X-WWW-FORM-URLENCODED"]),
-        case("JSON", LOGIN, "{}", not_a_form())
-            .fields(&["Content-Type: application/json"])
-            .status(415),
-        case("multipart", LOGIN, "--x--", not_a_form())
-            .fields(&["Content-Type: multipart/form-data; boundary=x"])
-            .status(415),
-        case("JSON, an empty body", "/api/login?username=luoyun&password=luoyun", "", welcome())
-            .fields(&["Content-Type: application/json"]),
-        case("JSON, too large", LOGIN, "a".repeat(70_000), not_a_form())
-            .fields(&["Content-Type: application/json"])
-            .status(415),
+        case("content type with a parameter", LOGIN, right, welcome()).content_type("application/x-www-form-urlencoded; charset=UTF-8"),
+        case("content type in upper case", LOGIN, right, welcome()).content_type("APPLICATION/X-WWW-FORM-URLENCODED"),
+        case("JSON", LOGIN, "{}", not_a_form()).content_type("application/json").status(415),
+        case("multipart", LOGIN, "--x--", not_a_form()).content_type("multipart/form-data; boundary=x").status(415),
+        case("JSON, an empty body", "/api/login?username=luoyun&password=luoyun", "", welcome()).content_type("application/json"),
+        case("JSON, too large", LOGIN, "a".repeat(70_000), not_a_form()).content_type("application/json").status(415),
         case("too large", LOGIN, "a".repeat(65_537), too_large()).status(413),
-        case(
-            "a body of the maximum size",
-            LOGIN,
-            format!("{right}&{}", "a".repeat(65_504)),
-            welcome(),
-        ),
-        case("the documented clients' headers", LOGIN, right, welcome()).fields(&[
-            "Authorization: Basic Y2xlYXJ0ZXh0IHVzZXJuYW1lOmNsZWFydGV4dCBwYXNzd29yZHM=",
-            "Content-Type: application/x-www-form-urlencoded",
-            "User-Agent: LYC Client",
-            "Cookie: session_key=x",
-        ]),
-        case("content type with white space", LOGIN, right, welcome())
-            .fields(&["Content-Type:  application/x-www-form-urlencoded ; a=b ;CHARSET=\"utf-8\""]),
-        case("Latin-1", LOGIN, right, not_a_form())
-            .fields(&[
-                "Content-Type: application/x-www-form-urlencoded; a=b; Charset=\"ISO-8859-1\"",
-            ])
-            .status(415),
-        case("UTF-16", LIST, right, not_a_form())
-            .fields(&["Content-Type: application/x-www-form-urlencoded;charset=utf-16"])
-            .status(415),
-        case("a second content type", LOGIN, right, not_a_form())
-            .fields(&[
-                "Content-Type: application/x-www-form-urlencoded",
-                "Content-Type: text/plain",
-            ])
-            .status(415),
-        case("a compressed body", LOGIN, right, not_a_form())
-            .fields(&["Content-Encoding: identity, GZIP"])
-            .status(415),
-        case("an encoding that is none", LOGIN, right, welcome())
-            .fields(&["Content-Encoding: identity"]),
-        case(
-            "a compressed body of no bytes",
-            "/api/login?username=luoyun&password=luoyun",
-            "",
-            welcome(),
-        )
-        .fields(&["Content-Encoding: br"]),
-        case("a login of another site's page", LOGIN, right, cross_site())
-            .fields(&["Sec-Fetch-Site: cross-site"])
-            .status(403),
-        case("a login of the console", LOGIN, right, welcome())
-            .fields(&["Sec-Fetch-Site: same-origin"]),
-        case("a login of a page of the same site", LOGIN, right, welcome())
-            .fields(&["Sec-Fetch-Site: same-site"]),
-        case("an empty content type", LOGIN, right, welcome()).fields(&["Content-Type:"]),
-        case("plain text", LOGIN, right, not_a_form())
-            .fields(&["Content-Type: text/plain"])
-            .status(415),
-        case("a content type that only starts like a form's", LOGIN, right, not_a_form())
-            .fields(&["Content-Type: application/x-www-form-urlencodedx"])
-            .status(415),
-        case("the method is checked before the content type", LOGIN, "{}", not_post())
-            .method("PATCH")
-            .fields(&["Content-Type: application/json"])
-            .status(405),
-        case("the method is checked before the size", LOGIN, "a".repeat(70_000), not_post())
-            .method("DELETE")
-            .status(405),
-        case("the size is checked before the session", LIST, "a".repeat(70_000), too_large())
-            .status(413),
-        case("the content type is checked before the session", LIST, "{}", not_a_form())
-            .fields(&["Content-Type: application/json"])
-            .status(415),
+        case("a body of the maximum size", LOGIN, format!("{right}&{}", "a".repeat(65_504)), welcome()),
+        case("the documented clients' headers", LOGIN, right, welcome()).fields(&CLIENT_FIELDS),
+        case("content type with white space", LOGIN, right, welcome()).content_type(" application/x-www-form-urlencoded ; a=b ;CHARSET=\"utf-8\""),
+        case("Latin-1", LOGIN, right, not_a_form()).content_type("application/x-www-form-urlencoded; a=b; Charset=\"ISO-8859-1\"").status(415),
+        case("UTF-16", LIST, right, not_a_form()).content_type("application/x-www-form-urlencoded;charset=utf-16").status(415),
+        case("a second content type", LOGIN, right, not_a_form()).fields(&[FORM, "Content-Type: text/plain"]).status(415),
+        case("a compressed body", LOGIN, right, not_a_form()).fields(&["Content-Encoding: identity, GZIP"]).status(415),
+        case("an encoding that is none", LOGIN, right, welcome()).fields(&["Content-Encoding: identity"]),
+        case("a compressed body of no bytes", "/api/login?username=luoyun&password=luoyun", "", welcome()).fields(&["Content-Encoding: br"]),
+        case("a login of another site's page", LOGIN, right, cross_site()).fields(&["Sec-Fetch-Site: cross-site"]).status(403),
+        case("a login of the console", LOGIN, right, welcome()).fields(&["Sec-Fetch-Site: same-origin"]),
+        case("a login of a page of the same site", LOGIN, right, welcome()).fields(&["Sec-Fetch-Site: same-site"]),
+        case("an empty content type", LOGIN, right, welcome()).content_type(""),
+        case("plain text", LOGIN, right, not_a_form()).content_type("text/plain").status(415),
+        case("a longer content type", LOGIN, right, not_a_form()).content_type("application/x-www-form-urlencodedx").status(415),
+        case("the method comes before the content type", LOGIN, "{}", not_post()).method("PATCH").content_type("application/json").status(405),
+        case("the method is checked before the size", LOGIN, "a".repeat(70_000), not_post()).method("DELETE").status(405),
+        case("the size is checked before the session", LIST, "a".repeat(70_000), too_large()).status(413),
+        case("the type comes before the session", LIST, "{}", not_a_form()).content_type("application/json").status(415),
         // "Requests": paths outside the API.
         case("a path in upper case", "/API/LOGIN", right, not_found()).status(404),
         case("a path with a dot", "/api/login.json", right, not_found()).status(404),
@@ -414,68 +206,33 @@ fn rows() -> Vec<Case> {
     ]
 }
 
-/// Invalid numbers, form-encoded.
-const INVALID_NUMBERS: [(&str, &str); 26] = [
-    ("0", "0"),
-    ("00", "00"),
-    ("-0", "-0"),
-    ("-1", "-1"),
-    ("-2^63", "-9223372036854775808"),
-    ("2^63", "9223372036854775808"),
-    ("2^64", "18446744073709551616"),
-    ("2^64 + 1", "18446744073709551617"),
-    ("2^128 + 1", "340282366920938463463374607431768211457"),
-    ("a point", "7.0"),
-    ("a trailing point", "7."),
-    ("a comma", "7,0"),
-    ("an exponent", "1e3"),
-    ("hexadecimal", "0x10"),
-    ("octal", "0o7"),
-    ("underscores", "1_0"),
-    ("two plus signs", "%2B%2B7"),
-    ("a plus sign alone", "%2B"),
-    ("a trailing plus sign", "7%2B"),
-    ("plus and minus", "%2B-7"),
-    ("a space within", "7+7"),
-    ("NUL within", "7%007"),
-    ("full-width digits", "%EF%BC%97"),
-    ("Arabic digits", "%D9%A7"),
-    ("not UTF-8", "7%ff"),
-    ("a truncated escape", "7%"),
-];
+/// Malformed numbers, or out of range, form-encoded. The last ones are full-width and Arabic digits,
+/// not UTF-8, and a broken escape.
+const INVALID_NUMBERS: &str = "0 00 -0 -1 -9223372036854775808 9223372036854775808 \
+    18446744073709551616 18446744073709551617 340282366920938463463374607431768211457 7.0 7. 7,0 1e3 \
+    0x10 0o7 1_0 %2B%2B7 %2B 7%2B %2B-7 7+7 7%007 %EF%BC%97 %D9%A7 7%ff 7%";
 
-/// Valid forms of the number 2, form-encoded.
-const TWO: [(&str, &str); 10] = [
-    ("plain", "2"),
-    ("escaped", "%32"),
-    ("a plus sign", "%2B2"),
-    ("leading zeros", "000002"),
-    ("twenty leading zeros", "000000000000000000002"),
-    ("spaces around", "++2++"),
-    ("control characters around", "%00%1f2%7f%0d%0a"),
-    ("a no-break space around", "%C2%A02%C2%A0"),
-    ("an ideographic space around", "%E3%80%802%E3%80%80"),
-    ("a plus sign, and a space before it", "+%2B2"),
-];
+/// Forms of the number 2, form-encoded: the last ones have spaces around them, control characters,
+/// no-break and ideographic spaces.
+const TWO: &str = "2 %32 %2B2 000002 000000000000000000002 ++2++ +%2B2 %00%1f2%7f%0d%0a %C2%A02%C2%A0 \
+    %E3%80%802%E3%80%80";
 
 fn number_rows() -> Vec<Case> {
     let mut rows = Vec::new();
-    for (name, encoded) in INVALID_NUMBERS {
+    let digits = "9".repeat(5000);
+    for encoded in INVALID_NUMBERS.split(' ').chain([&*digits]) {
         for (path, parameter, desc) in
             [(BASEINFO, "instance_id", ID), (LIST, "sepa", SEPA), (LIST, "p", P)]
         {
             let form = format!("session_key=$KEY&{parameter}={encoded}");
-            rows.push(case(name, path, form, invalid(desc)));
+            rows.push(case(encoded, path, form, invalid(desc)));
         }
     }
-    let digits = "9".repeat(5000);
-    let form = format!("session_key=$KEY&p={digits}");
-    rows.push(case("5,000 digits", LIST, form, invalid(P)));
-    for (name, encoded) in TWO {
+    for encoded in TWO.split(' ') {
         let form = format!("session_key=$KEY&sepa={encoded}&p={encoded}");
-        rows.push(case(name, LIST, form, list(2, 3, 2, 2)));
-        let none = refusal("instance_not_found", "Instance 2 does not exist");
-        rows.push(case(name, BASEINFO, format!("session_key=$KEY&instance_id={encoded}"), none));
+        rows.push(case(encoded, LIST, form, list(2, 3, 2, 2)));
+        let form = format!("session_key=$KEY&instance_id={encoded}");
+        rows.push(case(encoded, BASEINFO, form, no_instance(2)));
     }
     for (name, p) in [("2^31", 1_i64 << 31), ("2^32", 1 << 32), ("2^53", 1 << 53)] {
         let form = format!("session_key=$KEY&p={p}");
@@ -495,37 +252,16 @@ fn every_number_is_parsed_as_the_contract_says() {
 }
 
 #[test]
-fn two_logins_give_two_keys_and_both_work() {
+fn each_login_gives_a_key_that_ends_with_its_logout() {
     let server = Server::demo();
-    let (first, second) = (server.log_in("luoyun"), server.log_in("luoyun"));
-    assert_ne!(first, second);
-    for key in [first, second] {
-        let reply = server.connect().post(LIST, &[("session_key", &key)]).json();
-        assert_eq!(reply["code"], 0);
-    }
-}
-
-#[test]
-fn logging_out_ends_the_session() {
-    let server = Server::demo();
-    let key = server.log_in("luoyun");
+    let (key, other) = (server.log_in("luoyun"), server.log_in("luoyun"));
+    assert!(server.accepts(&key) && server.accepts(&other));
     let form = [("session_key", key.as_str())];
-    let bye = json!({"code": 0, "desc": "Bye."});
-    assert_eq!(server.connect().post(LOGOUT, &form).json(), bye);
+    assert_eq!(server.post(LOGOUT, &form), json!({"code": 0, "desc": "Bye."}));
     for path in [LOGOUT, LIST, BASEINFO] {
-        assert_eq!(server.connect().post(path, &form).json(), auth_required(), "{path}");
+        assert_eq!(server.post(path, &form), auth_required(), "{path}");
     }
-}
-
-#[test]
-fn a_connection_serves_several_requests() {
-    let server = Server::demo();
-    let key = server.log_in("luoyun");
-    let mut client = server.connect();
-    for _ in 0..3 {
-        assert_eq!(client.post(LIST, &[("session_key", &key)]).json(), list(0, 3, 10, 1));
-        assert_eq!(client.post(LOGIN, &[]).json()["error"], "invalid_parameter");
-    }
+    assert!(server.accepts(&other));
 }
 
 #[test]
@@ -558,14 +294,13 @@ fn the_python_clients_print_the_documented_replies() {
     let server = Server::demo();
     let (reply, code) = python(&server, "t_post.py", &[]);
     assert_eq!((&reply["desc"], code), (&json!("Welcome to LYC."), Some(0)));
-    let wrong = ["--user", "luoyun", "--password", "wrong"];
-    assert_eq!(python(&server, "t_post.py", &wrong), (auth_failed(), Some(1)));
-
-    assert_eq!(python(&server, "get_instance_info.py", &["2252"]), (openerp7(), Some(0)));
-    let (reply, code) = python(&server, "get_instance_info.py", &["5"]);
-    assert_eq!((&reply["desc"], code), (&json!("Instance 5 is someone else's"), Some(1)));
-
-    let page = ["--sepa", "2", "--page", "1"];
-    assert_eq!(python(&server, "get_my_instances.py", &page), (list(0, 2, 2, 1), Some(0)));
-    assert_eq!(python(&server, "get_my_instances.py", &[]), (list(0, 3, 10, 1), Some(0)));
+    for (client, arguments, reply, code) in [
+        ("t_post.py", &["--user", "luoyun", "--password", "wrong"][..], auth_failed(), 1),
+        ("get_instance_info.py", &["2252"], openerp7(), 0),
+        ("get_instance_info.py", &["5"], not_owned(), 1),
+        ("get_my_instances.py", &["--sepa", "2", "--page", "1"], list(0, 2, 2, 1), 0),
+        ("get_my_instances.py", &[], list(0, 3, 10, 1), 0),
+    ] {
+        assert_eq!(python(&server, client, arguments), (reply, Some(code)), "{client}");
+    }
 }

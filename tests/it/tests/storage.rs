@@ -1,9 +1,8 @@
 //! The database of a running server: the journal mode, and the schema that every request parses.
 
 use std::os::unix::fs::PermissionsExt;
-use std::process::Command;
 
-use api_tests::server::{built, errors_of, prepare_state, root};
+use api_tests::server::prepare_state;
 use api_tests::{Server, Setup};
 
 /// Every request opens the database and parses the whole schema, so each table, index and trigger
@@ -39,19 +38,4 @@ fn both_stores_are_in_wal_mode() {
             assert_eq!(value, expected, "{pragma}");
         }
     }
-}
-
-#[test]
-fn a_database_of_an_unreleased_version_is_rejected_with_a_reason() {
-    let state = tempfile::tempdir().unwrap();
-    let db = rusqlite::Connection::open(state.path().join("sqlite_db.db")).unwrap();
-    let earlier =
-        "CREATE TABLE sessions (digest TEXT PRIMARY KEY, user_id INTEGER, expires_at INTEGER);
-        CREATE TRIGGER session_is_last_login AFTER INSERT ON sessions BEGIN SELECT 1; END;";
-    db.execute_batch(earlier).unwrap();
-    let mut command = Command::new(built("devhost"));
-    command.args(["--listen", "127.0.0.1:0", "--sqlite", "@migrations/local.sql", "--state-dir"]);
-    let errors = errors_of(command.arg(state.path()).current_dir(root()));
-    let reason = "This database was made by an unreleased luoyun-api. Use another STATE_DIR.";
-    assert!(errors.contains(reason), "{errors}");
 }
