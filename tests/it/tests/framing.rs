@@ -3,90 +3,53 @@
 use api_tests::client::exchange;
 use api_tests::{Server, Setup};
 
-const LOGIN_FORM: &str = "username=luoyun&password=luoyun";
+const LOGIN: &str = "username=luoyun&password=luoyun";
 
 fn head(fields: &str) -> String {
     format!("POST /api/login HTTP/1.1\r\nHost: x\r\n{fields}\r\n")
 }
 
-/// `body` in chunks of `size` bytes, without the terminating chunk.
-fn chunks(body: &str, size: usize) -> String {
+/// A request with `body` in chunks of `size` bytes, without the terminating chunk.
+fn chunked(body: &str, size: usize) -> String {
     let chunk =
         |bytes: &[u8]| format!("{:x}\r\n{}\r\n", bytes.len(), String::from_utf8_lossy(bytes));
-    body.as_bytes().chunks(size).map(chunk).collect()
+    let chunks: String = body.as_bytes().chunks(size).map(chunk).collect();
+    format!("{}{chunks}", head("Transfer-Encoding: chunked\r\n"))
 }
 
 /// Sends each request, complete or not, and leaves the connection open: the reply has to come
 /// without further bytes.
 #[test]
 fn a_reply_does_not_wait_for_bytes_that_it_does_not_need() {
+    const WELCOME: &str = "Welcome to LYC.";
+    const NO_NAME: &str = "username must be";
+    const TYPE: &str = "application/x-www-form";
+    const SIZE: &str = "at most 64 KiB";
     let server = Server::start(Setup::default());
-    let chunked = head("Transfer-Encoding: chunked\r\n");
-    let json = head("Transfer-Encoding: chunked\r\nContent-Type: application/json\r\n");
+    let end = "0\r\n\r\n";
+    let json = "Content-Type: application/json\r\n";
+    let json_chunks = head(&format!("{json}Transfer-Encoding: chunked\r\n"));
+    let extension = &*format!("1f;a=b\r\n{LOGIN}\r\n0\r\nX-Trailer: a\r\n\r\n");
     let long = "a".repeat(70_000);
-    let rows = [
-        (
-            "one chunk",
-            format!("{chunked}{}0\r\n\r\n", chunks(LOGIN_FORM, 1000)),
-            200,
-            "Welcome to LYC.",
-        ),
-        (
-            "many chunks",
-            format!("{chunked}{}0\r\n\r\n", chunks(LOGIN_FORM, 1)),
-            200,
-            "Welcome to LYC.",
-        ),
-        (
-            "a chunk extension and trailers",
-            format!("{chunked}1f;a=b\r\n{LOGIN_FORM}\r\n0\r\nX-Trailer: a\r\n\r\n"),
-            200,
-            "Welcome to LYC.",
-        ),
-        ("an empty chunked body", format!("{chunked}0\r\n\r\n"), 200, "username must be"),
-        ("an empty chunked body of JSON", format!("{json}0\r\n\r\n"), 200, "username must be"),
-        ("the first chunk of JSON", format!("{json}1\r\n{{\r\n"), 415, "application/x-www-form"),
-        ("too many chunks", format!("{chunked}{}", chunks(&long, 1000)), 413, "at most 64 KiB"),
-        (
-            "a chunk that is too large",
-            format!("{chunked}{}", chunks(&long, 70_000)),
-            413,
-            "at most 64 KiB",
-        ),
-        ("a length that is too large", head("Content-Length: 65537\r\n"), 413, "at most 64 KiB"),
-        (
-            "a length of 2^63",
-            head("Content-Length: 9223372036854775808\r\n"),
-            413,
-            "at most 64 KiB",
-        ),
-        (
-            "JSON with a length and no body",
-            head("Content-Length: 5\r\nContent-Type: application/json\r\n"),
-            415,
-            "application/x-www-form",
-        ),
-        (
-            "a length shorter than the body",
-            format!("{}{LOGIN_FORM}", head("Content-Length: 15\r\n")),
-            200,
-            "password must be",
-        ),
-        ("no body and no length", head(""), 200, "username must be"),
-        (
-            "GET whose body never arrives",
-            head("Content-Length: 99\r\n").replace("POST", "GET"),
-            405,
-            "Use POST.",
-        ),
-        (
-            "no body, and the form in the query string",
-            head("").replace("/api/login", &format!("/api/login?{LOGIN_FORM}")),
-            200,
-            "Welcome to LYC.",
-        ),
-    ];
-    for (name, request, status, desc) in rows {
+    let length = |length: &str| head(&format!("Content-Length: {length}\r\n"));
+    let query = head("").replace("/api/login", &format!("/api/login?{LOGIN}"));
+    for (name, request, status, desc) in [
+        ("one chunk", chunked(LOGIN, 1000) + end, 200, WELCOME),
+        ("many chunks", chunked(LOGIN, 1) + end, 200, WELCOME),
+        ("a chunk extension and trailers", chunked("", 1) + extension, 200, WELCOME),
+        ("an empty chunked body", chunked("", 1) + end, 200, NO_NAME),
+        ("an empty chunked body of JSON", format!("{json_chunks}{end}"), 200, NO_NAME),
+        ("the first chunk of JSON", format!("{json_chunks}1\r\n{{\r\n"), 415, TYPE),
+        ("too many chunks", chunked(&long, 1000), 413, SIZE),
+        ("a chunk that is too large", chunked(&long, 70_000), 413, SIZE),
+        ("a length that is too large", length("65537"), 413, SIZE),
+        ("a length of 2^63", length("9223372036854775808"), 413, SIZE),
+        ("JSON without its body", head(&format!("{json}Content-Length: 5\r\n")), 415, TYPE),
+        ("a length shorter than the body", length("15") + LOGIN, 200, "password must be"),
+        ("no body and no length", head(""), 200, NO_NAME),
+        ("GET without its body", length("99").replace("POST", "GET"), 405, "Use POST."),
+        ("no body, and the form in the query string", query, 200, WELCOME),
+    ] {
         let mut client = server.connect();
         client.send(request.as_bytes());
         let response = client.receive(false);
@@ -100,16 +63,10 @@ fn a_reply_does_not_wait_for_bytes_that_it_does_not_need() {
 fn a_truncated_body_is_rejected_or_not_answered() {
     let server = Server::start(Setup::default());
     for (name, request) in [
-        ("shorter than its length", format!("{}{LOGIN_FORM}", head("Content-Length: 1000\r\n"))),
-        ("within a chunk", format!("{}ff\r\n{LOGIN_FORM}", head("Transfer-Encoding: chunked\r\n"))),
-        (
-            "an invalid chunk size",
-            format!("{}zz\r\n{LOGIN_FORM}", head("Transfer-Encoding: chunked\r\n")),
-        ),
-        (
-            "before the terminating chunk",
-            format!("{}{}", head("Transfer-Encoding: chunked\r\n"), chunks(LOGIN_FORM, 9)),
-        ),
+        ("shorter than its length", head("Content-Length: 1000\r\n") + LOGIN),
+        ("within a chunk", format!("{}ff\r\n{LOGIN}", chunked("", 1))),
+        ("an invalid chunk size", format!("{}zz\r\n{LOGIN}", chunked("", 1))),
+        ("before the terminating chunk", chunked(LOGIN, 9)),
     ] {
         let received = exchange(server.addr(), request.as_bytes(), false);
         let received = String::from_utf8_lossy(&received);
@@ -124,35 +81,32 @@ fn a_truncated_body_is_rejected_or_not_answered() {
 /// What the host decides, before any component.
 #[test]
 fn the_host_answers_as_the_documents_say() {
+    const HOST: &str = "Host: x\r\n";
+    const MISSING: &str = "There is nothing at this path.";
     let server = Server::start(Setup::default());
-    let missing = "There is nothing at this path.";
-    let post = |path: &str, fields: &str| {
-        format!("POST {path} HTTP/1.1\r\n{fields}Connection: close\r\n\r\n").into_bytes()
-    };
-    let latin_1 = |path: &str| {
-        let request = post(path, "Host: x\r\nX-Field: _\r\n");
-        request.into_iter().map(|byte| if byte == b'_' { 0xe4 } else { byte }).collect()
-    };
-    for (name, request, status, found) in [
-        ("slashes around a path", post("//api/login//", "Host: x\r\n"), "200", "username must be"),
-        ("slashes within a path", post("/api//login", "Host: x\r\n"), "404", missing),
-        ("an encoded path", post("/api/%6cogin", "Host: x\r\n"), "404", missing),
-        ("only slashes", post("//", "Host: x\r\n"), "405", "Use GET, HEAD."),
-        ("an absolute URI", post("http://x/api/login", "Host: x\r\n"), "200", "username must be"),
-        ("health", post("/.well-known/spin/health", "Host: x\r\n"), "200", "OK"),
-        ("health without a host", post("/.well-known/spin/health", ""), "200", "OK"),
-        ("information", post("/.well-known/spin/info", "Host: x\r\n"), "200", "\"luoyun-api\""),
-        ("another path of Spin's", post("/.well-known/spin/x", "Host: x\r\n"), "404", ""),
-        ("no host", post("/api/login", ""), "", ""),
-        ("no host, and no route", post("/x", ""), "", ""),
-        ("an empty host", post("/api/login", "Host:\r\n"), "", ""),
-        ("a malformed host", post("/api/login", "Host: a b\r\n"), "", ""),
-        ("two hosts", post("http://y/api/login", "Host: x\r\n"), "", ""),
-        ("a field in Latin-1", latin_1("/api/login"), "500", ""),
-        ("the same without a route", latin_1("/x"), "404", missing),
+    // A `_` in a field stands for a byte that is not UTF-8.
+    for (name, path, fields, status, found) in [
+        ("slashes around a path", "//api/login//", HOST, "200", "username must be"),
+        ("slashes within a path", "/api//login", HOST, "404", MISSING),
+        ("an encoded path", "/api/%6cogin", HOST, "404", MISSING),
+        ("only slashes", "//", HOST, "405", "Use GET, HEAD."),
+        ("an absolute URI", "http://x/api/login", HOST, "200", "username must be"),
+        ("health", "/.well-known/spin/health", HOST, "200", "OK"),
+        ("health without a host", "/.well-known/spin/health", "", "200", "OK"),
+        ("information", "/.well-known/spin/info", HOST, "200", "\"luoyun-api\""),
+        ("another path of Spin's", "/.well-known/spin/x", HOST, "404", ""),
+        ("no host", "/api/login", "", "", ""),
+        ("no host, and no route", "/x", "", "", ""),
+        ("an empty host", "/api/login", "Host:\r\n", "", ""),
+        ("a malformed host", "/api/login", "Host: a b\r\n", "", ""),
+        ("two hosts", "http://y/api/login", HOST, "", ""),
+        ("a field in Latin-1", "/api/login", "Host: x\r\nA: _\r\n", "500", ""),
+        ("the same without a route", "/x", "Host: x\r\nA: _\r\n", "404", MISSING),
     ] {
-        let received = exchange(server.addr(), &request, true);
-        let received = String::from_utf8(received).unwrap();
+        let request = format!("POST {path} HTTP/1.1\r\n{fields}Connection: close\r\n\r\n");
+        let latin_1 = |byte| if byte == b'_' { 0xe4 } else { byte };
+        let request: Vec<_> = request.bytes().map(latin_1).collect();
+        let received = String::from_utf8(exchange(server.addr(), &request, true)).unwrap();
         let (head, body) = received.split_once("\r\n\r\n").unwrap_or_default();
         assert_eq!(head.split(' ').nth(1).unwrap_or_default(), status, "{name}: {received}");
         assert!(body.contains(found) && body.is_empty() == found.is_empty(), "{name}: {received}");

