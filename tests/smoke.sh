@@ -60,7 +60,7 @@ check 'baseinfo without a session' 200 '"error":"auth_required"' \
 
 check 'the list' 200 '"code":0,"desc":"List 3 instances","list":[{"id":2252,"name":"openerp7 img gz","summary":null,"status":2,"status_string":"instance is stopped"' \
     "$list" -d "session_key=$key"
-check 'the list, a Chinese name' 200 '"id":2493,"name":"ubuntu 12.04 64位版"' \
+check 'the list, a Chinese name' 200 '"id":2493,"name":"ubuntu 12.04 64\u4f4d\u7248"' \
     "$list" -d "session_key=$key"
 check 'the list, the second page of two' 200 '"desc":"List 1 instances"' \
     "$list" -d "session_key=$key" -d sepa=2 -d p=2

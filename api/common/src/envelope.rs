@@ -141,7 +141,7 @@ impl Error {
     pub(crate) fn response(&self) -> (StatusCode, Vec<u8>) {
         let (error, status, desc) = self.reply();
         // Two strings and a number always serialize.
-        let body = serde_json::to_vec(&Refusal { code: 1, desc: &desc, error });
+        let body = crate::json::to_ascii(&Refusal { code: 1, desc: &desc, error });
         (status, body.unwrap_or_default())
     }
 }

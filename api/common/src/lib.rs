@@ -11,6 +11,7 @@
 pub mod clock;
 pub mod db;
 pub mod envelope;
+mod json;
 pub mod params;
 pub mod random;
 pub mod session;
@@ -40,7 +41,7 @@ pub fn serve<T: Serialize>(
     let start = clock::monotonic();
     let outcome = wire::read_form(&request)
         .and_then(|params| handler(&params))
-        .and_then(|reply| serde_json::to_vec(&reply).context("write the reply"));
+        .and_then(|reply| json::to_ascii(&reply).context("write the reply"));
     match outcome {
         Ok(body) => wire::respond_json(response_out, StatusCode::OK, None, &body),
         Err(error) => {

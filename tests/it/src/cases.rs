@@ -152,6 +152,9 @@ fn failure(server: &Server, case: &Case, key: &str) -> Option<String> {
         if !code_first {
             wrong.push("code and desc are not first".to_owned());
         }
+        if !text.is_ascii() {
+            wrong.push("not ASCII".to_owned());
+        }
         match serde_json::from_str(&text) {
             Ok(reply) if matches(&case.reply, &reply) => {}
             _ => wrong.push(format!("{text}\n      not {}", case.reply)),

@@ -62,25 +62,31 @@ fn no_request_costs_more_than_its_budget() {
         WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000)
         SELECT 10000 + i, 1, 1, 'instance ' || i, 'web server no. ' || i, 1 + i % 5,
                5900 + i % 100
-        FROM n;";
+        FROM n;
+        INSERT INTO instances (id, user_id, node_id, name, vdi_port)
+        SELECT id + 1000, 2, 1, '图书馆一号楼的开发虚拟机 ' || id, vdi_port
+        FROM instances WHERE id BETWEEN 10001 AND 10100;";
     let login = [("username", "luoyun"), ("password", "luoyun")];
     let server = Server::start(Setup { sql, ..Setup::default() });
     let _upgrade = cost(&server, "/api/login", &login);
     let ended = server.log_in("luoyun");
     let key = server.log_in("luoyun");
-    let _logins = [server.measured(), server.measured()];
+    let of_gallery = server.log_in("gallery");
+    let _logins = [server.measured(), server.measured(), server.measured()];
 
     let variables = [("password_memory_kib", "19456"), ("password_passes", "2")];
     let default = Server::start(Setup { variables: &variables, ..Setup::default() });
     let _upgrade = cost(&default, "/api/login", &login);
 
     let session = ("session_key", key.as_str());
+    let gallery = ("session_key", of_gallery.as_str());
     let costs = [
         ("login", cost(&server, "/api/login", &login)),
         ("login-default", cost(&default, "/api/login", &login)),
         ("logout", cost(&server, "/api/logout", &[("session_key", &ended)])),
         ("baseinfo", cost(&server, "/api/instance/baseinfo", &[session, ("instance_id", "2252")])),
         ("list-of-10", cost(&server, "/api/myun/instance", &[session, ("sepa", "10")])),
+        ("list-of-100-chinese", cost(&server, "/api/myun/instance", &[gallery, ("sepa", "100")])),
         ("list-of-1000", cost(&server, "/api/myun/instance", &[session, ("sepa", "1000")])),
     ];
     let budgets = budgets();
