@@ -81,7 +81,7 @@ test-openapi: devhost python ## check devhost against api/openapi.yaml, with sch
 	@scripts/need.sh python3-venv python3 -c 'import ensurepip'
 	@tests/with-devhost.sh tests/openapi/run.sh
 
-test-browser: browser ## the console, in Chromium; CHROMIUM=chromium
+test-browser: browser ## the console, in Chromium and Firefox; CHROMIUM=chromium FIREFOX=firefox-esr
 	@$(BROWSER) --test tests/browser/console.test.js
 
 screenshots: browser ## take the README's screenshots again
@@ -116,9 +116,11 @@ test-components: build
 	cargo build --release $(WASM) $(TEST_COMPONENTS)
 
 browser: devhost
-	@scripts/need.sh 'nodejs npm chromium' sh -c 'node --version && npm --version && \
-		{ command -v "$${CHROMIUM:-chromium}" || command -v chromium-browser; }' || { \
-		echo 'If no package has Chromium (Ubuntu): make $(MAKECMDGOALS) CHROMIUM=/path/to/chrome'; exit 1; }
+	@scripts/need.sh "nodejs npm python3-gi" sh -c 'node --version && npm --version && \
+		/usr/bin/python3 -c "from gi.repository import GLib"'
+	@scripts/need.sh "chromium firefox-esr" sh -c 'command -v "$${CHROMIUM:-chromium}" && \
+		command -v "$${FIREFOX:-firefox-esr}"' || { echo "Where these packages are missing, \
+	as in Ubuntu, set CHROMIUM and FIREFOX to the browsers' executables." >&2; exit 1; }
 
 devhost: build
 	cargo build --locked -p devhost -p luoyun-admin

@@ -1,52 +1,120 @@
-// Shared by the tests and the screenshots: a browser, and pages that record their errors.
+// Shared by the tests and the screenshots: the browsers, and the page behind a proxy whose replies
+// the test delays, replaces and counts.
 
-import { chromium } from "playwright-core";
+import { mkdtempSync } from "node:fs";
+import { createServer } from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import puppeteer from "puppeteer-core";
 
 export const BASE_URL = process.env.BASE_URL;
 
-export const launch = () =>
-  chromium.launch({
-    executablePath: process.env.CHROMIUM,
-    args: [
-      // Chromium's sandbox does not work as root, which CI uses.
-      ...(process.getuid() === 0 ? ["--no-sandbox"] : []),
-      "--disable-background-networking",
-      "--disable-component-update",
-      "--disable-sync",
-      "--no-first-run",
-    ],
+/** Starts `chrome` or `firefox`. */
+export const launch = (browser) =>
+  puppeteer.launch({
+    browser,
+    protocol: "webDriverBiDi",
+    executablePath: { chrome: process.env.CHROMIUM, firefox: process.env.FIREFOX }[browser],
+    // Chromium's sandbox does not work as root, which CI uses.
+    args: browser === "chrome" && process.getuid() === 0 ? ["--no-sandbox"] : [],
+    // The panel takes the keyboard.
+    extraPrefsFirefox: { "browser.download.alwaysOpenPanel": false },
   });
 
 /**
- * Opens the console in a new browser context. `page.errors` collects console errors, exceptions,
- * requests to other origins and violations of the content security policy.
+ * A proxy before the server, which serves it below `prefix`. `rules` has a function by path
+ * (`api/login`), which takes one that forwards the request; it returns the reply's `status`,
+ * `headers` and `body`, or null to close the connection. `requests` has the paths so far.
  */
-export async function open(browser, options = {}) {
-  const context = await browser.newContext({ locale: "en-US", ...options });
+export async function serve(prefix = "") {
+  const site = { rules: {}, requests: [] };
+  const server = createServer(async (request, response) => {
+    const body = Buffer.concat(await request.toArray());
+    const path = request.url.replace(/\?.*/, "").slice(prefix.length + 1);
+    site.requests.push(path);
+    const forward = async (extra) => {
+      const headers = { "content-type": request.headers["content-type"] ?? "" };
+      const init = { method: request.method, headers, body: body.length ? body : undefined };
+      const reply = await fetch(`${BASE_URL}/${path}`, init);
+      const text = await reply.text();
+      return { status: reply.status, headers: { ...Object.fromEntries(reply.headers), ...extra }, body: text };
+    };
+    const reply = await (site.rules[path] ?? ((forward) => forward()))(forward);
+    if (!reply) return request.socket.destroy();
+    const text = typeof reply.body === "string" ? reply.body : JSON.stringify(reply.body);
+    response.writeHead(reply.status ?? 200, { ...reply.headers, "content-length": Buffer.byteLength(text) }).end(text);
+  });
+  await new Promise((listening) => server.listen(0, "127.0.0.1", listening));
+  site.url = `http://127.0.0.1:${server.address().port}${prefix}/`;
+  /** Holds the next reply from `path`; resolves when the request is there, to what sends it. */
+  site.hold = (path) =>
+    new Promise((arrived) => {
+      site.rules[path] = async (forward) => {
+        delete site.rules[path];
+        const reply = await forward();
+        return new Promise((send) => arrived(() => send(reply)));
+      };
+    });
+  site.count = (path) => site.requests.filter((seen) => seen === path).length;
+  site.close = () => server.close() && server.closeAllConnections();
+  return site;
+}
+
+/**
+ * Opens `site` in a new context. `page.errors` collects errors, requests to other origins and
+ * violations of the content security policy. The page counts the replies that it has read in
+ * `window.settled`, and its clock is `window.ahead` milliseconds ahead.
+ */
+export async function open(browser, site, { locale = "en-US", width = 1280, height = 800, scheme, prepare = () => {}, context } = {}) {
+  const downloads = mkdtempSync(join(tmpdir(), "console-"));
+  context ??= await browser.createBrowserContext({ downloadBehavior: { policy: "allow", downloadPath: downloads } });
   const page = await context.newPage();
-  page.errors = [];
+  Object.assign(page, { site, downloads, errors: [] });
   page.on("console", (message) => {
-    // The browser logs every 4xx response as an error; a throttled login is expected.
-    const isThrottled = message.text().includes("the server responded with a status of 429");
-    if (message.type() === "error" && !isThrottled) page.errors.push(message.text());
+    // The browser logs every 4xx and 5xx response, and every closed connection.
+    if (message.type() === "error" && !message.text().startsWith("Failed to load resource")) page.errors.push(message.text());
   });
   page.on("pageerror", (error) => page.errors.push(String(error)));
   page.on("request", (request) => {
-    const url = new URL(request.url());
-    const isOwn = url.origin === BASE_URL || ["data:", "blob:"].includes(url.protocol);
+    const isOwn = request.url().startsWith(site.url.replace(/\/$/, "")) || /^(data|blob):/.test(request.url());
     if (!isOwn) page.errors.push(`request to ${request.url()}`);
   });
-  await page.addInitScript(() => {
+  await page.evaluateOnNewDocument((locale) => {
+    Object.defineProperty(navigator, "language", { value: locale });
+    const { fetch } = window;
+    const now = Date.now;
+    Date.now = () => now() + (window.ahead ?? 0);
+    window.settled = 0;
+    window.fetch = async (...request) => {
+      try {
+        const reply = await fetch(...request);
+        await reply.clone().text();
+        return reply;
+      } finally {
+        // After what the page does with it.
+        setTimeout(() => (window.settled += 1));
+      }
+    };
     document.addEventListener("securitypolicyviolation", (event) =>
       console.error(`policy: ${event.violatedDirective} ${event.blockedURI}`),
     );
-  });
-  await page.goto(BASE_URL);
+  }, locale);
+  await page.evaluateOnNewDocument(prepare);
+  await page.setViewport({ width, height });
+  if (scheme) await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: scheme }]);
+  await page.goto(site.url);
   return page;
 }
 
+/** Replaces the value of an input, as a password manager does. */
+export const fill = (page, selector, value) =>
+  page.$eval(selector, (input, value) => {
+    input.value = value;
+    input.dispatchEvent(new Event("input", { bubbles: true }));
+  }, value);
+
 export async function logIn(page, username, password = username) {
-  await page.locator("#username").fill(username);
-  await page.locator("#password").fill(password);
-  await page.locator("#login button").click();
+  await fill(page, "#username", username);
+  await fill(page, "#password", password);
+  await page.click("#login button");
 }

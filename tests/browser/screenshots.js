@@ -1,16 +1,17 @@
 // Takes the README's screenshots: each language in each colour scheme.
 
-import { launch, logIn, open } from "./browser.js";
+import { launch, logIn, open, serve } from "./browser.js";
 
-const browser = await launch();
+const browser = await launch("chrome");
+const site = await serve();
 for (const [name, locale] of [["en", "en-US"], ["zh", "zh-CN"]]) {
-  for (const colorScheme of ["light", "dark"]) {
-    const viewport = { width: 900, height: 520 };
-    const page = await open(browser, { locale, colorScheme, viewport });
+  for (const scheme of ["light", "dark"]) {
+    const page = await open(browser, site, { locale, scheme, width: 900, height: 520 });
     await logIn(page, "many");
-    await page.locator("#rows tr").first().waitFor();
-    await page.screenshot({ path: `api/console/screenshots/${name}-${colorScheme}.png` });
-    await page.context().close();
+    await page.waitForSelector("#rows tr");
+    await page.screenshot({ path: `api/console/screenshots/${name}-${scheme}.png` });
+    await page.browserContext().close();
   }
 }
 await browser.close();
+site.close();

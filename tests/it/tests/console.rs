@@ -13,7 +13,7 @@ fn the_page_is_revalidated_by_its_etag() {
     assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
     assert_eq!(page.header("cache-control"), Some("no-cache"));
     assert!(page.body.starts_with(b"<!doctype html>"));
-    assert!(page.body.len() < 30_000, "{} bytes", page.body.len());
+    assert!(page.body.len() < 20_000, "{} bytes", page.body.len());
 
     let head = client.request("HEAD", "/", &[], b"");
     assert_eq!((head.status, head.body.len()), (200, 0));
