@@ -107,11 +107,15 @@ impl Parameters {
         if config.get_password().is_none() {
             let ports = config.get_ports();
             let port = |at| ports.get(at).or(ports.first()).copied().unwrap_or(5432);
-            let found = host.split(',').enumerate().find_map(|(at, host)| {
+            let find = |(at, host): (usize, &str)| {
                 let host = if host == SOCKET_FOLDER { "localhost" } else { host };
                 pgpass::find(passfile.as_deref(), host, port(at), &database, &user)
-            });
-            found.map(|password| config.password(password));
+            };
+            let mut found = host.split(',').enumerate().map(find);
+            // There is one password for all hosts, so it has to be that of each.
+            let first =
+                found.next().flatten().filter(|it| found.all(|found| found.as_ref() == Some(it)));
+            first.map(|password| config.password(password));
         }
         config.user(user).dbname(database);
         Ok((config, tls.map(MakeRustlsConnect::new)))

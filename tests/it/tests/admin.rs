@@ -262,7 +262,7 @@ pub(crate) fn failing_commands(admin: &Admin) {
         (&["user", "add", "grace"], b"", "The password is empty."),
         (&["user", "add", "grace"], b"\n", "The password is empty."),
         (&["user", "add", "grace"], b"a\nb\n", "more than one line"),
-        (&["user", "add", "grace"], &long, "longer than 65536 bytes"),
+        (&["user", "add", "grace"], &long, "longer than 16384 bytes"),
         (&["user", "passwd", "Ada"], b"x", "There is no user Ada."),
         (&["user", "lock", "nobody"], b"", "There is no user nobody."),
         (&["user", "unlock", "nobody"], b"", "There is no user nobody."),
@@ -297,7 +297,7 @@ pub(crate) fn failing_commands(admin: &Admin) {
 }
 
 #[track_caller]
-fn assert_fails(outcome: &Outcome, reason: &str) {
+pub(crate) fn assert_fails(outcome: &Outcome, reason: &str) {
     assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(1), ""), "{outcome:?}");
     assert!(outcome.stderr.contains(reason), "{outcome:?} instead of: {reason}");
 }
