@@ -17,11 +17,11 @@ use crate::output::visible;
 
 /// Users, nodes and instances of the LuoYunCloud API
 ///
-/// Users log in. Instances are their virtual machines. A node is a machine that instances
-/// run on; their remote desktops are at its IP address.
+/// Users log in. Instances are their virtual machines. A node is a machine that
+/// instances run on; their remote desktops are at its IP address.
 ///
-/// A command may change the database while the API is running: the next request sees the
-/// change.
+/// A command may change the database while the API is running: the next request
+/// sees the change.
 ///
 /// Examples:
 ///   Add a first user, with a virtual machine:
@@ -79,14 +79,15 @@ pub(crate) enum Command {
     },
     /// Make the database equal to that of a LuoYunCloud
     ///
-    /// Reads the tables `auth_user`, `node` and `instance` of a PostgreSQL database, and makes
-    /// users, nodes and instances here equal to them, ids included. ROWS THAT ARE NOT IN
-    /// THE SOURCE ARE DELETED HERE, also those added with luoyun-admin. Try --dry-run
-    /// first.
+    /// Reads the tables `auth_user`, `node` and `instance` of a PostgreSQL database,
+    /// and makes users, nodes and instances here equal to them, ids included. ROWS
+    /// THAT ARE NOT IN THE SOURCE ARE DELETED HERE, also those added with
+    /// luoyun-admin. Try --dry-run first.
     ///
-    /// It may run while the API is in use, every minute if you like. Equal rows are not
-    /// written; if all rows are equal, nothing is. All changes are one transaction: however
-    /// the import ends, the database is either unchanged or equal to the source.
+    /// It may run while the API is in use, every minute if you like. Equal rows are
+    /// not written; if all rows are equal, nothing is. All changes are one
+    /// transaction: however the import ends, the database is either unchanged or
+    /// equal to the source.
     ///
     /// Columns that are not simply copied (docs/import.md has them all):
     ///   password    Copied only if it has changed in the source since the last import,
@@ -101,11 +102,11 @@ pub(crate) enum Command {
     ///               each kind, with the first ids
     ///
     /// The connection:
-    ///   URL, environment (PGHOST, PGUSER, PGSSLMODE, …) and ~/.pgpass (PGPASSFILE) mean
-    ///   what they mean to psql, except that connections to another machine use TLS
-    ///   and check the server's certificate; only sslmode=disable turns that off.
-    ///   Put no password into a URL on the command line, which every user of the
-    ///   machine can read: put it into PGPASSWORD or ~/.pgpass, or the whole URL into
+    ///   URL, environment (PGHOST, PGUSER, PGSSLMODE, …) and ~/.pgpass mean what
+    ///   they mean to psql, except that connections to another machine use TLS and
+    ///   check the server's certificate; sslmode=disable turns that off. Put no
+    ///   password into a URL on the command line, which every user of the machine
+    ///   can read: put it into PGPASSWORD or ~/.pgpass, or the whole URL into
     ///   LUOYUN_SOURCE.
     ///
     /// Examples:
@@ -116,7 +117,7 @@ pub(crate) enum Command {
     ///     luoyun-admin import postgres:///luoyun
     ///
     ///   Import every minute with cron, which mails errors:
-    ///     * * * * * cd /srv/luoyun-api && luoyun-admin import --quiet postgres:///luoyun
+    ///     * * * * * cd /srv/api && luoyun-admin import --quiet postgres:///luoyun
     #[command(verbatim_doc_comment)]
     Import(Import),
     /// Print a completion script for a shell
@@ -190,6 +191,13 @@ pub(crate) struct Existing {
     /// The id, as `list` shows it, instead of the name
     #[arg(long, allow_negative_numbers = true)]
     pub(crate) id: Option<i64>,
+}
+
+impl Existing {
+    /// `None` if neither is given.
+    pub(crate) fn given(name: Option<String>, id: Option<i64>) -> Option<Self> {
+        (name.is_some() || id.is_some()).then_some(Self { name, id })
+    }
 }
 
 impl From<String> for Existing {
@@ -291,32 +299,17 @@ Examples:
     },
 }
 
-/// The node of an instance.
-#[derive(ArgGroup)]
-#[group(multiple = false)]
-pub(crate) struct OnNode {
-    /// The node that it runs on
-    #[arg(long, value_name = "HOSTNAME")]
-    node: Option<String>,
-    /// The node's id, instead of the hostname
-    #[arg(long, value_name = "ID", allow_negative_numbers = true)]
-    node_id: Option<i64>,
-}
-
-impl OnNode {
-    pub(crate) fn given(self) -> Option<Existing> {
-        (self.node.is_some() || self.node_id.is_some())
-            .then_some(Existing { name: self.node, id: self.node_id })
-    }
-}
-
 #[derive(ArgGroup)]
 pub(crate) struct NewInstance {
     /// Its owner, the user whose list contains it
     #[arg(long, value_name = "USER")]
     pub(crate) owner: String,
-    #[command(flatten)]
-    pub(crate) node: OnNode,
+    /// The node that it runs on
+    #[arg(long, value_name = "HOSTNAME")]
+    pub(crate) node: Option<String>,
+    /// The node's id, instead of the hostname
+    #[arg(long, value_name = "ID", conflicts_with = "node", allow_negative_numbers = true)]
+    pub(crate) node_id: Option<i64>,
     /// Its name
     #[arg(long, value_parser = name)]
     pub(crate) name: String,
@@ -344,8 +337,12 @@ pub(crate) struct InstanceChange {
     /// Remove its owner
     #[arg(long, conflicts_with = "owner")]
     pub(crate) no_owner: bool,
-    #[command(flatten)]
-    pub(crate) node: OnNode,
+    /// The node that it runs on
+    #[arg(long, value_name = "HOSTNAME")]
+    pub(crate) node: Option<String>,
+    /// The node's id, instead of the hostname
+    #[arg(long, value_name = "ID", conflicts_with = "node", allow_negative_numbers = true)]
+    pub(crate) node_id: Option<i64>,
     /// Remove its node
     #[arg(long, conflicts_with_all = ["node", "node_id"])]
     pub(crate) no_node: bool,
@@ -384,7 +381,7 @@ pub(crate) struct Import {
     /// Print nothing but errors
     #[arg(long)]
     pub(crate) quiet: bool,
-    /// Allow an import that deletes all rows of a table, or more than a tenth and ten
+    /// Allow it to delete all rows of a table, or more than a tenth and more than ten
     #[arg(long)]
     pub(crate) allow_deletions: bool,
     /// End if the source sends nothing for so long

@@ -4,7 +4,7 @@ use anyhow::{Context, Result, bail};
 use luoyun_status::DELETED;
 use serde_json::{Value, json};
 
-use crate::args::{self, InstanceChange, NewInstance};
+use crate::args::{self, Existing, InstanceChange, NewInstance};
 use crate::db::Database;
 use crate::{node, output, rows, user};
 
@@ -40,7 +40,8 @@ pub(crate) fn run(db: &mut Database, command: args::Instance) -> Result<()> {
 fn add(db: &mut Database, new: NewInstance) -> Result<()> {
     let id = db.transaction(|db| {
         let owner = user::find(db, &new.owner.into())?;
-        let node = new.node.given().map(|node| node::find(db, &node)).transpose()?;
+        let node = Existing::given(new.node, new.node_id);
+        let node = node.map(|node| node::find(db, &node)).transpose()?;
         if let Some(id) = new.id
             && status(db, id)?.is_some()
         {
@@ -60,7 +61,8 @@ fn set(db: &mut Database, id: i64, new: InstanceChange) -> Result<()> {
     db.transaction(|db| {
         status(db, id)?.with_context(|| missing(id))?;
         let owner = new.owner.map(|owner| user::find(db, &owner.into())).transpose()?;
-        let node = new.node.given().map(|node| node::find(db, &node)).transpose()?;
+        let node = Existing::given(new.node, new.node_id);
+        let node = node.map(|node| node::find(db, &node)).transpose()?;
         let null = |given: bool| given.then_some(Value::Null);
         let given = [
             ("user_id", owner.map(Value::from).or(null(new.no_owner))),

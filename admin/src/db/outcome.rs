@@ -29,6 +29,7 @@ pub(super) fn failure(database: &str, code: &str, message: &str) -> anyhow::Erro
             "Another program has just changed it: try again"
         }
         "NotADatabase" => "It is not an SQLite database",
+        "SystemIoFailure" => "The disk of its folder is full or defective",
         "SQLITE_FULL" | "DiskFull" => "The disk of its folder is full",
         _ => return anyhow!("{database}: {message}"),
     };
