@@ -2,7 +2,7 @@
 # with-postgres.sh COMMAND...: runs a command against a new PostgreSQL server in a temporary
 # folder. PGHOST, PGPORT and PGUSER name the server, and PATH has its programs. PG_FOLDER is the
 # folder: it has the Unix socket, the server's certificate server.pem (for 127.0.0.1) and the CA
-# certificate authority.pem. The role `secretive` has to give its password, "pass:word\".
+# certificate authority.pem, and others (see below). The role `secretive` has to give its password, "pass:word\".
 set -eu
 cd "$(dirname "$0")/.."
 # Debian installs the server's programs outside PATH.
@@ -33,6 +33,21 @@ certificate -CA authority.pem -CAkey authority.key -subj /CN=server \
     -addext subjectAltName=IP:127.0.0.1 -addext basicConstraints=critical,CA:FALSE \
     -keyout data/server.key -out data/server.crt
 cp data/server.crt server.pem
+# Other certificates for the key of the server: for another name, expired, of X.509 version 1.
+unprivileged sh -e 2>/dev/null <<'END'
+sign() { openssl x509 -req -in server.csr -CA authority.pem -CAkey authority.key -CAcreateserial "$@"; }
+openssl req -new -key data/server.key -subj /CN=server -out server.csr
+sign -out old.pem
+printf 'subjectAltName=DNS:db.example\n' >names
+sign -out elsewhere.pem -extfile names
+printf '[ca]\ndatabase=index\ndefault_md=sha256\nrand_serial=yes\n[any]\n' >ca.cnf
+touch index
+openssl ca -batch -notext -config ca.cnf -name ca -policy any -cert authority.pem \
+    -keyfile authority.key -in server.csr -out expired.pem -outdir . \
+    -startdate 20200101000000Z -enddate 20200102000000Z -subj /CN=server -extfile names
+openssl x509 -in authority.pem -outform der -out authority.der
+END
+certificate -subj /CN=other -keyout other.key -out other.pem
 cat >data/pg_hba.conf <<'END'
 local all all trust
 host all secretive 127.0.0.1/32 scram-sha-256

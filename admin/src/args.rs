@@ -1,23 +1,47 @@
 //! The command line. `--help` prints these comments: they are the manual.
 
+use std::ffi::OsStr;
+use std::fmt::{self, Display, Formatter};
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use clap::{Args as ArgGroup, Parser, Subcommand};
+use clap::builder::{PossibleValue, TypedValueParser};
+use clap::{Arg, Args as ArgGroup, Parser, Subcommand};
 use clap_complete::Shell;
 
 use luoyun_password::{MEMORY_KIB, PASSES, Strength};
-use luoyun_status::STATUSES;
+use luoyun_status::{STATUSES, Status};
+
+use crate::import::{MAX_NAME_BYTES, bare};
+use crate::output::visible;
 
 /// Users, nodes and instances of the LuoYunCloud API
 ///
-/// Users log in. Instances are their virtual machines. A node is a machine that instances
-/// run on; their remote desktops are at its IP address.
+/// Users log in. Instances are their virtual machines. A node is a machine that
+/// instances run on; their remote desktops are at its IP address.
 ///
-/// A command may change the database while the API is running: the next request sees the
-/// change.
+/// A command may change the database while the API is running: the next request
+/// sees the change.
+///
+/// Examples:
+///   Add a first user, with a virtual machine:
+///     luoyun-admin user add ada
+///     luoyun-admin node add node1 --ip 10.0.0.2
+///     luoyun-admin instance add --owner ada --node node1 --name gallery
+///
+///   Use a libSQL server:
+///     export LIBSQL_TOKEN=$(cat token)
+///     luoyun-admin user list --db https://luoyun-ada.turso.io
+///
+///   Import all data of a LuoYunCloud:
+///     luoyun-admin import postgres://luoyun@db.example/luoyun
+///
+/// Exit codes:
+///   0  done
+///   1  refused or failed; standard error says why, and what to do
+///   2  invalid command line
 #[derive(Parser)]
-#[command(name = "luoyun-admin", version, after_long_help = EXAMPLES, max_term_width = 88)]
+#[command(name = "luoyun-admin", version, verbatim_doc_comment, max_term_width = 80)]
 pub(crate) struct Args {
     /// The database: a file, or the URL of a libSQL server (Turso, sqld)
     ///
@@ -30,24 +54,6 @@ pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) command: Command,
 }
-
-const EXAMPLES: &str = "\
-Examples:
-  Add a first user, with a virtual machine:
-    luoyun-admin user add ada
-    luoyun-admin node add node1 --ip 10.0.0.2
-    luoyun-admin instance add --owner ada --node node1 --name gallery --vdi-port 5900
-
-  Use a libSQL server:
-    LIBSQL_TOKEN=$(cat token) luoyun-admin user list --db https://luoyun-ada.turso.io
-
-  Import all data of a LuoYunCloud:
-    luoyun-admin import postgres://luoyun@db.example/luoyun
-
-Exit codes:
-  0  done
-  1  refused or failed; standard error says why, and what to do
-  2  invalid command line";
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
@@ -66,61 +72,64 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: Instance,
     },
+    /// List and clear the waits after failed logins: list, clear
+    Wait {
+        #[command(subcommand)]
+        command: Wait,
+    },
     /// Make the database equal to that of a LuoYunCloud
     ///
-    /// Reads the tables `auth_user`, `node` and `instance` of a PostgreSQL database, and makes
-    /// users, nodes and instances here equal to them, ids included. ROWS THAT ARE NOT IN
-    /// THE SOURCE ARE DELETED HERE, also those added with luoyun-admin. Try --dry-run
-    /// first.
+    /// Reads the tables `auth_user`, `node` and `instance` of a PostgreSQL database,
+    /// and makes users, nodes and instances here equal to them, ids included. ROWS
+    /// THAT ARE NOT IN THE SOURCE ARE DELETED HERE, also those added with
+    /// luoyun-admin. Try --dry-run first.
     ///
-    /// It may run while the API is in use, every minute if you like. Equal rows are not
-    /// written; if all rows are equal, nothing is. All changes are one transaction: however
-    /// the import ends, the database is either unchanged or equal to the source.
-    #[command(after_long_help = IMPORT)]
+    /// It may run while the API is in use, every minute if you like. Equal rows are
+    /// not written; if all rows are equal, nothing is. All changes are one
+    /// transaction: however the import ends, the database is either unchanged or
+    /// equal to the source.
+    ///
+    /// Columns that are not simply copied (docs/import.md has them all):
+    ///   password    Copied only if it has changed in the source since the last import,
+    ///               as a login may have stored it in a stronger form here, or `user
+    ///               passwd` may have set another one. A copied password ends the
+    ///               user's sessions. See --state
+    ///   is_locked   As in the source: `user lock` here lasts until the next import.
+    ///               NULL means not locked, as in LuoYunCloud
+    ///   last_login  The later of the two. A time without a time zone is read as UTC
+    ///   vdi_type    Not in the source: 1 (SPICE) for a new instance, else unchanged
+    ///   odd values  Converted or left out. The import prints the number of rows of
+    ///               each kind, with the first ids
+    ///
+    /// The connection:
+    ///   URL, environment (PGHOST, PGUSER, PGSSLMODE, …) and ~/.pgpass mean what
+    ///   they mean to psql, except that connections to another machine use TLS and
+    ///   check the server's certificate; sslmode=disable turns that off. Put no
+    ///   password into a URL on the command line, which every user of the machine
+    ///   can read: put it into PGPASSWORD or ~/.pgpass, or the whole URL into
+    ///   LUOYUN_SOURCE.
+    ///
+    /// Examples:
+    ///   Show what an import would change:
+    ///     luoyun-admin import --dry-run postgres://luoyun@db.example/luoyun
+    ///
+    ///   Connect through the Unix socket, as the user of the operating system:
+    ///     luoyun-admin import postgres:///luoyun
+    ///
+    ///   Import every minute with cron, which mails errors:
+    ///     * * * * * cd /srv/api && luoyun-admin import --quiet postgres:///luoyun
+    #[command(verbatim_doc_comment)]
     Import(Import),
     /// Print a completion script for a shell
     #[command(after_long_help = "\
 Example:
-  luoyun-admin completions bash > ~/.local/share/bash-completion/completions/luoyun-admin")]
+  cd ~/.local/share/bash-completion/completions
+  luoyun-admin completions bash > luoyun-admin")]
     Completions {
         /// The shell
         shell: Shell,
     },
 }
-
-const IMPORT: &str = "\
-Columns that are not simply copied:
-  password    Copied only if it has changed in the source since the last import, as a login
-              may have stored it in a stronger form here, or `user passwd` may have set
-              another one. A copied password ends the user's sessions. See --state
-  is_locked   As in the source: `user lock` here lasts until the next import. NULL means
-              not locked, as in LuoYunCloud
-  last_login  The later of the two. A time without a time zone is read as UTC
-  vdi_type    Not in the source: 1 (SPICE) for a new instance, else unchanged
-  vdi_port    0 means none, as in LuoYunCloud
-  NULLs       A user without a name, or with the name of an earlier user, is left out. A
-              user without a password cannot log in. An instance without a name gets an
-              empty name; without a status, status 0. Owners and nodes may be missing.
-              The import prints the number of rows of each kind, with the first ids
-
-Password of the source:
-  Not in a URL on the command line, which every user of the machine can read. Put the
-  password into PGPASSWORD or ~/.pgpass (PGPASSFILE), or the whole URL into
-  LUOYUN_SOURCE.
-
-Encryption:
-  Connections to another machine use TLS and verify the server's certificate.
-  sslmode=disable in the URL turns TLS off; sslmode=require uses it on this machine too.
-
-Examples:
-  Show what an import would change:
-    luoyun-admin import --dry-run postgres://luoyun@db.example/luoyun
-
-  Connect through the Unix socket, as the user of the operating system:
-    luoyun-admin import postgres:///luoyun
-
-  Import every minute with cron, which mails errors:
-    * * * * * cd /srv/luoyun-api && luoyun-admin import --quiet postgres://luoyun@db.example/luoyun";
 
 #[derive(Subcommand)]
 pub(crate) enum User {
@@ -132,28 +141,33 @@ pub(crate) enum User {
 Examples:
   luoyun-admin user add ada
   pass show luoyun/ada | luoyun-admin user add ada")]
-    Add(NewPassword),
+    Add(NewUser),
     /// Change a user's password, and end the user's sessions
     ///
     /// The password is read as by `user add`.
     #[command(after_long_help = "Example:\n  luoyun-admin user passwd ada")]
-    Passwd(NewPassword),
+    Passwd {
+        #[command(flatten)]
+        user: Existing,
+        #[command(flatten)]
+        strength: StrengthOptions,
+    },
     /// Lock a user, and end the user's sessions
     ///
     /// A locked user cannot log in. Lock imported users in the source: an import undoes
     /// this.
     #[command(after_long_help = "Example:\n  luoyun-admin user lock ada")]
-    Lock(Username),
+    Lock(Existing),
     /// Unlock a user
     #[command(after_long_help = "Example:\n  luoyun-admin user unlock ada")]
-    Unlock(Username),
+    Unlock(Existing),
     /// Remove a user, and end the user's sessions
     ///
     /// Remove imported users in the source: an import adds them again.
     #[command(after_long_help = "Example:\n  luoyun-admin user remove ada --cascade")]
     Remove {
         #[command(flatten)]
-        user: Username,
+        user: Existing,
         /// Mark the user's instances as deleted
         #[arg(long)]
         cascade: bool,
@@ -168,11 +182,37 @@ Examples:
     List(Format),
 }
 
-#[derive(ArgGroup)]
-pub(crate) struct Username {
-    /// The user's name
-    #[arg(value_name = "NAME", value_parser = username)]
-    pub(crate) username: String,
+/// A user or a node that exists.
+#[derive(ArgGroup, Debug)]
+#[group(required = true, multiple = false)]
+pub(crate) struct Existing {
+    /// The name
+    pub(crate) name: Option<String>,
+    /// The id, as `list` shows it, instead of the name
+    #[arg(long, allow_negative_numbers = true)]
+    pub(crate) id: Option<i64>,
+}
+
+impl Existing {
+    /// `None` if neither is given.
+    pub(crate) fn given(name: Option<String>, id: Option<i64>) -> Option<Self> {
+        (name.is_some() || id.is_some()).then_some(Self { name, id })
+    }
+}
+
+impl From<String> for Existing {
+    fn from(name: String) -> Self {
+        Self { name: Some(name), id: None }
+    }
+}
+
+impl Display for Existing {
+    fn fmt(&self, f: &mut Formatter) -> fmt::Result {
+        match (&self.name, self.id) {
+            (None, Some(id)) => write!(f, "with the id {id}"),
+            (name, _) => f.write_str(&visible(name.as_deref().unwrap_or_default())),
+        }
+    }
 }
 
 #[derive(Subcommand)]
@@ -180,8 +220,9 @@ pub(crate) enum Node {
     /// Add a node; prints the new id
     #[command(after_long_help = "Example:\n  luoyun-admin node add node1 --ip 10.0.0.2")]
     Add {
-        #[command(flatten)]
-        node: Hostname,
+        /// Its hostname
+        #[arg(value_parser = word)]
+        hostname: String,
         /// Its IP address, where the remote desktops of its instances are
         #[arg(long)]
         ip: Option<IpAddr>,
@@ -190,7 +231,7 @@ pub(crate) enum Node {
     #[command(after_long_help = "Example:\n  luoyun-admin node set node1 --ip 10.0.0.3")]
     Set {
         #[command(flatten)]
-        node: Hostname,
+        node: Existing,
         /// Its IP address, where the remote desktops of its instances are
         #[arg(long)]
         ip: IpAddr,
@@ -199,7 +240,7 @@ pub(crate) enum Node {
     #[command(after_long_help = "Example:\n  luoyun-admin node remove node1 --cascade")]
     Remove {
         #[command(flatten)]
-        node: Hostname,
+        node: Existing,
         /// Leave its instances without a node
         #[arg(long)]
         cascade: bool,
@@ -209,19 +250,12 @@ pub(crate) enum Node {
     List(Format),
 }
 
-#[derive(ArgGroup)]
-pub(crate) struct Hostname {
-    /// The node's hostname
-    #[arg(value_parser = word)]
-    pub(crate) hostname: String,
-}
-
 #[derive(Subcommand)]
 pub(crate) enum Instance {
     /// Add an instance; prints the new id
     #[command(after_long_help = "\
 Example:
-  luoyun-admin instance add --owner ada --node node1 --name gallery --vdi-port 5900")]
+  luoyun-admin instance add --owner ada --node node1 --name gallery")]
     Add(NewInstance),
     /// Change the given properties of an instance
     #[command(
@@ -233,7 +267,7 @@ Examples:
     )]
     Set {
         /// The instance's id
-        #[arg(value_parser = clap::value_parser!(i64).range(1..))]
+        #[arg(allow_negative_numbers = true)]
         id: i64,
         #[command(flatten)]
         change: InstanceChange,
@@ -245,7 +279,7 @@ Examples:
     #[command(after_long_help = "Example:\n  luoyun-admin instance remove 2252")]
     Remove {
         /// The instance's id
-        #[arg(value_parser = clap::value_parser!(i64).range(1..))]
+        #[arg(allow_negative_numbers = true)]
         id: i64,
     },
     /// List the instances, by id
@@ -255,7 +289,7 @@ Examples:
   luoyun-admin instance list --all --json | jq length")]
     List {
         /// Only the instances of this user
-        #[arg(long, value_name = "USER", value_parser = username)]
+        #[arg(long, value_name = "USER")]
         owner: Option<String>,
         /// Deleted instances too
         #[arg(long)]
@@ -268,11 +302,14 @@ Examples:
 #[derive(ArgGroup)]
 pub(crate) struct NewInstance {
     /// Its owner, the user whose list contains it
-    #[arg(long, value_name = "USER", value_parser = username)]
+    #[arg(long, value_name = "USER")]
     pub(crate) owner: String,
     /// The node that it runs on
-    #[arg(long, value_name = "HOSTNAME", value_parser = word)]
+    #[arg(long, value_name = "HOSTNAME")]
     pub(crate) node: Option<String>,
+    /// The node's id, instead of the hostname
+    #[arg(long, value_name = "ID", conflicts_with = "node", allow_negative_numbers = true)]
+    pub(crate) node_id: Option<i64>,
     /// Its name
     #[arg(long, value_parser = name)]
     pub(crate) name: String,
@@ -282,7 +319,7 @@ pub(crate) struct NewInstance {
     /// Its summary, a text
     #[arg(long, value_name = "TEXT")]
     pub(crate) summary: Option<String>,
-    #[arg(long, value_parser = status_number, default_value = "new", help = STATUS)]
+    #[arg(long, value_parser = StatusParser, default_value = "new", help = STATUS)]
     pub(crate) status: i64,
     #[arg(long, value_name = "NUMBER", default_value = "1", value_parser = vdi_type(), help = VDI_TYPE)]
     pub(crate) vdi_type: i64,
@@ -295,16 +332,19 @@ pub(crate) struct NewInstance {
 #[allow(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 pub(crate) struct InstanceChange {
     /// Its owner, the user whose list contains it
-    #[arg(long, value_name = "USER", value_parser = username)]
+    #[arg(long, value_name = "USER")]
     pub(crate) owner: Option<String>,
     /// Remove its owner
     #[arg(long, conflicts_with = "owner")]
     pub(crate) no_owner: bool,
     /// The node that it runs on
-    #[arg(long, value_name = "HOSTNAME", value_parser = word)]
+    #[arg(long, value_name = "HOSTNAME")]
     pub(crate) node: Option<String>,
+    /// The node's id, instead of the hostname
+    #[arg(long, value_name = "ID", conflicts_with = "node", allow_negative_numbers = true)]
+    pub(crate) node_id: Option<i64>,
     /// Remove its node
-    #[arg(long, conflicts_with = "node")]
+    #[arg(long, conflicts_with_all = ["node", "node_id"])]
     pub(crate) no_node: bool,
     /// Its name
     #[arg(long, value_parser = name)]
@@ -315,7 +355,7 @@ pub(crate) struct InstanceChange {
     /// Remove its summary
     #[arg(long, conflicts_with = "summary")]
     pub(crate) no_summary: bool,
-    #[arg(long, value_parser = status_number, help = STATUS)]
+    #[arg(long, value_parser = StatusParser, help = STATUS)]
     pub(crate) status: Option<i64>,
     #[arg(long, value_name = "NUMBER", value_parser = vdi_type(), help = VDI_TYPE)]
     pub(crate) vdi_type: Option<i64>,
@@ -326,15 +366,13 @@ pub(crate) struct InstanceChange {
     pub(crate) no_vdi_port: bool,
 }
 
-const STATUS: &str = "A number, or one of: unknown (0), new (1), stopped (2), started (3), \
-                      connected (4), running (5), suspended (9), deleted (100), query (245), \
-                      no-disk (255)";
+const STATUS: &str = "A number, or one of the words below";
 const VDI_TYPE: &str = "The protocol of its remote desktop; 1 is SPICE";
 const VDI_PORT: &str = "The TCP port of its remote desktop on the node";
 
 #[derive(ArgGroup)]
 pub(crate) struct Import {
-    /// The source: postgres://USER@HOST:PORT/DATABASE
+    /// The source: postgres://USER@HOST:PORT/DATABASE?PARAMETER=VALUE
     #[arg(env = "LUOYUN_SOURCE", hide_env_values = true)]
     pub(crate) url: String,
     /// Print the counts, but change nothing
@@ -343,11 +381,15 @@ pub(crate) struct Import {
     /// Print nothing but errors
     #[arg(long)]
     pub(crate) quiet: bool,
-    /// Allow an import that deletes all rows of a table
+    /// Allow it to delete all rows of a table, or more than a tenth and more than ten
     #[arg(long)]
-    pub(crate) allow_empty: bool,
+    pub(crate) allow_deletions: bool,
+    /// End if the source sends nothing for so long
+    #[arg(long, value_name = "SECONDS", default_value = "60",
+          value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub(crate) timeout: u64,
     /// Trust only the certificates in this PEM file and those that they sign
-    #[arg(long, value_name = "FILE", env = "PGSSLROOTCERT")]
+    #[arg(long, value_name = "FILE")]
     pub(crate) ca: Option<PathBuf>,
     /// The state file, with digests of the source's passwords, to detect changed ones
     ///
@@ -360,10 +402,39 @@ pub(crate) struct Import {
     pub(crate) state: Option<PathBuf>,
 }
 
+#[derive(Subcommand)]
+pub(crate) enum Wait {
+    /// List the addresses whose logins have to wait, the longest wait first
+    #[command(after_long_help = "Example:\n  luoyun-admin wait list")]
+    List(Format),
+    /// Let an address, or all, log in again at once
+    ///
+    /// Of an IPv6 address, the prefix of 64 bits counts, as in the list.
+    #[command(after_long_help = "\
+Examples:
+  luoyun-admin wait clear 192.0.2.1
+  luoyun-admin wait clear --all")]
+    #[group(required = true, multiple = false)]
+    Clear {
+        /// The address
+        address: Option<String>,
+        /// Clear all waits
+        #[arg(long)]
+        all: bool,
+    },
+}
+
 #[derive(ArgGroup)]
-pub(crate) struct NewPassword {
+pub(crate) struct NewUser {
+    /// The user's name
+    #[arg(value_parser = username)]
+    pub(crate) name: String,
     #[command(flatten)]
-    pub(crate) user: Username,
+    pub(crate) strength: StrengthOptions,
+}
+
+#[derive(ArgGroup)]
+pub(crate) struct StrengthOptions {
     /// Memory of Argon2id, in KiB: the server's variable `password_memory_kib`
     #[arg(long, value_name = "KIB", default_value_t = Strength::DEFAULT.memory_kib,
           value_parser = clap::value_parser!(u32).range(range(MEMORY_KIB)))]
@@ -374,7 +445,7 @@ pub(crate) struct NewPassword {
     passes: u32,
 }
 
-impl NewPassword {
+impl StrengthOptions {
     pub(crate) fn strength(&self) -> Strength {
         Strength { memory_kib: self.memory_kib, passes: self.passes }
     }
@@ -401,6 +472,28 @@ fn status_number(text: &str) -> Result<i64, String> {
     })
 }
 
+/// Parses a status, and names the words for completions and `--help`.
+#[derive(Clone)]
+struct StatusParser;
+
+impl TypedValueParser for StatusParser {
+    type Value = i64;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        argument: Option<&Arg>,
+        value: &OsStr,
+    ) -> Result<i64, clap::Error> {
+        TypedValueParser::parse_ref(&status_number, command, argument, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        let value = |it: &Status| PossibleValue::new(it.word).help(it.number.to_string());
+        Some(Box::new(STATUSES.iter().map(value)))
+    }
+}
+
 fn vdi_type() -> clap::builder::RangedI64ValueParser<i64> {
     clap::value_parser!(i64).range(0..)
 }
@@ -412,11 +505,13 @@ fn vdi_port() -> clap::builder::RangedI64ValueParser<u16> {
 /// Rejects user names that cannot log in: a login drops white space and control characters
 /// around the name (docs/contract.md).
 fn username(text: &str) -> Result<String, String> {
-    let trimmed = text.trim_matches(|c: char| c.is_whitespace() || c.is_control());
-    if trimmed.is_empty() || trimmed != text || text.contains(char::is_control) {
+    if text.is_empty() || bare(text) != text || text.contains(char::is_control) {
         return Err("a user name must not be empty, start or end with white space, or contain \
                     control characters"
             .to_owned());
+    }
+    if text.len() > MAX_NAME_BYTES {
+        return Err(format!("a user name must not be longer than {MAX_NAME_BYTES} bytes"));
     }
     Ok(text.to_owned())
 }
@@ -433,32 +528,4 @@ fn word(text: &str) -> Result<String, String> {
         return Err("a hostname must be one word, without white space".to_owned());
     }
     Ok(text.to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use clap::CommandFactory;
-
-    #[test]
-    fn the_command_line_is_consistent() {
-        Args::command().debug_assert();
-    }
-
-    #[test]
-    fn every_command_has_an_example() {
-        fn check(command: &clap::Command) {
-            for command in command.get_subcommands() {
-                check(command);
-                let help = command.get_after_long_help().map(ToString::to_string);
-                let is_group = command.has_subcommands();
-                assert!(
-                    is_group || help.is_some_and(|help| help.contains("luoyun-admin")),
-                    "{}",
-                    command.get_name()
-                );
-            }
-        }
-        check(&Args::command());
-    }
 }

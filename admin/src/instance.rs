@@ -4,14 +4,14 @@ use anyhow::{Context, Result, bail};
 use luoyun_status::DELETED;
 use serde_json::{Value, json};
 
-use crate::args::{self, InstanceChange, NewInstance};
+use crate::args::{self, Existing, InstanceChange, NewInstance};
 use crate::db::Database;
 use crate::{node, output, rows, user};
 
 /// Runs a command on instances.
 pub(crate) fn run(db: &mut Database, command: args::Instance) -> Result<()> {
     match command {
-        args::Instance::Add(new) => add(db, &new),
+        args::Instance::Add(new) => add(db, new),
         args::Instance::Set { id, change } => set(db, id, change),
         args::Instance::Remove { id } => db.transaction(|db| {
             if status(db, id)?.with_context(|| missing(id))? == DELETED {
@@ -20,7 +20,7 @@ pub(crate) fn run(db: &mut Database, command: args::Instance) -> Result<()> {
             update(db, id, &[("status", json!(DELETED))])
         }),
         args::Instance::List { owner, all, format } => {
-            let owner = owner.map(|owner| user::find(db, &owner)).transpose()?;
+            let owner = owner.map(|owner| user::find(db, &owner.into())).transpose()?;
             rows::list::<rows::Instance>(
                 db,
                 "SELECT i.id, u.username, n.hostname, i.name, i.summary, i.status, i.status,
@@ -37,10 +37,11 @@ pub(crate) fn run(db: &mut Database, command: args::Instance) -> Result<()> {
     }
 }
 
-fn add(db: &mut Database, new: &NewInstance) -> Result<()> {
+fn add(db: &mut Database, new: NewInstance) -> Result<()> {
     let id = db.transaction(|db| {
-        let owner = user::find(db, &new.owner)?;
-        let node = new.node.as_ref().map(|node| node::find(db, node)).transpose()?;
+        let owner = user::find(db, &new.owner.into())?;
+        let node = Existing::given(new.node, new.node_id);
+        let node = node.map(|node| node::find(db, &node)).transpose()?;
         if let Some(id) = new.id
             && status(db, id)?.is_some()
         {
@@ -59,8 +60,9 @@ fn add(db: &mut Database, new: &NewInstance) -> Result<()> {
 fn set(db: &mut Database, id: i64, new: InstanceChange) -> Result<()> {
     db.transaction(|db| {
         status(db, id)?.with_context(|| missing(id))?;
-        let owner = new.owner.map(|owner| user::find(db, &owner)).transpose()?;
-        let node = new.node.map(|node| node::find(db, &node)).transpose()?;
+        let owner = new.owner.map(|owner| user::find(db, &owner.into())).transpose()?;
+        let node = Existing::given(new.node, new.node_id);
+        let node = node.map(|node| node::find(db, &node)).transpose()?;
         let null = |given: bool| given.then_some(Value::Null);
         let given = [
             ("user_id", owner.map(Value::from).or(null(new.no_owner))),

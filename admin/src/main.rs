@@ -11,6 +11,7 @@ mod output;
 mod password;
 mod rows;
 mod user;
+mod wait;
 
 use std::io::ErrorKind::BrokenPipe;
 use std::io::{self, Write};
@@ -47,11 +48,15 @@ fn run(args: Args) -> Result<()> {
         Command::User { command } => user::run(&mut open()?, command),
         Command::Node { command } => node::run(&mut open()?, command),
         Command::Instance { command } => instance::run(&mut open()?, command),
+        Command::Wait { command } => wait::run(&mut open()?, command),
         Command::Import(command) => import::run(&location, command),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Args::command(), "luoyun-admin", &mut script);
-            Ok(io::stdout().write_all(&script)?)
+            // In bash, the state of a name with a hyphen has two spellings (clap-rs/clap#6421).
+            let script = String::from_utf8(script)?;
+            let script = script.replace("luoyun__subcmd__admin", "luoyun__admin");
+            Ok(io::stdout().write_all(script.as_bytes())?)
         }
     }
 }

@@ -3,19 +3,19 @@
 use anyhow::{Result, bail};
 use serde_json::json;
 
-use crate::args::{self, Hostname};
+use crate::args::{self, Existing};
 use crate::db::Database;
 use crate::{output, rows};
 
 /// Runs a command on nodes.
 pub(crate) fn run(db: &mut Database, command: args::Node) -> Result<()> {
     match command {
-        args::Node::Add { node: Hostname { hostname }, ip } => {
+        args::Node::Add { hostname, ip } => {
             let id = db.transaction(|db| {
-                if !ids(db, &hostname)?.is_empty() {
+                let node = hostname.clone().into();
+                if !ids(db, &node)?.is_empty() {
                     bail!(
-                        "There is a node {hostname} already. For another address: luoyun-admin \
-                         node set."
+                        "There is a node {node} already. For another address: luoyun-admin node set."
                     );
                 }
                 let sql = "INSERT INTO nodes (hostname, ip) VALUES (?1, ?2) RETURNING id";
@@ -23,15 +23,15 @@ pub(crate) fn run(db: &mut Database, command: args::Node) -> Result<()> {
             })?;
             output::write_id(&id)
         }
-        args::Node::Set { node: Hostname { hostname }, ip } => db.transaction(|db| {
-            let id = find(db, &hostname)?;
+        args::Node::Set { node, ip } => db.transaction(|db| {
+            let id = find(db, &node)?;
             db.execute("UPDATE nodes SET ip = ?2 WHERE id = ?1", &[json!(id), json!(ip)])
         }),
-        args::Node::Remove { node: Hostname { hostname }, cascade } => db.transaction(|db| {
-            let id = [json!(find(db, &hostname)?)];
+        args::Node::Remove { node, cascade } => db.transaction(|db| {
+            let id = [json!(find(db, &node)?)];
             if !cascade && let Some(instances) = rows::instances_where(db, "node_id = ?1", &id)? {
                 bail!(
-                    "Node {hostname} still runs {instances}. --cascade leaves them without a \
+                    "Node {node} still runs {instances}. --cascade leaves them without a \
                      node; luoyun-admin instance set ID --node HOSTNAME moves one."
                 );
             }
@@ -47,21 +47,20 @@ pub(crate) fn run(db: &mut Database, command: args::Node) -> Result<()> {
     }
 }
 
-/// The id of the only node with this `hostname`.
-/// Fails if there is none or more than one, or the database fails.
-pub(crate) fn find(db: &mut Database, hostname: &str) -> Result<i64> {
-    match ids(db, hostname)?[..] {
-        [] => bail!("There is no node {hostname}. luoyun-admin node list shows all."),
+/// The id of `node`.
+/// Fails if there is none or its name is that of another one too, or the database fails.
+pub(crate) fn find(db: &mut Database, node: &Existing) -> Result<i64> {
+    match ids(db, node)?[..] {
+        [] => bail!("There is no node {node}. luoyun-admin node list shows all."),
         [(id,)] => Ok(id),
         // Only an import adds nodes with equal hostnames.
-        ref ids => bail!(
-            "There are {} nodes called {hostname}: give each its own name, in the source of the \
-             import.",
-            ids.len()
-        ),
+        ref ids => {
+            bail!("There are {} nodes called {node}: name one by its id (--help).", ids.len())
+        }
     }
 }
 
-fn ids(db: &mut Database, hostname: &str) -> Result<Vec<(i64,)>> {
-    db.query("SELECT id FROM nodes WHERE hostname = ?1", &[json!(hostname)])
+fn ids(db: &mut Database, node: &Existing) -> Result<Vec<(i64,)>> {
+    let sql = "SELECT id FROM nodes WHERE hostname = ?1 OR id = ?2";
+    db.query(sql, &[json!(node.name), json!(node.id)])
 }

@@ -1,5 +1,6 @@
 //! Lists: a table for people, or JSON.
 
+use std::env;
 use std::io::{self, BufWriter, Write};
 
 use anyhow::Result;
@@ -81,8 +82,28 @@ pub(crate) fn write_table(out: &mut impl Write, lines: &[Vec<String>]) -> io::Re
     Ok(())
 }
 
-/// Escapes control characters: a name may contain any, and some control a terminal.
-pub(crate) fn visible(cell: &str) -> String {
-    let escape = |c: char| if c.is_control() { c.escape_default().collect() } else { c.into() };
-    cell.chars().map(escape).collect::<Vec<String>>().concat()
+/// Escapes characters that a terminal does not show or that control it, such as line breaks,
+/// zero-width characters and bidirectional marks: a name may contain any.
+pub(crate) fn visible(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        // Rust escapes a combining character only at the start of a text.
+        let is_hidden = !(c.is_ascii_graphic() || c == ' ')
+            && String::from_iter(['-', c]).escape_debug().count() > 2;
+        if is_hidden { shown.extend(c.escape_default()) } else { shown.push(c) }
+    }
+    shown
+}
+
+/// The command line of this process with `option` after `command`, for a shell.
+pub(crate) fn repeated_with(command: &str, option: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_=+./:,@%".contains(&byte);
+    let words = env::args_os().map(|word| {
+        let word = word.to_string_lossy();
+        let is_plain = !word.is_empty() && word.bytes().all(is_plain);
+        let quoted = format!("'{}'", word.replace('\'', r"'\''"));
+        let shown = if is_plain { word.clone().into_owned() } else { quoted };
+        if word == command { format!("{shown} {option}") } else { shown }
+    });
+    words.collect::<Vec<_>>().join(" ")
 }

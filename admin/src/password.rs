@@ -5,18 +5,27 @@ use std::io::{self, IsTerminal, Read};
 use anyhow::{Context, Result, anyhow, bail};
 use luoyun_password::{SALT_BYTES, Strength};
 
-/// Largest body of a request, in bytes (docs/contract.md): a login cannot send a longer
-/// password.
-const MAX_BYTES: u64 = 64 * 1024;
+use crate::output::visible;
+
+/// Longest new password, in bytes: with the longest user name, a login's body is still below its
+/// limit if each byte is percent-encoded (docs/contract.md).
+const MAX_BYTES: usize = 16 * 1024;
 
 /// Reads a new password of `username` from the terminal, or from standard input if that is not a
 /// terminal. Returns it encoded for storage, with `strength`.
-/// Fails if it is empty or too long, or if the repetition differs.
+/// Fails if it is empty or too long, begins with a byte order mark, or the repetition differs.
 pub(crate) fn read_encoded(username: &str, strength: Strength) -> Result<String> {
     let password =
         if io::stdin().is_terminal() { read_from_terminal(username)? } else { read_line()? };
     if password.is_empty() {
         bail!("The password is empty.");
+    }
+    if password.len() > MAX_BYTES {
+        bail!("The password is longer than {MAX_BYTES} bytes: a login may not be able to send it.");
+    }
+    let marks: [&[u8]; 3] = [b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff"];
+    if marks.iter().any(|mark| password.starts_with(mark)) {
+        bail!("The password begins with a byte order mark: save its file as UTF-8 without one.");
     }
     let mut salt = [0; SALT_BYTES];
     getrandom::fill(&mut salt).map_err(|cause| anyhow!("cannot get random bytes: {cause}"))?;
@@ -25,7 +34,7 @@ pub(crate) fn read_encoded(username: &str, strength: Strength) -> Result<String>
 
 fn read_from_terminal(username: &str) -> Result<Vec<u8>> {
     const FAILED: &str = "cannot read the password from the terminal";
-    let prompt = format!("Password of {username}: ");
+    let prompt = format!("Password of {}: ", visible(username));
     let first = rpassword::prompt_password(prompt).context(FAILED)?;
     let second = rpassword::prompt_password("Repeat the password: ").context(FAILED)?;
     if first != second {
@@ -37,12 +46,9 @@ fn read_from_terminal(username: &str) -> Result<Vec<u8>> {
 fn read_line() -> Result<Vec<u8>> {
     let mut line = Vec::new();
     io::stdin()
-        .take(MAX_BYTES + 1)
+        .take(MAX_BYTES as u64 + 3)
         .read_to_end(&mut line)
         .context("cannot read the password from standard input")?;
-    if line.len() as u64 > MAX_BYTES {
-        bail!("The password on standard input is longer than {MAX_BYTES} bytes.");
-    }
     let end = line.strip_suffix(b"\r\n").or_else(|| line.strip_suffix(b"\n"));
     line.truncate(end.map_or(line.len(), <[u8]>::len));
     if line.contains(&b'\n') {

@@ -44,6 +44,19 @@ pub(crate) struct Instance {
     vdi_port: Option<u16>,
 }
 
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Wait {
+    address: String,
+    failures: i64,
+    /// Until a login is accepted again.
+    seconds: i64,
+}
+
+impl Row for Wait {
+    const COLUMNS: Columns =
+        &[("ADDRESS", &["address"]), ("FAILURES", &["failures"]), ("SECONDS", &["seconds"])];
+}
+
 impl Row for User {
     const COLUMNS: Columns = &[
         ("ID", &["id"]),

@@ -3,18 +3,19 @@
 use anyhow::{Context, Result, bail};
 use serde_json::json;
 
-use crate::args;
+use crate::args::{self, Existing};
 use crate::db::Database;
+use crate::output::visible;
 use crate::{output, password, rows};
 
 /// Runs a command on users.
 pub(crate) fn run(db: &mut Database, command: args::User) -> Result<()> {
     match command {
         args::User::Add(new) => {
-            let username = &new.user.username;
+            let username = &new.name;
             // Checked before the prompt, so that nobody types a password in vain.
             refuse_existing(db, username)?;
-            let password = password::read_encoded(username, new.strength())?;
+            let password = password::read_encoded(username, new.strength.strength())?;
             let id: Vec<_> = db.transaction(|db| {
                 refuse_existing(db, username)?;
                 let sql = "INSERT INTO users (username, password) VALUES (?1, ?2) RETURNING id";
@@ -22,19 +23,18 @@ pub(crate) fn run(db: &mut Database, command: args::User) -> Result<()> {
             })?;
             output::write_id(&id)
         }
-        args::User::Passwd(new) => {
-            let username = &new.user.username;
-            find(db, username)?;
-            let password = password::read_encoded(username, new.strength())?;
+        args::User::Passwd { user, strength } => {
+            let (id, username) = find_named(db, &user)?;
+            let password = password::read_encoded(&username, strength.strength())?;
             db.transaction(|db| {
-                let id = find(db, username)?;
+                find(db, &Existing { name: None, id: Some(id) })?;
                 let sql = "UPDATE users SET password = ?2 WHERE id = ?1";
                 db.execute(sql, &[json!(id), json!(password)])
             })
         }
-        args::User::Lock(user) => set_locked(db, &user.username, true),
-        args::User::Unlock(user) => set_locked(db, &user.username, false),
-        args::User::Remove { user, cascade } => remove(db, &user.username, cascade),
+        args::User::Lock(user) => set_locked(db, &user, true),
+        args::User::Unlock(user) => set_locked(db, &user, false),
+        args::User::Remove { user, cascade } => remove(db, &user, cascade),
         args::User::List(format) => rows::list::<rows::User>(
             db,
             "SELECT id, username, is_locked,
@@ -46,41 +46,43 @@ pub(crate) fn run(db: &mut Database, command: args::User) -> Result<()> {
     }
 }
 
-/// The id of the user `username`.
+/// The id of `user`.
 /// Fails if there is none, or the database fails.
-pub(crate) fn find(db: &mut Database, username: &str) -> Result<i64> {
-    id(db, username)?
-        .with_context(|| format!("There is no user {username}. luoyun-admin user list shows all."))
+pub(crate) fn find(db: &mut Database, user: &Existing) -> Result<i64> {
+    Ok(find_named(db, user)?.0)
 }
 
-fn id(db: &mut Database, username: &str) -> Result<Option<i64>> {
-    let ids = db.query("SELECT id FROM users WHERE username = ?1", &[json!(username)])?;
-    Ok(ids.first().map(|(id,)| *id))
+fn find_named(db: &mut Database, user: &Existing) -> Result<(i64, String)> {
+    let sql = "SELECT id, username FROM users WHERE username = ?1 OR id = ?2";
+    let found = db.query(sql, &[json!(user.name), json!(user.id)])?.pop();
+    found.with_context(|| format!("There is no user {user}. luoyun-admin user list shows all."))
 }
 
 fn refuse_existing(db: &mut Database, username: &str) -> Result<()> {
-    if id(db, username)?.is_some() {
+    let sql = "SELECT id FROM users WHERE username = ?1";
+    if !db.query::<(i64,)>(sql, &[json!(username)])?.is_empty() {
         bail!(
-            "There is a user {username} already. For another password: luoyun-admin user passwd."
+            "There is a user {} already. For another password: luoyun-admin user passwd.",
+            visible(username)
         );
     }
     Ok(())
 }
 
-fn set_locked(db: &mut Database, username: &str, is_locked: bool) -> Result<()> {
+fn set_locked(db: &mut Database, user: &Existing, is_locked: bool) -> Result<()> {
     db.transaction(|db| {
-        let id = find(db, username)?;
+        let id = find(db, user)?;
         let sql = "UPDATE users SET is_locked = ?2 WHERE id = ?1";
         db.execute(sql, &[json!(id), json!(is_locked)])
     })
 }
 
-fn remove(db: &mut Database, username: &str, cascade: bool) -> Result<()> {
+fn remove(db: &mut Database, user: &Existing, cascade: bool) -> Result<()> {
     db.transaction(|db| {
-        let id = [json!(find(db, username)?)];
+        let id = [json!(find(db, user)?)];
         if !cascade && let Some(instances) = rows::instances_where(db, "user_id = ?1", &id)? {
             bail!(
-                "User {username} still owns {instances}. --cascade marks them as deleted; \
+                "User {user} still owns {instances}. --cascade marks them as deleted; \
                  luoyun-admin instance set ID --owner NAME gives one to another user."
             );
         }

@@ -1,6 +1,6 @@
 //! A database file.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -27,6 +27,9 @@ impl File {
     /// Fails if it does not exist or cannot be opened.
     pub(super) fn open(path: &Path) -> Result<Self> {
         let name = path.display().to_string();
+        if path.is_dir() {
+            bail!("{name} is a folder: --db names a file, such as {name}/sqlite_db.db.");
+        }
         if !path.exists() {
             bail!(
                 "There is no database at {name}. The server creates it when it first starts (make \
@@ -38,10 +41,26 @@ impl File {
         let db = Connection::open_with_flags(path, flags)
             .with_context(|| format!("cannot open the database {name}"))?;
         db.busy_timeout(BUSY_TIMEOUT)?;
-        let file = Self { db, name };
+        let mut file = Self { db, name };
+        if file.foreign_tables().is_err() && !PathBuf::from(format!("{}-wal", file.name)).exists() {
+            // Without a log, a folder that nobody may write to does not hide the file.
+            let uri = file.name.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+            let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+            file.db = Connection::open_with_flags(format!("file:{uri}?immutable=1"), flags)?;
+        }
+        if file.foreign_tables()? {
+            bail!("{} is the database of another program: --db names the API's.", file.name);
+        }
         // Overwrites password hashes that are replaced or deleted.
         file.query("PRAGMA secure_delete = ON", &[])?;
         Ok(file)
+    }
+
+    /// Whether it has tables, but not those of the API.
+    fn foreign_tables(&self) -> Result<bool> {
+        let sql = "SELECT count(*) > 0 AND sum(sql LIKE '%session_epoch%') = 0
+                   FROM sqlite_schema WHERE type = 'table'";
+        Ok(self.query(sql, &[])?.iter().flatten().any(|it| *it == 1))
     }
 
     /// As [`super::Database::query`].
@@ -83,6 +102,6 @@ fn cell(value: ValueRef) -> rusqlite::Result<Value> {
     Ok(match value {
         ValueRef::Null => Value::Null,
         ValueRef::Integer(number) => number.into(),
-        other => other.as_str()?.into(),
+        other => String::from_utf8_lossy(other.as_bytes()?).into(),
     })
 }

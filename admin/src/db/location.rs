@@ -43,5 +43,5 @@ impl FromStr for Location {
 /// Whether `host`, the host of a URL, is this machine.
 pub(crate) fn is_this_machine(host: &str) -> bool {
     let ip = host.trim_start_matches('[').trim_end_matches(']').parse();
-    host == "localhost" || ip.is_ok_and(|ip: IpAddr| ip.is_loopback())
+    host == "localhost" || ip.is_ok_and(|ip: IpAddr| ip.to_canonical().is_loopback())
 }

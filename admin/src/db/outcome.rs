@@ -29,7 +29,8 @@ pub(super) fn failure(database: &str, code: &str, message: &str) -> anyhow::Erro
             "Another program has just changed it: try again"
         }
         "NotADatabase" => "It is not an SQLite database",
-        "SQLITE_FULL" | "DiskFull" => "The disk is full",
+        "SystemIoFailure" => "The disk of its folder is full or defective",
+        "SQLITE_FULL" | "DiskFull" => "The disk of its folder is full",
         _ => return anyhow!("{database}: {message}"),
     };
     anyhow!("{database}: {advice} ({message})")

@@ -85,7 +85,8 @@ impl Server {
         &mut self,
         work: impl FnOnce(&mut dyn FnMut(&str, &[Value]) -> Result<()>) -> Result<()>,
     ) -> Result<()> {
-        let mut body = BufWriter::new(tempfile::tempfile().context("no temporary file")?);
+        let mut body =
+            BufWriter::new(tempfile::tempfile().context("cannot create a temporary file")?);
         let foreign_keys = execute("PRAGMA foreign_keys = OFF", &[]);
         let begin = json!({"stmt": statement("BEGIN IMMEDIATE", &[])});
         let start = r#"{"type":"batch","batch":{"steps":["#;
@@ -96,7 +97,8 @@ impl Server {
             last += 1;
             body.write_all(b",")?;
             let step = json!({"condition": condition, "stmt": statement(sql, values)});
-            Ok(serde_json::to_writer(&mut body, &step)?)
+            serde_json::to_writer(&mut body, &step)
+                .with_context(|| format!("cannot write to {}", env::temp_dir().display()))
         };
         work(&mut add)?;
         add("COMMIT", &[])?;

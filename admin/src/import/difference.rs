@@ -5,55 +5,19 @@ use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use crate::db::{Database, is_without_reply};
+use crate::import::columns::{TABLES, Table};
 
 /// Largest number of rows that one statement reads or writes, and of the bytes of all its rows but
 /// the last one, as JSON: sqld 0.24 limits a text to 5 MB.
 const BATCH_ROWS: i64 = 2000;
 const BATCH_BYTES: i64 = 2_000_000;
 
-/// A table of the database that an import makes equal to the source. The temporary tables and views
-/// `wanted_…` and `our_…` have the rows that it has to have, and those that it has.
-struct Table {
-    name: &'static str,
-    /// The columns that come from the source, except `id`.
-    columns: &'static [&'static str],
-    /// The column that determines the order of writes: in the order of an index, a server writes
-    /// 100,000 instances up to 3 times as fast.
-    order: &'static str,
-}
-
-const TABLES: [Table; 3] = [
-    Table {
-        name: "users",
-        columns: &["username", "password", "is_locked", "last_login"],
-        order: "id",
-    },
-    Table { name: "nodes", columns: &["hostname", "ip"], order: "id" },
-    Table {
-        name: "instances",
-        columns: &["user_id", "node_id", "name", "summary", "status", "vdi_port"],
-        order: "user_id",
-    },
-];
-
-/// The users that the database has to have. The password is NULL if ours is kept; the last login
-/// is the later one.
-const WANTED_USERS: &str = "
-    CREATE TEMP VIEW wanted_users AS
-    SELECT s.id, s.username, s.is_locked,
-           CASE WHEN o.id IS NULL OR s.password <> o.password AND s.fingerprint IS NOT
-                     (SELECT fingerprint FROM temp.known_passwords WHERE user_id = s.id)
-                THEN s.password END AS password,
-           max(ifnull(s.last_login, o.last_login), ifnull(o.last_login, s.last_login))
-               AS last_login
-    FROM temp.source_users s LEFT JOIN temp.our_users o ON o.id = s.id";
-
 /// The first elements of the arrays in `?1`: the ids.
 const IDS: &str = "SELECT value ->> 0 FROM json_each(?1)";
 
 const RENAMED_USERS: &str = "
-    (SELECT id FROM users_difference JOIN source_users s USING (id) JOIN our_users o USING (id)
-     WHERE s.username <> o.username)";
+    (SELECT id FROM users_difference JOIN wanted_users w USING (id) JOIN our_users o USING (id)
+     WHERE w.username <> o.username)";
 
 /// The numbers of rows per table: ours, the source's, inserted, changed, deleted.
 pub(crate) struct Difference(Vec<(&'static str, [i64; 5])>);
@@ -64,12 +28,23 @@ impl Difference {
         self.0.iter().any(|(_, [_, _, differing @ ..])| differing.iter().sum::<i64>() > 0)
     }
 
-    /// A table that has rows now, but would have none after the import.
-    pub(crate) fn emptied(&self) -> Option<&'static str> {
-        let emptied = |(name, [ours, source, ..]): &(_, [i64; 5])| {
-            (*source == 0 && *ours > 0).then_some(*name)
+    /// Describes the rows that would be deleted, if they are more than a tenth of a table and more
+    /// than ten, or all of it.
+    pub(crate) fn many_deleted(&self) -> Option<String> {
+        let are_many = |ours: i64, source: i64, deleted: i64| {
+            deleted > 0 && (source == 0 || deleted > 10 && deleted > ours / 10)
         };
-        self.0.iter().find_map(emptied)
+        let many = self
+            .0
+            .iter()
+            .filter(|(_, [ours, source, .., deleted])| are_many(*ours, *source, *deleted));
+        let described = many.map(|(name, [ours, source, .., deleted])| {
+            let none =
+                if *source == 0 { format!("The source has no {name}. ") } else { String::new() };
+            format!("{none}This import would delete {deleted} of {ours} {name}.")
+        });
+        let described = described.collect::<Vec<_>>().join(" ");
+        (!described.is_empty()).then_some(described)
     }
 
     /// The counts as the lines of a table, the first with the headers.
@@ -94,10 +69,8 @@ pub(crate) fn version(db: &mut Database) -> Result<i64> {
 pub(crate) fn read_ours(db: &mut Database, staging: &Connection) -> Result<()> {
     for table in TABLES {
         let (name, columns) = (table.name, table.all_columns());
-        staging.execute_batch(&format!(
-            "CREATE TEMP TABLE our_{name} (id INTEGER PRIMARY KEY, {})",
-            table.columns.join(", ")
-        ))?;
+        let definitions = columns.replacen("id", "id INTEGER PRIMARY KEY", 1);
+        staging.execute_batch(&format!("CREATE TEMP TABLE our_{name} ({definitions})"))?;
         let insert =
             format!("INSERT INTO our_{name} SELECT {} FROM json_each(?1)", table.elements());
         let mut insert = staging.prepare(&insert)?;
@@ -139,29 +112,21 @@ fn each_page(
 
 /// Finds the rows that differ. Keeps their ids in temporary tables of `staging`.
 pub(crate) fn find(staging: &Connection) -> Result<Difference> {
-    staging.execute_batch(WANTED_USERS)?;
     let counts = TABLES.iter().map(|table| table.find(staging));
     counts.collect::<rusqlite::Result<_>>().map(Difference).context("cannot compare")
 }
 
 impl Table {
-    fn all_columns(&self) -> String {
-        format!("id, {}", self.columns.join(", "))
-    }
-
     /// SQL for the elements of each array in a `json_each`, named as the columns.
     fn elements(&self) -> String {
         let columns = self.columns.iter().zip(1..);
-        let columns = columns.map(|(column, at)| format!(", value ->> {at} AS {column}"));
+        let columns = columns.map(|(column, at)| format!(", value ->> {at} AS {}", column.name));
         format!("value ->> 0 AS id{}", columns.collect::<String>())
     }
 
     fn find(&self, staging: &Connection) -> rusqlite::Result<(&'static str, [i64; 5])> {
-        let Self { name, columns, order } = self;
-        let differs = columns.iter().map(|column| match *column {
-            "password" => "w.password IS NOT NULL".to_owned(),
-            column => format!("o.{column} IS NOT w.{column}"),
-        });
+        let Self { name, columns, order, .. } = self;
+        let differs = columns.iter().map(|it| format!("o.{} IS NOT {}", it.name, it.to_write()));
         let differs = differs.collect::<Vec<_>>().join(" OR ");
         staging.execute_batch(&format!(
             "CREATE TEMP TABLE {name}_difference (kind, position, id, PRIMARY KEY (kind, position))
@@ -191,14 +156,7 @@ impl Table {
     /// JSON. If names move from row to row, this order keeps them unique.
     fn statements(&self) -> [(&'static str, String); 3] {
         let (name, columns, elements) = (self.name, self.all_columns(), self.elements());
-        let assignments = self.columns.iter().map(|column| match *column {
-            "password" => "password = ifnull(w.password, o.password)".to_owned(),
-            // Logins go on while the import compares.
-            "last_login" => "last_login = max(ifnull(w.last_login, o.last_login), \
-                             ifnull(o.last_login, w.last_login))"
-                .to_owned(),
-            column => format!("{column} = w.{column}"),
-        });
+        let assignments = self.columns.iter().map(|it| format!("{} = {}", it.name, it.to_write()));
         let assignments = assignments.collect::<Vec<_>>().join(", ");
         [
             ("deleted", format!("DELETE FROM {name} WHERE id IN ({IDS})")),

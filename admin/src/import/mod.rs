@@ -3,6 +3,8 @@
 //! An import copies both databases into its own temporary tables, compares them there, and writes
 //! only the rows that differ, in one transaction.
 
+mod columns;
+mod connection;
 mod difference;
 mod pgpass;
 mod source;
@@ -10,28 +12,36 @@ mod staging;
 mod state;
 mod tls;
 
+use std::env;
+use std::ffi::OsString;
 use std::io::{self, Write};
+use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::CommandFactory;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use rusqlite::ErrorCode;
 
 use crate::db::{Database, Location};
+pub(crate) use crate::import::columns::{MAX_NAME_BYTES, bare};
+use crate::import::connection::Parameters;
 use crate::import::difference::Difference;
 use crate::import::state::State;
 use crate::{args, output};
 
 /// Imports into the database at `location`.
 /// Fails if the source or the database cannot be read or written, another import is running, or
-/// a table would be emptied. The database is then as before.
+/// too many rows would be deleted. The database is then as before.
 pub(crate) fn run(location: &Location, command: args::Import) -> Result<()> {
-    let config = source::parse(&command.url)?;
-    let is_from_environment = std::env::var("LUOYUN_SOURCE").is_ok_and(|url| url == command.url);
-    if config.get_password().is_some() && !is_from_environment {
+    let parameters = Parameters::parse(&command.url)?;
+    let is_from_environment = env::var("LUOYUN_SOURCE").is_ok_and(|url| url == command.url);
+    if parameters.have_password() && !is_from_environment {
         let message = "every user of this machine can read a password in the URL: put it into \
                        PGPASSWORD or ~/.pgpass, or the whole URL into LUOYUN_SOURCE";
         args::Args::command().error(clap::error::ErrorKind::ArgumentConflict, message).exit();
     }
+    let source = parameters.configure(command.ca.as_deref())?;
     let progress = progress_bar(command.quiet);
     let mut db = Database::open(location)?;
     let path = command.state.map_or_else(|| state::default_path(location), Ok)?;
@@ -39,18 +49,21 @@ pub(crate) fn run(location: &Location, command: args::Import) -> Result<()> {
     // In this order, an import that sees a newer version has also read newer rows of the source.
     let mut version = difference::version(&mut db)?;
     let is_known = state.recall(version)?;
-    difference::read_ours(&mut db, &state.db)?;
-    source::copy(config, command.ca.as_deref(), &state.db, &progress)?;
-    let notes = staging::convert(&state.db).context("cannot convert the source's rows")?;
-
-    progress.set_message("comparing");
-    let found = difference::find(&state.db)?;
-    if !command.allow_empty
-        && let Some(table) = found.emptied()
+    let compare = || {
+        difference::read_ours(&mut db, &state.db)?;
+        let limit = Duration::from_secs(command.timeout);
+        source::copy(source, limit, &state.db, &progress)?;
+        let notes = staging::convert(&state.db).context("cannot convert the source's rows")?;
+        progress.set_message("comparing");
+        anyhow::Ok((difference::find(&state.db)?, notes))
+    };
+    let (found, notes) = compare().map_err(explain_full_disk)?;
+    if !command.allow_deletions
+        && let Some(many) = found.many_deleted()
     {
         bail!(
-            "The source has no {table}, and this database has some. Is it the right source? \
-             --allow-empty deletes them."
+            "{many} Is it the right source, and does it show all its rows? To allow it:\n  {}",
+            output::repeated_with("import", "--allow-deletions")
         );
     }
     if !command.dry_run {
@@ -68,6 +81,20 @@ pub(crate) fn run(location: &Location, command: args::Import) -> Result<()> {
         report(&found, &notes, command.dry_run)?;
     }
     Ok(())
+}
+
+/// Names the folder of the temporary tables if its disk is full.
+fn explain_full_disk(error: anyhow::Error) -> anyhow::Error {
+    let code = error.downcast_ref().and_then(rusqlite::Error::sqlite_error_code);
+    let given = ["SQLITE_TMPDIR", "TMPDIR"].into_iter().filter_map(env::var_os);
+    let folders = given.chain(["/var/tmp", "/usr/tmp", "/tmp"].map(OsString::from));
+    match folders.map(PathBuf::from).find(|folder| folder.is_dir()) {
+        Some(folder) if code == Some(ErrorCode::DiskFull) => error.context(format!(
+            "The disk of {} is full: SQLITE_TMPDIR names another folder for temporary files",
+            folder.display()
+        )),
+        _ => error,
+    }
 }
 
 fn progress_bar(is_quiet: bool) -> ProgressBar {

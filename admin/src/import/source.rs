@@ -1,195 +1,245 @@
 //! The source of an import: the PostgreSQL database of a LuoYunCloud.
 
-use std::iter;
-use std::path::Path;
+use std::pin::pin;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Error, Result, anyhow, bail};
+use futures_util::TryStreamExt;
 use indicatif::ProgressBar;
-use postgres::config::{Host, SslMode};
-use postgres::fallible_iterator::FallibleIterator;
-use postgres::types::{ToSql, Type};
-use postgres::{Client, Config, NoTls};
-use rusqlite::Connection;
+use rusqlite::ErrorCode;
+use tokio::runtime::Builder;
+use tokio::time::timeout;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::types::{FromSql, ToSql, Type};
+use tokio_postgres::{Client, Config, Connection, NoTls, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use crate::db::is_this_machine;
-use crate::import::{pgpass, tls};
+use crate::import::columns::{Kind, NO_TIME, TABLES, Table};
+use crate::import::tls;
 
-/// The folder of PostgreSQL's Unix socket on Debian and Ubuntu.
-const SOCKET_FOLDER: &str = "/var/run/postgresql";
+/// Row-level security makes the queries fail: otherwise PostgreSQL would hide rows, and the import
+/// delete them here. A lock of another session ends a query before this program gives up, so that
+/// it does not stay in the server's queue. Each setting exists only from some version on.
+const SETTINGS: &str = "
+    SELECT set_config(name, CASE name WHEN 'row_security' THEN 'off' ELSE $1 END, true)
+    FROM pg_settings WHERE name IN ('row_security', 'lock_timeout')";
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// The encoding of the database, and the columns of its tables with the types, or, of a domain, the
+/// type that it is made of.
+const CATALOGUE: &str = "
+    SELECT getdatabaseencoding()::text, c.relname::text, a.attname::text,
+           coalesce(nullif(t.typbasetype, 0), t.oid)::regtype::text
+    FROM pg_attribute a
+    JOIN pg_class c ON c.oid = a.attrelid
+    JOIN pg_type t ON t.oid = a.atttypid
+    WHERE c.relname IN ('auth_user', 'node', 'instance') AND pg_table_is_visible(c.oid)
+      AND a.attnum > 0 AND NOT a.attisdropped";
 
-/// The source's tables, and the columns that an import reads.
-const TABLES: [(&str, &[&str]); 3] = [
-    ("auth_user", &["id", "username", "password", "is_locked", "last_login"]),
-    ("node", &["id", "hostname", "ip"]),
-    ("instance", &["id", "user_id", "node_id", "name", "summary", "status", "vdi_port"]),
-];
+/// Any value, as the bytes that the server has sent.
+struct Bytes<'a>(&'a [u8]);
 
-/// Parses `url`, the URL of a PostgreSQL database.
-/// Fails if it is malformed. The error does not quote it, as it may contain a misplaced
-/// password.
-pub(crate) fn parse(url: &str) -> Result<Config> {
-    let is_url = url.starts_with("postgres://") || url.starts_with("postgresql://");
-    url.parse().ok().filter(|_| is_url).context(
-        "The source is not a PostgreSQL URL: it must be postgres://USER@HOST:PORT/DATABASE, with \
-         ?sslmode=disable or ?sslmode=require if needed, and other characters as %XX.",
-    )
+impl<'a> FromSql<'a> for Bytes<'a> {
+    fn from_sql(
+        _: &Type,
+        bytes: &'a [u8],
+    ) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
+        Ok(Self(bytes))
+    }
+
+    fn accepts(_: &Type) -> bool {
+        true
+    }
 }
 
-/// Copies the source's tables into temporary tables of `target`, all in the same state. `progress`
-/// counts the rows.
-/// Fails if the source cannot be reached or lacks a column that an import reads, or the disk is
-/// full.
+/// Copies the source's tables into temporary tables of `to`, all in the same state. `progress`
+/// counts the rows. The table `odd` gets the rows whose id is no id, which are not copied, and
+/// those with text that is not UTF-8.
+/// Fails if the source cannot be reached, does not answer within `limit`, would hide rows or lacks
+/// a column that an import reads, or the disk is full.
 pub(crate) fn copy(
-    config: Config,
-    ca: Option<&Path>,
-    target: &Connection,
+    (config, tls): (Config, Option<MakeRustlsConnect>),
+    limit: Duration,
+    to: &rusqlite::Connection,
     progress: &ProgressBar,
 ) -> Result<()> {
-    let mut client = connect(config, ca)?;
-    client
-        .batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-        .context("cannot take a snapshot of the source")?;
-    let mut queries = Vec::new();
-    for (table, columns) in TABLES {
-        queries.push((table, columns, query(&mut client, table, columns)?));
-    }
-    let sql = "SELECT (SELECT count(*) FROM auth_user) + (SELECT count(*) FROM node)
-                    + (SELECT count(*) FROM instance)";
-    let count = client.query_one(sql, &[]).context("cannot count the source's rows")?;
-    progress.set_length(count.try_get::<_, i64>(0)?.try_into()?);
-    progress.set_message("reading the source");
-    for (table, columns, query) in queries {
-        let copied = copy_table(&mut client, &query, table, columns, target, progress);
-        copied.with_context(|| format!("cannot read the source's {table}"))?;
-    }
-    Ok(())
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let result = runtime.block_on(async {
+        let source = |client| Source { client, limit, to, progress };
+        match tls {
+            Some(tls) => source(connect(config.connect(tls), limit).await?).copy().await,
+            None => source(connect(config.connect(NoTls), limit).await?).copy().await,
+        }
+    });
+    // Does not wait for a name server.
+    runtime.shutdown_background();
+    result
 }
 
-fn connect(mut config: Config, ca: Option<&Path>) -> Result<Client> {
-    set_defaults(&mut config);
-    if config.get_ssl_mode() == SslMode::Disable {
-        return config.connect(NoTls).context("cannot connect to the source");
-    }
-    config.connect(MakeRustlsConnect::new(tls::config(ca)?)).context(
-        "cannot connect to the source over TLS (--ca FILE trusts its certificate, \
-         ?sslmode=disable turns TLS off)",
-    )
+/// Waits for the connection, and lets it communicate in the background.
+async fn connect<S>(
+    connected: impl Future<Output = Result<(Client, Connection<Socket, S>), tokio_postgres::Error>>,
+    limit: Duration,
+) -> Result<Client>
+where
+    Connection<Socket, S>: Future<Output = Result<(), tokio_postgres::Error>> + Send + 'static,
+{
+    const FAILED: &str = "cannot connect to the source";
+    let connected =
+        timeout(limit, connected).await.map_err(|_| no_answer(limit)).context(FAILED)?;
+    let (client, connection) = connected.map_err(|e| tls::explain(e).context(FAILED))?;
+    tokio::spawn(connection);
+    Ok(client)
 }
 
-/// The query for the rows of `table`, by id. The types of the columns have changed between versions
+struct Source<'a> {
+    client: Client,
+    limit: Duration,
+    to: &'a rusqlite::Connection,
+    progress: &'a ProgressBar,
+}
+
+impl Source<'_> {
+    async fn copy(&self) -> Result<()> {
+        const NO_SNAPSHOT: &str = "cannot take a snapshot of the source";
+        let begin = self.client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY");
+        self.within(begin).await.context(NO_SNAPSHOT)?;
+        let wait = (self.limit.as_millis() * 9 / 10).max(1).to_string();
+        let wait: [(&(dyn ToSql + Sync), _); 1] = [(&wait, Type::TEXT)];
+        self.within(self.client.query_typed(SETTINGS, &wait)).await.context(NO_SNAPSHOT)?;
+        let known = self.within(self.client.query_typed(CATALOGUE, &[])).await;
+        let known = known.context("cannot read the source's catalogue")?;
+        let known = known.iter().map(|row| (row.get(0), row.get(1), row.get(2), row.get(3)));
+        let known: Vec<[&str; 4]> = known.map(|(a, b, c, d)| [a, b, c, d]).collect();
+        let queries = TABLES.each_ref().map(|table| query(table, &known));
+        self.to.execute_batch("CREATE TEMP TABLE odd (source, kind, id)")?;
+        for (table, query) in TABLES.iter().zip(queries) {
+            self.progress.set_message(format!("reading {}", table.source));
+            let copied = self.copy_table(table, &query?).await;
+            copied.with_context(|| format!("cannot read the source's {}", table.source))?;
+        }
+        Ok(())
+    }
+
+    /// Copies each row as it arrives, as the rows may not fit into memory.
+    async fn copy_table(&self, table: &Table, query: &str) -> Result<()> {
+        let Table { source, columns, .. } = table;
+        let count = format!("SELECT count(*) FROM {source}");
+        let count = self.within(self.client.query_typed(&count, &[])).await?;
+        self.progress.inc_length(count[0].try_get::<_, i64>(0)?.try_into()?);
+
+        let definitions = table.all_columns().replacen("id", "id INTEGER PRIMARY KEY", 1);
+        self.to.execute_batch(&format!("CREATE TEMP TABLE {source} ({definitions})"))?;
+        let parameters = vec!["?"; columns.len() + 1].join(", ");
+        let mut insert = self.to.prepare(&format!("INSERT INTO {source} VALUES ({parameters})"))?;
+        let mut add_odd = self.to.prepare("INSERT INTO odd VALUES (?1, ?2, ?3)")?;
+
+        let rows = self.client.query_typed_raw(query, Vec::<(i64, Type)>::new());
+        let mut rows = pin!(self.within(rows).await?);
+        let mut last_id = None;
+        loop {
+            let next = self.within(rows.try_next()).await;
+            let after =
+                || last_id.map_or_else(String::new, |id| format!("after the row with id {id}"));
+            let Some(row) = next.with_context(after)? else { return Ok(()) };
+            self.progress.inc(1);
+            let id: Option<i64> = row.try_get(0)?;
+            if id.is_none_or(|id| id < 1) {
+                add_odd.execute((source, "id", id))?;
+                continue;
+            }
+            for (at, column) in row.columns().iter().enumerate() {
+                if *column.type_() == Type::INT8 {
+                    insert.raw_bind_parameter(at + 1, row.try_get::<_, Option<i64>>(at)?)?;
+                    continue;
+                }
+                let bytes: Option<Bytes> = row.try_get(at)?;
+                let text = bytes.map(|bytes| String::from_utf8_lossy(bytes.0));
+                if matches!(text, Some(std::borrow::Cow::Owned(_))) {
+                    add_odd.execute((source, "text", id))?;
+                }
+                insert.raw_bind_parameter(at + 1, text.as_deref())?;
+            }
+            match insert.raw_execute() {
+                Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
+                    bail!("The id {} occurs twice: make it unique there.", id.unwrap_or_default())
+                }
+                result => result?,
+            };
+            last_id = id;
+        }
+    }
+
+    /// Waits for a reply, until the limit.
+    async fn within<T>(
+        &self,
+        reply: impl Future<Output = Result<T, tokio_postgres::Error>>,
+    ) -> Result<T> {
+        let Ok(reply) = timeout(self.limit, reply).await else { return Err(no_answer(self.limit)) };
+        reply.map_err(|error| {
+            let advice = match error.code() {
+                Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {
+                    "this user may not read all of it: grant it SELECT on the table and, if that \
+                     has row-level security, BYPASSRLS"
+                }
+                Some(&SqlState::LOCK_NOT_AVAILABLE) => "another session has locked it",
+                _ => return error.into(),
+            };
+            Error::from(error).context(advice)
+        })
+    }
+}
+
+/// The error that there was no answer within `limit`.
+fn no_answer(limit: Duration) -> Error {
+    anyhow!("no answer within {} s (--timeout waits longer)", limit.as_secs())
+}
+
+/// The query for the rows of a table, by id. The types of the columns have changed between versions
 /// of LuoYunCloud, so they are read as text, except ids and Unix times (in seconds).
-fn query(client: &mut Client, table: &str, columns: &[&str]) -> Result<String> {
-    let sql = "SELECT a.attname::text, t.typname::text
-               FROM pg_attribute a
-               JOIN pg_class c ON c.oid = a.attrelid
-               JOIN pg_type t ON t.oid = a.atttypid
-               WHERE c.relname = $1 AND pg_table_is_visible(c.oid)
-                 AND a.attnum > 0 AND NOT a.attisdropped";
-    let known = client.query(sql, &[&table]).context("cannot read the source's catalogue")?;
+fn query(table: &Table, known: &[[&str; 4]]) -> Result<String> {
     let mut values = Vec::new();
-    for &column in columns {
-        let Some(found) = known.iter().find(|known| known.get::<_, &str>(0) == column) else {
+    let columns = table.columns.iter().map(|column| (column.name, &column.kind));
+    for (name, kind) in [("id", &Kind::Id)].into_iter().chain(columns) {
+        let source = table.source;
+        let found = known.iter().find(|known| known[1..3] == [source, name]);
+        let Some([encoding, .., of_type]) = found else {
             bail!(
-                "The source has no column {column} in a table {table} that this user may see: is \
+                "The source has no column {name} in a table {source} that this user may see: is \
                  it LuoYunCloud's database?"
             )
         };
-        values.push(match (column, found.get(1)) {
-            ("id" | "user_id" | "node_id", _) => format!("{column}::bigint"),
-            ("last_login", "timestamp" | "timestamptz" | "date") => {
-                "CASE WHEN isfinite(last_login) \
-                 THEN floor(extract(epoch FROM last_login))::bigint END"
-                    .to_owned()
+        values.push(match (kind, *of_type) {
+            (Kind::Id, "smallint" | "integer" | "bigint") => format!("{name}::bigint"),
+            (Kind::Id, _) => format!(
+                r"CASE WHEN {name}::text ~ '^\s*\d{{1,18}}(\.0*)?\s*$' THEN {name}::text::numeric::bigint
+                       WHEN {name} IS NOT NULL THEN 0 END"
+            ),
+            (
+                Kind::Time,
+                "date" | "timestamp without time zone" | "timestamp with time zone",
+            ) => format!(
+                "CASE WHEN {name} >= '0001-01-01' AND {name} < '10000-01-01'
+                      THEN floor(extract(epoch FROM {name}))::bigint
+                      WHEN {name} IS NOT NULL THEN {NO_TIME} END"
+            ),
+            (
+                Kind::Time,
+                "smallint" | "integer" | "bigint" | "real" | "double precision" | "numeric",
+            ) => format!(
+                "CASE WHEN {name} >= -62135596800 AND {name} < {NO_TIME} THEN floor({name})::bigint
+                      WHEN {name} IS NOT NULL THEN {NO_TIME} END"
+            ),
+            (Kind::Time, _) => {
+                bail!("The source's {source}.{name} is of the type {of_type}, not a time.")
             }
-            ("last_login", "int2" | "int4" | "int8" | "float4" | "float8" | "numeric") => {
-                "floor(last_login)::bigint".to_owned()
+            (Kind::Text, _) => {
+                let is_address = matches!(*of_type, "inet" | "cidr");
+                let text = if is_address { format!("host({name})") } else { format!("{name}::text") };
+                // PostgreSQL would refuse to send bytes that are not UTF-8 as text.
+                let is_unchecked = *encoding == "SQL_ASCII";
+                if is_unchecked { format!("convert_to({text}, 'SQL_ASCII')") } else { text }
             }
-            ("last_login", other) => {
-                bail!("The source's {table}.last_login is of the type {other}, not a time.")
-            }
-            _ => format!("{column}::text"),
         });
     }
-    Ok(format!("SELECT {} FROM {table} ORDER BY id", values.join(", ")))
-}
-
-/// Copies each row as it arrives, as the rows may not fit into memory.
-fn copy_table(
-    client: &mut Client,
-    query: &str,
-    table: &str,
-    columns: &[&str],
-    target: &Connection,
-    progress: &ProgressBar,
-) -> Result<()> {
-    let (columns, parameters) = (columns[1..].join(", "), vec!["?"; columns.len()].join(", "));
-    target
-        .execute_batch(&format!("CREATE TEMP TABLE {table} (id INTEGER PRIMARY KEY, {columns})"))?;
-    let mut insert = target.prepare(&format!("INSERT INTO {table} VALUES ({parameters})"))?;
-    let mut rows = client.query_raw(query, iter::empty::<&(dyn ToSql + Sync)>())?;
-    while let Some(row) = rows.next()? {
-        for (at, column) in row.columns().iter().enumerate() {
-            match *column.type_() {
-                Type::INT8 => insert.raw_bind_parameter(at + 1, row.try_get::<_, Option<i64>>(at)?),
-                _ => insert.raw_bind_parameter(at + 1, row.try_get::<_, Option<&str>>(at)?),
-            }?;
-        }
-        insert.raw_execute()?;
-        progress.inc(1);
-    }
-    Ok(())
-}
-
-/// Sets what the URL omits, with the defaults of PostgreSQL's clients, except that connections to
-/// other machines require TLS.
-fn set_defaults(config: &mut Config) {
-    if config.get_hosts().is_empty() {
-        if Path::new(SOCKET_FOLDER).exists() {
-            config.host_path(SOCKET_FOLDER);
-        } else {
-            config.host("localhost");
-        }
-    }
-    if config.get_connect_timeout().is_none() {
-        config.connect_timeout(CONNECT_TIMEOUT);
-    }
-    if config.get_application_name().is_none() {
-        config.application_name("luoyun-admin");
-    }
-    if config.get_ssl_mode() == SslMode::Prefer {
-        let is_here = config.get_hosts().iter().all(is_local);
-        config.ssl_mode(if is_here { SslMode::Disable } else { SslMode::Require });
-    }
-    if config.get_password().is_none()
-        && let Some(password) = find_password(config)
-    {
-        config.password(password);
-    }
-}
-
-fn is_local(host: &Host) -> bool {
-    match host {
-        Host::Unix(_) => true,
-        Host::Tcp(name) => is_this_machine(name),
-    }
-}
-
-fn find_password(config: &Config) -> Option<String> {
-    let from_environment = std::env::var("PGPASSWORD").ok();
-    from_environment.filter(|password| !password.is_empty()).or_else(|| {
-        let user = config.get_user().unwrap_or_default();
-        let port = config.get_ports().first().copied().unwrap_or(5432);
-        config.get_hosts().iter().find_map(|host| {
-            let host = match host {
-                Host::Tcp(name) => name.clone(),
-                Host::Unix(folder) if folder == Path::new(SOCKET_FOLDER) => "localhost".to_owned(),
-                Host::Unix(folder) => folder.display().to_string(),
-            };
-            pgpass::find(&host, port, config.get_dbname().unwrap_or(user), user)
-        })
-    })
+    Ok(format!("SELECT {} FROM {} ORDER BY id", values.join(", "), table.source))
 }

@@ -33,8 +33,6 @@ const TABLES: &str = "
         user_id INTEGER PRIMARY KEY, fingerprint BLOB NOT NULL
     ) STRICT;";
 
-const CANNOT_SAVE: &str = "cannot write the state file (--state)";
-
 /// How long an import and a dry run wait for each other.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -43,6 +41,7 @@ pub(crate) struct State {
     /// The connection. The file is its main database. The SQL function `fingerprint(ID, PASSWORD)`
     /// returns the salted digest of a user's password, as the source stores it.
     pub(crate) db: Connection,
+    path: PathBuf,
 }
 
 impl State {
@@ -65,7 +64,7 @@ impl State {
             }
         })?;
         add_fingerprint(&db)?;
-        Ok(Self { db })
+        Ok(Self { db, path: path.to_owned() })
     }
 
     /// Copies the digests for a database with `version` into the temporary table
@@ -84,24 +83,29 @@ impl State {
     /// is known even if the import is killed before [`Self::save`].
     pub(crate) fn announce(&self) -> Result<i64> {
         let sql = "INSERT INTO versions VALUES (1 + abs(random() % 2147483647)) RETURNING version";
-        let version = self.db.query_row(sql, [], |row| row.get(0)).context(CANNOT_SAVE)?;
-        self.db.execute_batch("COMMIT; BEGIN").context(CANNOT_SAVE)?;
+        let version = self.db.query_row(sql, [], |row| row.get(0));
+        let version = version.with_context(|| self.cannot_save())?;
+        self.db.execute_batch("COMMIT; BEGIN").with_context(|| self.cannot_save())?;
         Ok(version)
     }
 
-    /// Saves the digests in `source_users`, which the database has in `version`, and commits.
+    fn cannot_save(&self) -> String {
+        format!("cannot write the state file {} (--state names another one)", self.path.display())
+    }
+
+    /// Saves the digests in `wanted_users`, which the database has in `version`, and commits.
     pub(crate) fn save(&self, version: i64) -> Result<()> {
         let saved = self.db.execute_batch(&format!(
             "DELETE FROM versions WHERE version <> {version};
              DELETE FROM imported_passwords
-             WHERE user_id NOT IN (SELECT id FROM temp.source_users);
+             WHERE user_id NOT IN (SELECT id FROM temp.wanted_users);
              REPLACE INTO imported_passwords
-             SELECT id, fingerprint FROM temp.source_users s WHERE NOT EXISTS
+             SELECT id, fingerprint FROM temp.wanted_users s WHERE NOT EXISTS
                  (SELECT 1 FROM imported_passwords
                   WHERE user_id = s.id AND fingerprint = s.fingerprint);
              COMMIT"
         ));
-        saved.context(CANNOT_SAVE)
+        saved.with_context(|| self.cannot_save())
     }
 }
 

@@ -1,26 +1,33 @@
 //! The certificates that the connection to the source trusts.
 
+use std::error::Error as _;
 use std::path::Path;
 use std::sync::Arc;
+use std::{env, fs, io};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+};
 
-/// A configuration that trusts the certificates in the PEM file `ca` and those that they sign;
-/// without `ca`, the certificate authorities of this machine.
-/// Fails if `ca` cannot be read or there is no certificate to trust.
-pub(crate) fn config(ca: Option<&Path>) -> Result<ClientConfig> {
-    let given = ca.map_or(Ok(Vec::new()), read)?;
-    let mut authorities = RootCertStore::empty();
-    let all = match ca {
-        Some(_) => given.clone(),
-        None => rustls_native_certs::load_native_certs().certs,
+/// A configuration that trusts the certificates in the PEM file `root` and those that they sign;
+/// without it, those in libpq's file, or else, and for `system`, the certificate authorities of
+/// this machine. `checks_name` is whether the certificate has to be for the name of the server.
+/// Fails if the file cannot be read or there is no certificate to trust.
+pub(crate) fn config(root: Option<&Path>, checks_name: bool) -> Result<ClientConfig> {
+    let default = env::home_dir().unwrap_or_default().join(".postgresql/root.crt");
+    let root = root.or(default.exists().then_some(&default));
+    let given = match root.filter(|root| *root != Path::new("system")) {
+        Some(path) => read(path)?,
+        None => Vec::new(),
     };
-    authorities.add_parsable_certificates(all);
+    let mut authorities = RootCertStore::empty();
+    let native = || rustls_native_certs::load_native_certs().certs;
+    authorities.add_parsable_certificates(if given.is_empty() { native() } else { given.clone() });
     if authorities.is_empty() {
         bail!(
             "There are no certificates to trust: install ca-certificates, name a PEM file with \
@@ -30,14 +37,72 @@ pub(crate) fn config(ca: Option<&Path>) -> Result<ClientConfig> {
     let authorities = WebPkiServerVerifier::builder(Arc::new(authorities)).build()?;
     Ok(ClientConfig::builder()
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Verifier { given, authorities }))
+        .with_custom_certificate_verifier(Arc::new(Verifier { given, authorities, checks_name }))
         .with_no_client_auth())
 }
 
 fn read(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
     let failed = || format!("cannot read certificates from {}", path.display());
-    let certificates = CertificateDer::pem_file_iter(path).with_context(failed)?;
-    certificates.collect::<Result<_, _>>().with_context(failed)
+    let bytes = fs::read(path).with_context(failed)?;
+    let certificates = CertificateDer::pem_slice_iter(&bytes).collect::<Result<Vec<_>, _>>();
+    let certificates = certificates.with_context(failed)?;
+    if certificates.is_empty() {
+        let advice = if bytes.starts_with(b"\x30") {
+            "it is in DER form; openssl x509 -inform der converts it"
+        } else if bytes.windows(11).any(|it| it == b"PRIVATE KEY") {
+            "it has a key; name the file with the certificate"
+        } else {
+            "it has to contain lines from BEGIN CERTIFICATE to END CERTIFICATE"
+        };
+        return Err(anyhow!("there is no PEM certificate in it: {advice}")).with_context(failed);
+    }
+    Ok(certificates)
+}
+
+/// The error of a connection, with what to do if it is about TLS.
+pub(crate) fn explain(error: tokio_postgres::Error) -> anyhow::Error {
+    use CertificateError::{
+        ExpiredContext, NotValidForNameContext, NotValidYetContext, Other, UnknownIssuer,
+    };
+
+    let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>()?.get_ref());
+    let Some(Error::InvalidCertificate(reason)) = cause.and_then(|cause| cause.downcast_ref())
+    else {
+        let is_without =
+            error.source().is_some_and(|it| it.to_string().contains("not support TLS"));
+        let error = anyhow::Error::from(error);
+        let advice = "without TLS (?sslmode=disable), all is readable, the password too";
+        return if is_without { error.context(advice) } else { error };
+    };
+    let advice = match reason {
+        ExpiredContext { not_after, .. } => format!("it expired on {}", date(*not_after)),
+        NotValidYetContext { not_before, .. } => format!("it is valid from {}", date(*not_before)),
+        UnknownIssuer => "it is not signed by an authority that is trusted here: name the \
+                          authority's, or the server's own, with --ca FILE"
+            .to_owned(),
+        NotValidForNameContext { expected, presented } => format!(
+            "it is not for {}, but for {}: use such a name in the URL, or ?sslmode=verify-ca, \
+             which checks only who signed it",
+            expected.to_str(),
+            presented.join(", ")
+        ),
+        // Its type is not exported.
+        Other(other) if format!("{other:?}").contains("UnsupportedCertVersion") => {
+            "it has the outdated version 1 of X.509: make one of version 3, as openssl x509 -req \
+             does with -extfile FILE, where FILE has the line subjectAltName=DNS:NAME"
+                .to_owned()
+        }
+        other => format!("{other}; --ca FILE with this certificate trusts it as it is"),
+    };
+    anyhow!("The server's certificate is not accepted: {advice}.")
+}
+
+fn date(time: UnixTime) -> String {
+    let db = rusqlite::Connection::open_in_memory();
+    let sql = "SELECT date(?1, 'unixepoch')";
+    let date =
+        db.and_then(|db| db.query_row(sql, [time.as_secs().cast_signed()], |row| row.get(0)));
+    date.unwrap_or_else(|_| format!("Unix time {}", time.as_secs()))
 }
 
 /// Also trusts the server's own certificate if it is in the PEM file. PostgreSQL's manual creates
@@ -47,6 +112,7 @@ fn read(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
 struct Verifier {
     given: Vec<CertificateDer<'static>>,
     authorities: Arc<WebPkiServerVerifier>,
+    checks_name: bool,
 }
 
 impl ServerCertVerifier for Verifier {
@@ -61,13 +127,22 @@ impl ServerCertVerifier for Verifier {
         if self.given.iter().any(|given| given == end_entity) {
             return Ok(ServerCertVerified::assertion());
         }
-        self.authorities.verify_server_cert(
+        let verified = self.authorities.verify_server_cert(
             end_entity,
             intermediates,
             server_name,
             ocsp_response,
             now,
-        )
+        );
+        match verified {
+            // Found only after everything else has been verified.
+            Err(Error::InvalidCertificate(CertificateError::NotValidForNameContext { .. }))
+                if !self.checks_name =>
+            {
+                Ok(ServerCertVerified::assertion())
+            }
+            other => other,
+        }
     }
 
     fn verify_tls12_signature(

@@ -116,6 +116,12 @@ impl<'a> Stored<'a> {
     }
 }
 
+/// Whether `stored` has one of the formats above. No password matches any other value.
+#[must_use]
+pub fn is_known(stored: &str) -> bool {
+    Stored::parse(stored).is_some()
+}
+
 /// Parses `m=…,t=…,p=1`. `None` if malformed or not accepted.
 fn parse_strength(text: &str) -> Option<Strength> {
     let (memory, passes) = text.strip_prefix("m=")?.strip_suffix(",p=1")?.split_once(",t=")?;

@@ -1,10 +1,10 @@
 //! `luoyun-admin`, on the database of a running API, and on a libSQL server.
 
-use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::process::{Command, Stdio};
 use std::thread;
+use std::{env, fs};
 
 use api_tests::admin::{Outcome, run};
 use api_tests::cases::auth_failed;
@@ -141,7 +141,9 @@ fn a_new_password_a_lock_or_a_removal_ends_the_sessions() {
 #[test]
 fn a_password_on_standard_input_is_taken_byte_for_byte() {
     let (server, admin) = empty_server();
-    let passwords: [(&str, &[u8], &[u8]); 6] = [
+    let longest = vec![b'%'; 16_384];
+    let passwords: [(&str, &[u8], &[u8]); 7] = [
+        ("longest", &longest, &longest),
         ("plain", b"word", b"word"),
         ("line", b"word\n", b"word"),
         ("windows", b"word\r\n", b"word"),
@@ -256,13 +258,15 @@ pub(crate) fn failing_commands(admin: &Admin) {
     let lists = [&["user", "list"][..], &["node", "list"], &["instance", "list", "--all"]];
     let state = || lists.map(|list| admin.list(list));
     let before = state();
-    let long = vec![b'x'; 65537];
+    let long = vec![b'x'; 16_385];
     let rows: &[(&[&str], &[u8], &str)] = &[
         (&["user", "add", "ada"], b"x", "There is a user ada already."),
         (&["user", "add", "grace"], b"", "The password is empty."),
         (&["user", "add", "grace"], b"\n", "The password is empty."),
         (&["user", "add", "grace"], b"a\nb\n", "more than one line"),
-        (&["user", "add", "grace"], &long, "longer than 65536 bytes"),
+        (&["user", "add", "grace"], &long, "longer than 16384 bytes"),
+        (&["user", "add", "grace"], b"\xef\xbb\xbfword", "begins with a byte order mark"),
+        (&["user", "add", "grace"], b"\xff\xfew\0o\0", "begins with a byte order mark"),
         (&["user", "passwd", "Ada"], b"x", "There is no user Ada."),
         (&["user", "lock", "nobody"], b"", "There is no user nobody."),
         (&["user", "unlock", "nobody"], b"", "There is no user nobody."),
@@ -297,7 +301,7 @@ pub(crate) fn failing_commands(admin: &Admin) {
 }
 
 #[track_caller]
-fn assert_fails(outcome: &Outcome, reason: &str) {
+pub(crate) fn assert_fails(outcome: &Outcome, reason: &str) {
     assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(1), ""), "{outcome:?}");
     assert!(outcome.stderr.contains(reason), "{outcome:?} instead of: {reason}");
 }
@@ -548,7 +552,8 @@ fn lists_are_printed_as_tables_and_as_json() {
     assert_eq!(admin.list(&["user", "list"]), json!([]));
     some_rows(&folder, &admin);
     let change = "UPDATE users SET last_login = 1700000000; UPDATE nodes SET hostname = NULL
-                  WHERE id = 3; UPDATE instances SET name = 'a' || char(27) || '[2J库' WHERE id = 1";
+                  WHERE id = 3; UPDATE instances SET name = 'a' || char(27) || '[2J库' WHERE id = 1;
+                  UPDATE nodes SET hostname = 'a' || char(8238, 8203, 160, 233, 101, 769) WHERE id = 2";
     Connection::open(database(&folder)).unwrap().execute_batch(change).unwrap();
     add_user(&admin, "库", b"word");
 
@@ -563,13 +568,15 @@ fn lists_are_printed_as_tables_and_as_json() {
         "ID  OWNER  NODE   HOST      PORT  STATUS                               NAME\n\
          1   ada    node1  10.0.0.2  -     1 new instance that hasn't run once  a\\u{1b}[2J库\n"
     );
+    let hostname = r"a\u{202e}\u{200b}\u{a0}é".to_owned() + "e\u{301}";
+    assert!(admin.done(&["node", "list"]).contains(&format!("2   -         {hostname}\n")));
     assert_eq!(
         admin.list(&["user", "list"])[0],
         json!({"id": 1, "username": "ada", "is_locked": false, "last_login": "2023-11-14T22:13:20Z"})
     );
     let nodes = json!([
         {"id": 1, "hostname": "node1", "ip": "10.0.0.2"},
-        {"id": 2, "hostname": "twice", "ip": null},
+        {"id": 2, "hostname": "a\u{202e}\u{200b}\u{a0}ée\u{301}", "ip": null},
         {"id": 3, "hostname": null, "ip": null},
     ]);
     assert_eq!(admin.list(&["node", "list"]), nodes);
@@ -582,17 +589,210 @@ fn lists_are_printed_as_tables_and_as_json() {
 }
 
 #[test]
-fn completions_are_printed_for_each_shell() {
-    for (shell, word) in [("bash", "complete -F"), ("zsh", "#compdef"), ("fish", "complete -c")] {
-        let mut command = Command::new(built("luoyun-admin"));
-        command.args(["completions", shell]);
-        let outcome = run(command, b"");
-        assert_eq!(outcome.code, Some(0), "{shell}");
-        assert!(outcome.stdout.contains(word), "{shell}");
-        if shell == "bash" {
-            let mut bash = Command::new("bash");
-            bash.arg("-n");
-            assert_eq!(run(bash, outcome.stdout.as_bytes()).code, Some(0));
+fn every_row_can_be_named() {
+    let (folder, admin) = empty_database();
+    let names = ["", " x ", "tab\tin", "two\nlines", "\u{202e}a", &"n".repeat(5000)];
+    let db = Connection::open(database(&folder)).unwrap();
+    for name in names {
+        db.execute("INSERT INTO users (username, password) VALUES (?1, '!')", [name]).unwrap();
+    }
+    db.execute_batch(
+        "INSERT INTO users (id, username, password) VALUES (-3, CAST(x'ff' AS TEXT), '!');
+         INSERT INTO nodes (id, hostname) VALUES (0, NULL), (1, 'twice'), (2, 'twice'), (3, '');
+         INSERT INTO instances (id, name) VALUES (0, 'zero'), (-5, 'minus')",
+    )
+    .unwrap();
+    let count = |condition: &str| -> u32 {
+        let sql = format!("SELECT count(*) FROM {condition}");
+        db.query_row(&sql, [], |row| row.get(0)).unwrap()
+    };
+    for name in names {
+        admin.done(&["user", "lock", name]);
+        let owner = format!("--owner={name}");
+        admin.done(&["instance", "set", "0", &owner, "--node-id", "2"]);
+        admin.done(&["instance", "add", &owner, "--name", "x", "--node-id", "0"]);
+        assert_eq!(admin.list(&["instance", "list", &owner]).as_array().unwrap().len(), 2);
+    }
+    admin.done(&["user", "unlock", "--id", "3"]);
+    admin.done_with(&[&["user", "passwd", "--id", "-3"], &QUICK[..]].concat(), b"word");
+    admin.done(&["user", "lock", "--id", "-3"]);
+    assert_eq!(count("users WHERE is_locked AND id <> 3 AND (id > 0 OR password <> '!')"), 6);
+    for (id, ip) in [("0", "10.0.0.1"), ("2", "10.0.0.2"), ("3", "10.0.0.3")] {
+        admin.done(&["node", "set", "--id", id, "--ip", ip]);
+    }
+    admin.done(&["node", "set", "", "--ip", "::1"]);
+    assert_eq!(count("nodes WHERE (id, ip) IN ((0, '10.0.0.1'), (2, '10.0.0.2'), (3, '::1'))"), 3);
+    admin.done(&["node", "remove", "--id", "0", "--cascade"]);
+    admin.done(&["instance", "remove", "-5"]);
+    assert_eq!(count("instances WHERE id = -5 AND status = 100"), 1);
+    admin.done(&["user", "remove", "--cascade", "tab\tin"]);
+    admin.done(&["user", "remove", "--id", "-3"]);
+    assert_eq!((count("users"), count("nodes")), (5, 3));
+    assert_fails(&admin.run(&["user", "lock", "--id", "99"]), "There is no user with the id 99.");
+    assert_fails(&admin.run(&["user", "lock", "a\u{1b}"]), r"There is no user a\u{1b}.");
+}
+
+#[test]
+fn waits_are_listed_and_cleared() {
+    let (folder, admin) = empty_database();
+    let db = Connection::open(database(&folder)).unwrap();
+    // The key, the address, and the seconds to wait: the last but one has failed, but need not.
+    for (key, address, wait) in [
+        (0, "192.0.2.1", 100),
+        (1, "192.0.2.2", 200),
+        (2, "2001:db8:0:1::/64", 300),
+        (3, "unix", 400),
+        (4, "192.0.2.3", -1),
+        (5, "192.0.2.1", 600),
+    ] {
+        let sql = "INSERT INTO login_failures VALUES (?1, ?2, 10 + ?1, unixepoch() + ?3, 0)";
+        db.execute(sql, (key, address, wait)).unwrap();
+    }
+    let listed = || admin.list(&["wait", "list"]).as_array().unwrap().clone();
+    let rows = listed()
+        .iter()
+        .map(|it| format!("{} {}", it["address"], it["failures"]))
+        .collect::<Vec<_>>();
+    assert_eq!(
+        rows.join(", ").replace('"', ""),
+        "192.0.2.1 15, unix 13, 2001:db8:0:1::/64 12, 192.0.2.2 11"
+    );
+    let table = admin.done(&["wait", "list"]);
+    assert!(
+        table.starts_with("ADDRESS            FAILURES  SECONDS\n192.0.2.1          15        ")
+    );
+    for (address, left) in [
+        ("64:ff9b::192.0.2.1", 3),
+        ("[2001:db8:0:1:2::3]", 2),
+        ("unix", 1),
+        ("::ffff:192.0.2.2", 0),
+        ("192.0.2.3", 0),
+    ] {
+        admin.done(&["wait", "clear", address]);
+        assert_eq!(listed().len(), left, "{address}");
+        assert_fails(&admin.run(&["wait", "clear", address]), "There are no failed logins from ");
+    }
+    for argument in ["2001:db8::/64", "--all"] {
+        let sql = "INSERT INTO login_failures VALUES (1, '2001:db8::/64', 9, unixepoch() + 99, 0)";
+        db.execute_batch(sql).unwrap();
+        assert_eq!(listed().len(), 1);
+        admin.done(&["wait", "clear", argument]);
+        assert_eq!(listed().len(), 0);
+    }
+}
+
+/// Runs a command as root of a mount namespace, after `script`; the folder is `$D`.
+fn run_mounted(folder: &TempDir, script: &str, admin: &Command) -> Outcome {
+    let mut command = Command::new("unshare");
+    let script = format!("{script}; exec \"$@\"");
+    command.args(["--map-root-user", "--mount", "sh", "-ec", &script, "sh"]);
+    command.arg(admin.get_program()).args(admin.get_args()).env("D", folder.path());
+    run(command, b"word")
+}
+
+#[test]
+fn a_database_that_cannot_be_used_is_explained() {
+    let (folder, admin) = empty_database();
+    add_user(&admin, "ada", b"word");
+    let on = |name: &str| Admin::on(&folder.path().join(name));
+    let other = Connection::open(folder.path().join("x.db")).unwrap();
+    other.execute_batch("CREATE TABLE users (id)").unwrap();
+    assert_fails(&on("").run(&["user", "list"]), "is a folder: --db names a file, such as ");
+    assert_fails(&on("x.db").run(&["user", "list"]), "is the database of another program");
+
+    let read_only = "mount --bind $D $D; mount -o remount,bind,ro $D";
+    let outcome = run_mounted(&folder, read_only, &admin.command(&["user", "list", "--json"]));
+    assert!(outcome.stdout.contains("ada"), "{outcome:?}");
+    let outcome = run_mounted(&folder, read_only, &admin.command(&["user", "lock", "ada"]));
+    assert_fails(&outcome, "This user has no permission to write the file");
+    let full =
+        "mkdir $D/full; mount -t tmpfs -o size=200k tmpfs $D/full; cp $D/sqlite_db.db $D/full
+                cat /dev/zero >$D/full/zeros 2>/dev/null || true";
+    let add = [&["user", "add", "grace"], &QUICK[..]].concat();
+    let outcome = run_mounted(&folder, full, &on("full/sqlite_db.db").command(&add));
+    assert_fails(&outcome, "full/sqlite_db.db: The disk of its folder is full");
+}
+
+/// Checks the help of `command` and of its subcommands.
+fn check_help(command: &[&str]) {
+    let mut help = Command::new(built("luoyun-admin"));
+    help.args(command).arg("--help").env("COLUMNS", "80");
+    let text = run(help, b"").stdout;
+    let (_, list) = text.split_once("\nCommands:\n").unwrap_or_default();
+    let list = list.lines().take_while(|line| !line.is_empty());
+    let names: Vec<_> = list.filter_map(|it| it.strip_prefix("  ")?.split(' ').next()).collect();
+    assert!(
+        !names.is_empty()
+            || text.contains("\n  luoyun-admin ")
+            || text.contains("&& luoyun-admin "),
+        "{command:?}"
+    );
+    let widest = text.lines().map(|line| line.chars().count()).max();
+    assert!(widest <= Some(80), "{command:?}: {text}");
+    for name in names.into_iter().filter(|name| !name.is_empty() && *name != "help") {
+        check_help(&[command, &[name]].concat());
+    }
+}
+
+#[test]
+fn help_has_examples_and_fits_in_80_columns() {
+    check_help(&[]);
+}
+
+/// Command lines, and what the key Tab makes of the last word.
+const COMPLETIONS: [(&str, &str); 4] = [
+    ("user re", "remove"),
+    ("--db x.db node se", "set"),
+    ("instance set 1 --vdi-p", "--vdi-port"),
+    ("instance set 1 --status sto", "stopped"),
+];
+
+#[test]
+fn the_key_tab_completes_in_each_shell() {
+    let folder = TempDir::new().unwrap();
+    let program = built("luoyun-admin");
+    let write = |name: &str, text: &[u8]| {
+        let path = folder.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    };
+    for (shell, name) in [
+        ("bash", "plain"),
+        ("bash", "bash-completion/completions/luoyun-admin"),
+        ("zsh", "zsh/_luoyun-admin"),
+        ("fish", "fish/completions/luoyun-admin.fish"),
+    ] {
+        let script = Command::new(&program).args(["completions", shell]).output().unwrap();
+        write(name, &script.stdout);
+    }
+    let package = "/usr/share/bash-completion/bash_completion";
+    write("rc", b"PS1='$ '; . $D/plain");
+    write("rc-package", format!("PS1='$ '; . {package}").as_bytes());
+    write("zsh/.zshrc", b"PS1='$ '; fpath=($D/zsh $fpath); autoload -Uz compinit; compinit -u -D");
+    let path = env::join_paths([program.parent().unwrap(), "/usr/bin".as_ref(), "/bin".as_ref()]);
+    for (needs, command) in [
+        ("/bin/bash", "exec bash --noprofile --rcfile $D/rc -i"),
+        (package, "exec bash --noprofile --rcfile $D/rc-package -i"),
+        ("/usr/bin/zsh", "ZDOTDIR=$D/zsh exec zsh -d -i"),
+        ("/usr/bin/fish", ""),
+    ] {
+        if !fs::exists(needs).unwrap() {
+            println!("{needs} is not installed");
+            continue;
+        }
+        for (line, completed) in COMPLETIONS {
+            let line = format!("luoyun-admin {line}");
+            let mut shell = Command::new(root().join("tests/terminal.py"));
+            shell.args(["--keys", &format!("{line}\t"), completed, "sh", "-c", command]);
+            if command.is_empty() {
+                shell = Command::new("fish");
+                shell.args(["-c", "complete -C $argv[1]", &line]);
+            }
+            shell.env("D", folder.path()).env("PATH", path.as_ref().unwrap()).env("TERM", "dumb");
+            shell.env("XDG_CONFIG_HOME", folder.path()).env("XDG_DATA_HOME", folder.path());
+            let outcome = run(shell, b"");
+            assert_eq!(outcome.code, Some(0), "{needs}: {line}: {outcome:?}");
+            assert!(outcome.stdout.contains(completed), "{needs}: {line}: {outcome:?}");
         }
     }
 }

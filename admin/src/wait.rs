@@ -1,0 +1,51 @@
+//! The commands on the waits after failed logins.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use anyhow::{Result, bail};
+use serde_json::json;
+
+use crate::args;
+use crate::db::Database;
+use crate::{output, rows};
+
+/// Runs a command on waits.
+pub(crate) fn run(db: &mut Database, command: args::Wait) -> Result<()> {
+    match command {
+        args::Wait::List(format) => {
+            let sql = "SELECT address, max(failures), max(retry_at) - unixepoch()
+                       FROM login_failures WHERE retry_at > unixepoch()
+                       GROUP BY address ORDER BY 3 DESC, 1";
+            output::write_list::<rows::Wait>(&db.query(sql, &[])?, format.json)
+        }
+        args::Wait::Clear { address, .. } => {
+            let address = address.map(|address| network(&address));
+            let sql = "DELETE FROM login_failures WHERE ?1 IS NULL OR address = ?1 RETURNING key";
+            let cleared: Vec<(i64,)> = db.transaction(|db| db.query(sql, &[json!(address)]))?;
+            match address {
+                Some(address) if cleared.is_empty() => bail!(
+                    "There are no failed logins from {}. luoyun-admin wait list shows all waits.",
+                    output::visible(&address)
+                ),
+                _ => Ok(()),
+            }
+        }
+    }
+}
+
+/// The network of an address, as logins count it: the IPv4 address, also within an IPv6 address
+/// (RFC 4291, 2.5.5.2; RFC 6052, 2.1), or else the prefix of 64 bits. Any other text unchanged.
+fn network(text: &str) -> String {
+    let bare = text.trim().trim_start_matches('[').trim_end_matches("/64").trim_end_matches(']');
+    match bare.parse().map(|address: IpAddr| address.to_canonical()) {
+        Ok(IpAddr::V6(address)) => match address.segments() {
+            [0x64, 0xff9b, 0, 0, 0, 0, ..] => {
+                let [.., a, b, c, d] = address.octets();
+                Ipv4Addr::new(a, b, c, d).to_string()
+            }
+            _ => format!("{}/64", Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
+        },
+        Ok(address) => address.to_string(),
+        Err(_) => text.to_owned(),
+    }
+}
