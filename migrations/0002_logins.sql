@@ -27,7 +27,6 @@ END;
 -- checks a few rows at random, which needs no index. `address` is the client's, for operators.
 CREATE TABLE IF NOT EXISTS login_failures (
     key       INTEGER PRIMARY KEY,
-    address   TEXT    NOT NULL,
     failures  INTEGER NOT NULL,
     retry_at  INTEGER NOT NULL,
     forget_at INTEGER NOT NULL,

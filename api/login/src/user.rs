@@ -64,8 +64,9 @@ pub(crate) fn find(
     let [pair, address, now, longest_wait] = throttle.parameters();
     let username = Value::Text(username.to_owned());
     let values = [pair, address, now, longest_wait, username, Value::Integer(max_sessions.into())];
-    let found = match db.execute(FIND_USER, &values) {
-        Err(error) if schema::create_if_missing(db, &error)? => db.execute(FIND_USER, &values),
+    let find = || db.execute(FIND_USER, &values);
+    let found = match find() {
+        Err(error) if schema::create_if_missing(db, &error)? => find(),
         found => found,
     };
     let found = found.context("find the user")?;

@@ -645,7 +645,8 @@ fn waits_are_listed_and_cleared() {
         (4, "192.0.2.3", -1),
         (5, "192.0.2.1", 600),
     ] {
-        let sql = "INSERT INTO login_failures VALUES (?1, ?2, 10 + ?1, unixepoch() + ?3, 0)";
+        let sql = "INSERT INTO login_failures (key, address, failures, retry_at, forget_at)
+            VALUES (?1, ?2, 10 + ?1, unixepoch() + ?3, 0)";
         db.execute(sql, (key, address, wait)).unwrap();
     }
     let listed = || admin.list(&["wait", "list"]).as_array().unwrap().clone();
