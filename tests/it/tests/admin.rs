@@ -674,7 +674,7 @@ fn waits_are_listed_and_cleared() {
         assert_fails(&admin.run(&["wait", "clear", address]), "There are no failed logins from ");
     }
     for argument in ["2001:db8::/64", "--all"] {
-        let sql = "INSERT INTO login_failures VALUES (1, '2001:db8::/64', 9, unixepoch() + 99, 0)";
+        let sql = "INSERT INTO login_failures (key, address, failures, retry_at, forget_at) VALUES (1, '2001:db8::/64', 9, unixepoch() + 99, 0)";
         db.execute_batch(sql).unwrap();
         assert_eq!(listed().len(), 1);
         admin.done(&["wait", "clear", argument]);
