@@ -1,5 +1,6 @@
 //! A database file.
 
+use std::iter;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -9,6 +10,9 @@ use rusqlite::{Connection, OpenFlags, params_from_iter};
 use serde_json::Value;
 
 use super::outcome::{Cells, failure};
+
+/// The name that Spin gives to the database, in the state folder.
+const SPINS_NAME: &str = "sqlite_db.db";
 
 /// How long a statement waits for another program to end its transaction.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -23,21 +27,25 @@ pub(crate) struct File {
 }
 
 impl File {
-    /// Opens the existing file `path`.
-    /// Fails if it does not exist or cannot be opened.
+    /// Opens the file `path`. Creates the file and the tables if it has the name of Spin's database:
+    /// a server that has not been used yet has none.
+    /// Fails if it does not exist otherwise, or cannot be opened.
     pub(super) fn open(path: &Path) -> Result<Self> {
         let name = path.display().to_string();
         if path.is_dir() {
             bail!("{name} is a folder: --db names a file, such as {name}/sqlite_db.db.");
         }
-        if !path.exists() {
+        let is_spins = path.file_name().is_some_and(|name| name == SPINS_NAME)
+            && path.parent().is_some_and(Path::is_dir);
+        if !path.exists() && !is_spins {
             bail!(
                 "There is no database at {name}. The server creates it when it first starts (make \
                  up DEMO=0); --db names another one."
             );
         }
         // Without SQLITE_OPEN_CREATE, a mistyped name creates no database.
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        flags.set(OpenFlags::SQLITE_OPEN_CREATE, is_spins);
         let db = Connection::open_with_flags(path, flags)
             .with_context(|| format!("cannot open the database {name}"))?;
         db.busy_timeout(BUSY_TIMEOUT)?;
@@ -50,6 +58,11 @@ impl File {
         }
         if file.foreign_tables()? {
             bail!("{} is the database of another program: --db names the API's.", file.name);
+        }
+        let find = "SELECT 1 FROM sqlite_schema WHERE name = ?1";
+        if is_spins && file.query(find, &[luoyun_schema::LAST_TABLE.into()])?.is_empty() {
+            let mut all = iter::once(luoyun_schema::LOCAL).chain(luoyun_schema::statements());
+            all.try_for_each(|statement| file.query(statement, &[]).map(drop))?;
         }
         // Overwrites password hashes that are replaced or deleted.
         file.query("PRAGMA secure_delete = ON", &[])?;

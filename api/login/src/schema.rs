@@ -4,14 +4,6 @@ use luoyun_common::Error;
 use luoyun_common::envelope::Context;
 use spin_sdk::sqlite::{self, Connection};
 
-/// The files that create what is missing. Each statement ends with a semicolon and an empty line.
-const MIGRATIONS: [&str; 2] = [
-    include_str!("../../../migrations/0001_cloud.sql"),
-    include_str!("../../../migrations/0002_logins.sql"),
-];
-
-const USE_WRITE_AHEAD_LOG: &str = include_str!("../../../migrations/local.sql");
-
 /// Returns a row if the database has a table that no migration creates and that is not SQLite's or
 /// libSQL's own: an older version's, or another program's.
 const FIND_OTHER_TABLE: &str = "
@@ -32,32 +24,9 @@ pub(crate) fn create_if_missing(db: &Connection, error: &sqlite::Error) -> Resul
         return Ok(false);
     }
     // A libSQL server rejects this statement, and needs none.
-    let _ = db.execute(USE_WRITE_AHEAD_LOG, &[]);
-    for statement in MIGRATIONS.into_iter().flat_map(statements) {
+    let _ = db.execute(luoyun_schema::LOCAL, &[]);
+    for statement in luoyun_schema::statements() {
         db.execute(statement, &[]).context(OPERATION)?;
     }
     Ok(true)
-}
-
-/// The host runs one statement at a time.
-fn statements(sql: &str) -> impl Iterator<Item = &str> {
-    sql.split_inclusive(";\n\n").filter(|statement| statement.contains("CREATE"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_statement_of_the_migrations_is_found() {
-        for sql in MIGRATIONS {
-            let created = sql.lines().filter(|line| line.starts_with("CREATE")).count();
-            assert_eq!(statements(sql).count(), created);
-            for statement in statements(sql) {
-                let begins = statement.lines().filter(|line| line.starts_with("CREATE")).count();
-                assert_eq!(begins, 1, "{statement}");
-                assert!(statement.trim_end().ends_with(';'), "{statement}");
-            }
-        }
-    }
 }

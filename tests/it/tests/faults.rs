@@ -5,7 +5,7 @@ use std::{fs, thread};
 
 use api_tests::cases::{auth_failed, auth_required};
 use api_tests::server::root;
-use api_tests::{BASEINFO, LIST, LOGIN, LOGOUT, Server, Setup};
+use api_tests::{Admin, BASEINFO, LIST, LOGIN, LOGOUT, Server, Setup};
 use rusqlite::params;
 use rusqlite::types::FromSql;
 use serde_json::{Value, json};
@@ -80,6 +80,20 @@ fn logins_create_the_tables_of_an_empty_database() {
     let key = log_in(&server)["session_key"].clone();
     assert_eq!(list(&server, key.as_str().unwrap())["total"], 3);
     assert_eq!(logged(&server), [""; 0]);
+}
+
+#[test]
+fn the_first_user_can_be_added_before_the_first_login() {
+    let server = Server::start(Setup { bare: true, ..Setup::default() });
+    let admin = |file: &str| Admin::on(&server.state().join(file));
+    let add = ["user", "add", "luoyun", "--memory-kib", "8", "--passes", "1"];
+    admin("sqlite_db.db").done_with(&add, b"luoyun");
+    assert_eq!(value::<String>(&server, "PRAGMA journal_mode"), "wal");
+    let key = log_in(&server)["session_key"].clone();
+    assert_eq!(list(&server, key.as_str().unwrap())["total"], 0);
+    // A mistyped name creates no database.
+    assert_eq!(admin("sqlite.db").run(&["user", "list"]).code, Some(1));
+    assert!(!server.state().join("sqlite.db").exists());
 }
 
 #[test]
