@@ -20,6 +20,6 @@ says=$(timeout 10 "$program" --version 2>&1 </dev/null | head -n 1) || says=
 version=$(printf %s "$says" | sed -n 's/^spin \([0-9]*\.[0-9]*\)\..*/\1/p')
 case $version in
 3.[5-9] | 3.[1-9][0-9] | 4.*) echo spin ;;
-'') devhost "$program is not Spin ($says)." ;;
-*) devhost "$program is version $version; 3.5 to 4 are known to work. LUOYUN_HOST=spin uses it." ;;
+'') devhost "$program is not Spin, but says \"$says\"." ;;
+*) devhost "$program is version $version, and not 3.5 to 4. LUOYUN_HOST=spin uses it all the same." ;;
 esac

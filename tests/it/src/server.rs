@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use std::{env, thread};
 
 use devhost::{DevHost, Options};
+use rusqlite::types::FromSql;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::Value;
 use tempfile::{NamedTempFile, TempDir};
@@ -252,6 +253,23 @@ impl Server {
         self.connect().post(path, form).json()
     }
 
+    /// Runs SQL statements on the server's database.
+    ///
+    /// # Panics
+    /// If one fails.
+    pub fn sql(&self, statements: &str) {
+        self.database().execute_batch(statements).unwrap();
+    }
+
+    /// Reads a value from the server's database.
+    ///
+    /// # Panics
+    /// If the query `sql` fails, or returns no row.
+    #[must_use]
+    pub fn value<T: FromSql>(&self, sql: &str) -> T {
+        self.database().query_row(sql, [], |row| row.get(0)).unwrap()
+    }
+
     /// The lines of the server's output so far that contain `text`.
     ///
     /// # Panics
@@ -339,16 +357,27 @@ impl Server {
         reply.is_ok_and(|reply| serde_json::from_slice(&reply.body).is_ok_and(is_done))
     }
 
-    /// The server's process id.
+    /// A figure of the server's processes in `/proc/PID/status`, such as `VmRSS`, in KiB.
     ///
     /// # Panics
     /// If the server does not run in a separate process.
     #[must_use]
-    pub fn process_id(&self) -> u32 {
-        match &self.running {
-            Running::Process(child) => child.id(),
-            _ => panic!("the server does not run in a separate process"),
-        }
+    pub fn memory(&self, field: &str) -> u64 {
+        let Running::Process(child) = &self.running else {
+            panic!("the server does not run in a separate process");
+        };
+        let group = child.id().to_string();
+        let pids = fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap().path());
+        let pids = pids.filter(|pid| {
+            let stat = fs::read_to_string(pid.join("stat")).unwrap_or_default();
+            stat.rsplit(')').next().is_some_and(|rest| rest.split(' ').nth(3) == Some(&group))
+        });
+        let figures = pids.filter_map(|pid| -> Option<u64> {
+            let status = fs::read_to_string(pid.join("status")).ok()?;
+            let line = status.lines().find_map(|line| line.strip_prefix(field))?;
+            line.split_whitespace().nth(1)?.parse().ok()
+        });
+        figures.sum()
     }
 
     /// Kills the server's process (SIGKILL) and returns its state folder.
@@ -372,6 +401,18 @@ impl Server {
             }
         }
     }
+}
+
+/// Calls `work` with each number below `count` at once, in threads; returns the results in order.
+///
+/// # Panics
+/// If one of them does.
+pub fn at_once<T: Send>(count: usize, work: impl Fn(usize) -> T + Sync) -> Vec<T> {
+    let work = &work;
+    thread::scope(|scope| {
+        let threads: Vec<_> = (0..count).map(|i| scope.spawn(move || work(i))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    })
 }
 
 /// Lets this process and its children open as many files as the system allows.

@@ -6,7 +6,7 @@ use serde_json::json;
 
 /// Added to the demo data: instances from 100 on, all but one owned by luoyun, and the locked user
 /// `locked`, whose password is `locked`.
-const FIXTURES: &str = r#"
+const FIXTURES: &str = "
     INSERT INTO users (id, username, password, is_locked) VALUES
         (10, 'locked', 'adec79fd87d04960046628531c4a56b714d160d8', 1);
     INSERT INTO nodes (id, hostname, ip) VALUES (10, 'bare', NULL), (11, 'v6', 'fd00::1');
@@ -21,7 +21,7 @@ const FIXTURES: &str = r#"
         (107, 1,    1,    'no disk', NULL,      255, 1, NULL),
         (108, 1,    1,    'strange', NULL,      -77, 1, NULL),
         (109, NULL, 1,    'nobody''s', NULL,      2, 1, NULL);
-"#;
+";
 
 /// The name and the summary of instance 104.
 const ANY: &str = "\"'\\/\u{8}\u{c}\n\r\t\0\u{1}\u{1f}\u{7f}\u{2028}</script>&%位🖥\u{10ffff}";

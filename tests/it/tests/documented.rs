@@ -151,9 +151,9 @@ fn rows() -> Vec<Case> {
         // "Requests": numbers.
         case("no id", BASEINFO, "session_key=$KEY", invalid(ID)),
         case("an empty id", BASEINFO, "session_key=$KEY&instance_id=", invalid(ID)),
-        case("id 2^63-1", BASEINFO, "session_key=$KEY&instance_id=9223372036854775807", no_instance(9223372036854775807)),
+        case("id 2^63-1", BASEINFO, "session_key=$KEY&instance_id=9223372036854775807", no_instance(i64::MAX)),
         case("white space around an id", BASEINFO, "session_key=$KEY&instance_id=%00+2252%7F", openerp7()),
-        case("no such instance", BASEINFO, "session_key=$KEY&instance_id=2147483648", no_instance(2147483648)),
+        case("no such instance", BASEINFO, "session_key=$KEY&instance_id=2147483648", no_instance(1 << 31)),
         case("both numbers invalid", LIST, "session_key=$KEY&sepa=0&p=0", invalid(SEPA)),
         case("page abc", LIST, "session_key=$KEY&p=abc", invalid(P)),
         case("sepa 1001", LIST, "session_key=$KEY&sepa=1001", invalid(SEPA)),

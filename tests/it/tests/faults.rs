@@ -1,13 +1,12 @@
 //! Failing stores: each request gets `internal`, the cause is logged once, and the first request
 //! after the failure succeeds.
 
-use std::{fs, thread};
+use std::fs;
 
 use api_tests::cases::{auth_failed, auth_required};
-use api_tests::server::root;
+use api_tests::server::{at_once, root};
 use api_tests::{Admin, BASEINFO, LIST, LOGIN, LOGOUT, Server, Setup};
 use rusqlite::params;
-use rusqlite::types::FromSql;
 use serde_json::{Value, json};
 
 fn log_in_with(server: &Server, password: &str) -> Value {
@@ -53,30 +52,20 @@ fn assert_logged_once(server: &Server, before: &mut usize, cause: &str) {
     *before = lines.len();
 }
 
-/// Reads a value with `sql`.
-fn value<T: FromSql>(server: &Server, sql: &str) -> T {
-    server.database().query_row(sql, [], |row| row.get(0)).unwrap()
-}
-
 #[test]
 fn logins_create_the_tables_of_an_empty_database() {
     let server = Server::start(Setup { bare: true, ..Setup::default() });
     // A first start that broke off.
-    server.database().execute_batch("CREATE TABLE users (id INTEGER PRIMARY KEY)").unwrap();
-    server.database().execute_batch("DROP TABLE users").unwrap();
-    thread::scope(|scope| {
-        // Fewer than are throttled.
-        for _ in 0..4 {
-            scope.spawn(|| assert_eq!(log_in_with(&server, "x"), auth_failed()));
-        }
-    });
-    assert_eq!(value::<String>(&server, "PRAGMA journal_mode"), "wal");
+    server.sql("CREATE TABLE users (id INTEGER PRIMARY KEY); DROP TABLE users");
+    // Fewer than are throttled.
+    at_once(4, |_| assert_eq!(log_in_with(&server, "x"), auth_failed()));
+    assert_eq!(server.value::<String>("PRAGMA journal_mode"), "wal");
     let names = "SELECT group_concat(name) FROM (SELECT name FROM sqlite_schema ORDER BY name)";
     let complete = Server::start(Setup::default());
-    assert_eq!(value::<String>(&server, names), value::<String>(&complete, names));
+    assert_eq!(server.value::<String>(names), complete.value::<String>(names));
 
     let demo = fs::read_to_string(root().join("migrations/demo.sql")).unwrap();
-    server.database().execute_batch(&format!("DELETE FROM login_failures; {demo}")).unwrap();
+    server.sql(&format!("DELETE FROM login_failures; {demo}"));
     let key = log_in(&server)["session_key"].clone();
     assert_eq!(list(&server, key.as_str().unwrap())["total"], 3);
     assert_eq!(logged(&server), [""; 0]);
@@ -110,13 +99,13 @@ fn another_versions_tables_are_refused_with_what_to_do_and_stay_as_they_are() {
         let sql = format!("DROP TRIGGER session_sets_last_login; {sql}");
         let server = Server::start(Setup { sql: &sql, ..Setup::default() });
         let names = "SELECT group_concat(name) FROM sqlite_schema";
-        let before: String = value(&server, names);
+        let before: String = server.value(names);
         let reply = log_in_with(&server, "x");
         assert_eq!(reply["error"], "internal");
         assert!(reply["desc"].as_str().unwrap().contains(advice), "{reply}");
         assert_logged_once(&server, &mut 0, cause);
         assert!(logged(&server)[0].contains(advice));
-        assert_eq!(value::<String>(&server, names), before);
+        assert_eq!(server.value::<String>(names), before);
     }
 }
 
@@ -166,9 +155,9 @@ fn a_key_value_store_that_fails_is_internal() {
 fn while_failing<T>(server: &Server, event: &str, request: impl FnOnce() -> T) -> T {
     let trigger = "BEGIN SELECT RAISE(ABORT, 'a full disk'); END";
     let fail = format!("CREATE TRIGGER fails BEFORE {event} {trigger}");
-    server.database().execute_batch(&fail).unwrap();
+    server.sql(&fail);
     let outcome = request();
-    server.database().execute_batch("DROP TRIGGER fails").unwrap();
+    server.sql("DROP TRIGGER fails");
     outcome
 }
 
@@ -218,7 +207,7 @@ fn a_statement_of_a_login_that_fails_loses_nothing() {
         ("DELETE ON sessions", old_sessions, 0, right, &done, "delete the ended sessions'", ended),
     ] {
         let reset = "DELETE FROM login_failures; DELETE FROM sessions WHERE digest LIKE 'old%'";
-        server.database().execute_batch(&format!("{reset}; {sql}")).unwrap();
+        server.sql(&format!("{reset}; {sql}"));
         for _ in 0..wrong {
             assert_eq!(log_in_with(&server, "x")["error"], "auth_failed");
         }
@@ -295,7 +284,7 @@ fn a_wait_is_logged_when_it_begins_or_doubles_and_not_at_each_refusal() {
             }
             assert_eq!(logged(&server), expected);
             let end = "UPDATE login_failures SET retry_at = unixepoch() WHERE retry_at > 0";
-            server.database().execute(end, []).unwrap();
+            server.sql(end);
         }
     }
 }

@@ -1,17 +1,14 @@
 //! Clients that want more than their share: slow bodies, and logins without end. They run alone, as
 //! they measure time and memory: `make test` starts them after the others.
 
-use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use api_tests::cases::BUSY;
-use api_tests::server::raise_descriptor_limit;
-use api_tests::{Client, Response, Server, Setup};
+use api_tests::server::{at_once, raise_descriptor_limit};
+use api_tests::{BASEINFO, Client, LOGIN, Response, Server, Setup};
 use serde_json::Value;
-
-const BASEINFO: &str = "/api/instance/baseinfo";
 
 /// The default strength of passwords, behind a proxy.
 const DEFAULTS: &[(&str, &str)] = &[
@@ -70,34 +67,12 @@ fn a_thousand_slow_bodies_keep_nobody_out_for_longer_than_their_time() {
     assert!(timeouts >= 900, "{timeouts} requests timed out");
 }
 
-/// A figure of the server's processes in `/proc/PID/status`, in MiB.
-fn memory(server: &Server, field: &str) -> u64 {
-    let group = server.process_id().to_string();
-    let status = |pid: &str| fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let of_group = |pid: &String| {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        stat.rsplit(')').next().is_some_and(|rest| rest.split(' ').nth(3) == Some(&group))
-    };
-    let pids = fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap().file_name());
-    let pids = pids.filter_map(|name| name.into_string().ok()).filter(of_group);
-    let kib = |pid: String| -> Option<u64> {
-        status(&pid)
-            .lines()
-            .find_map(|line| line.strip_prefix(field))?
-            .split_whitespace()
-            .nth(1)?
-            .parse()
-            .ok()
-    };
-    pids.filter_map(kib).sum::<u64>() / 1024
-}
-
 /// 600 logins with unknown names at once, each from the address that `address` returns; the
 /// replies' `error`s. Asserts what they cost the server and a reader.
 fn flood(address: fn(usize) -> String) -> Vec<String> {
     let server = start();
     let key = server.log_in("luoyun");
-    let before = memory(&server, "VmRSS");
+    let before = server.memory("VmRSS");
     let is_over = AtomicBool::new(false);
     let (errors, longest) = thread::scope(|scope| {
         let reader = scope.spawn(|| {
@@ -111,28 +86,21 @@ fn flood(address: fn(usize) -> String) -> Vec<String> {
             }
             longest
         });
-        let logins: Vec<_> = (0..600)
-            .map(|i| {
-                let server = &server;
-                scope.spawn(move || {
-                    let field = format!("X-Real-IP: {}", address(i));
-                    let body = format!("username=name{i}&password=x");
-                    let response =
-                        server.connect().request("POST", "/api/login", &[&field], body.as_bytes());
-                    let reply = response.json();
-                    if response.status == 503 {
-                        assert_eq!(reply, BUSY.parse::<Value>().unwrap());
-                        assert_eq!(response.header("retry-after"), Some("1"));
-                    }
-                    reply["error"].as_str().unwrap().to_owned()
-                })
-            })
-            .collect();
-        let errors: Vec<_> = logins.into_iter().map(|login| login.join().unwrap()).collect();
+        let errors = at_once(600, |i| {
+            let field = format!("X-Real-IP: {}", address(i));
+            let body = format!("username=name{i}&password=x");
+            let response = server.connect().request("POST", LOGIN, &[&field], body.as_bytes());
+            let reply = response.json();
+            if response.status == 503 {
+                assert_eq!(reply, BUSY.parse::<Value>().unwrap());
+                assert_eq!(response.header("retry-after"), Some("1"));
+            }
+            reply["error"].as_str().unwrap().to_owned()
+        });
         is_over.store(true, Ordering::Relaxed);
         (errors, reader.join().unwrap())
     });
-    let added = memory(&server, "VmHWM") - before;
+    let added = (server.memory("VmHWM") - before) / 1024;
     println!("{added} MiB more, the reader waited {longest:?}");
     assert!(added <= 1024, "{added} MiB more");
     assert!(longest <= Duration::from_secs(1), "a reader waited {longest:?}");

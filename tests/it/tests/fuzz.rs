@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
-use std::{env, fs, thread};
+use std::{env, fs};
 
 use api_tests::client::exchange;
-use api_tests::server::root;
+use api_tests::server::{at_once, root};
 use api_tests::{BASEINFO, LIST, LOGIN, LOGOUT, Server, Setup};
 use fastrand::Rng;
 use serde_json::Value;
@@ -117,7 +117,8 @@ fn violation(received: &[u8], is_well_formed: bool) -> Option<String> {
     };
     let length: usize = field("content-length").and_then(|it| it.parse().ok()).unwrap_or(0);
     let body = &received[start..];
-    if !is_well_formed && length == 0 && [400, 414, 431].contains(&status) {
+    // Spin answers 500 to a header field that is not UTF-8.
+    if !is_well_formed && length == 0 && [400, 414, 431, 500].contains(&status) {
         return None;
     }
     if field("content-type").as_deref() != Some("application/json") {
@@ -139,34 +140,17 @@ fn violation(received: &[u8], is_well_formed: bool) -> Option<String> {
     (expected != Some(&status) || !reply["desc"].is_string()).then(|| format!("{status} {reply}"))
 }
 
-/// The resident memory of the server's process, in KiB.
-fn memory(server: &Server) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", server.process_id())).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
-}
-
 fn send(server: &Server, key: &str, seed: u64, count: usize) {
-    thread::scope(|scope| {
-        for worker in 0..WORKERS {
-            scope.spawn(move || {
-                let mut rng = Rng::with_seed(seed + worker as u64);
-                for _ in 0..count / WORKERS {
-                    let (request, is_well_formed) = request(&mut rng, key);
-                    let received = exchange(server.addr(), &request, is_well_formed);
-                    // The host itself refuses header fields that are not UTF-8.
-                    let is_empty_500 =
-                        received.starts_with(b"HTTP/1.1 500") && received.ends_with(b"\r\n\r\n");
-                    if is_empty_500 && str::from_utf8(&request).is_err() {
-                        continue;
-                    }
-                    if let Some(violation) = violation(&received, is_well_formed) {
-                        let [request, received] =
-                            [request, received].map(|it| String::from_utf8_lossy(&it).into_owned());
-                        panic!("{violation}\nto {request:?}\n{received}");
-                    }
-                }
-            });
+    at_once(WORKERS, |worker| {
+        let mut rng = Rng::with_seed(seed + worker as u64);
+        for _ in 0..count / WORKERS {
+            let (request, is_well_formed) = request(&mut rng, key);
+            let received = exchange(server.addr(), &request, is_well_formed);
+            if let Some(violation) = violation(&received, is_well_formed) {
+                let [request, received] =
+                    [request, received].map(|it| String::from_utf8_lossy(&it).into_owned());
+                panic!("{violation}\nto {request:?}\n{received}");
+            }
         }
     });
 }
@@ -192,7 +176,7 @@ fn every_reply_to_a_mutated_request_follows_the_contract() {
     let key = server.log_in("luoyun");
     let rounds = (0..5).map(|round| {
         send(&server, &key, SEED + 1000 * round, count / 5);
-        memory(&server)
+        server.memory("VmRSS")
     });
     // The first two rounds fill the host's pools.
     let memory: Vec<u64> = rounds.collect();

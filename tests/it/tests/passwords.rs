@@ -1,18 +1,16 @@
 //! Passwords: their stored forms, and the throttling of guesses.
 
+use std::fs;
 use std::net::{Ipv6Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
-use std::{fs, thread};
 
 use api_tests::cases::auth_failed;
 use api_tests::dataset::insert_users;
-use api_tests::server::wait_until;
-use api_tests::{Admin, Response, Server, Setup};
+use api_tests::server::{at_once, wait_until};
+use api_tests::{Admin, LIST, LOGIN, LOGOUT, Response, Server, Setup};
 use serde_json::{Value, json};
 use sha1::{Digest, Sha1};
-
-const LOGIN: &str = "/api/login";
 
 /// The password `password` in every stored form, created with Python's hashlib and argon2-cffi.
 const STORED: [(&str, &str); 4] = [
@@ -29,12 +27,11 @@ const STORED: [(&str, &str); 4] = [
 ];
 
 fn log_in(server: &Server, username: &str, password: &str) -> Value {
-    server.connect().post(LOGIN, &[("username", username), ("password", password)]).json()
+    server.post(LOGIN, &[("username", username), ("password", password)])
 }
 
 fn stored(server: &Server, username: &str) -> String {
-    let sql = "SELECT password FROM users WHERE username = ?1";
-    server.database().query_row(sql, [username], |row| row.get(0)).unwrap()
+    server.value(&format!("SELECT password FROM users WHERE username = '{username}'"))
 }
 
 #[test]
@@ -100,15 +97,11 @@ fn a_malformed_stored_value_matches_no_password() {
 /// All files below `folder`, with their contents.
 fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    entries
-        .flat_map(|path| {
-            if path.is_dir() {
-                return files(&path);
-            }
-            let content = fs::read(&path).unwrap();
-            vec![(path, content)]
-        })
-        .collect()
+    let contents = entries.map(|path| match fs::read(&path) {
+        Ok(content) => vec![(path, content)],
+        Err(_) => files(&path),
+    });
+    contents.flatten().collect()
 }
 
 fn contains(content: &[u8], secret: &str) -> bool {
@@ -134,10 +127,7 @@ fn a_replaced_hash_is_in_no_file_once_the_server_is_idle() {
         |i| format!("INSERT INTO users (username, password) VALUES ('u{i}', '{}');", salted(i));
     // luoyun-admin writes with secure_delete, too.
     let sql = format!("PRAGMA secure_delete = ON; {}", (0..USERS).map(insert).collect::<String>());
-    let server = Server::start_process(
-        Setup { sql: &sql, ..Setup::default() },
-        tempfile::tempdir().unwrap(),
-    );
+    let server = Server::start(Setup { sql: &sql, ..Setup::default() });
     // In an order that updates each page several times.
     let mut replaced: Vec<_> = (0..USERS).map(|i| i * 37 % USERS).collect();
     let changed = replaced.split_off(USERS - 20);
@@ -220,8 +210,7 @@ fn a_clients_headers_do_not_change_its_address() {
 
 /// Ends all throttling waits.
 fn end_waits(server: &Server) {
-    let sql = "UPDATE login_failures SET retry_at = unixepoch() WHERE retry_at > 0";
-    server.database().execute(sql, []).unwrap();
+    server.sql("UPDATE login_failures SET retry_at = unixepoch() WHERE retry_at > 0");
 }
 
 #[test]
@@ -242,8 +231,7 @@ fn each_further_wrong_password_doubles_the_wait() {
 
 /// The number of rows in `login_failures`.
 fn failure_rows(server: &Server) -> i64 {
-    let sql = "SELECT count(*) FROM login_failures";
-    server.database().query_row(sql, [], |row| row.get(0)).unwrap()
+    server.value("SELECT count(*) FROM login_failures")
 }
 
 #[test]
@@ -267,8 +255,7 @@ fn failures_expire_and_are_swept() {
         let _ = log_in_from(&server, &format!("192.0.2.{i}"), "luoyun", "x");
     }
     assert_eq!(failure_rows(&server), OLD);
-    let old = "UPDATE login_failures SET forget_at = unixepoch()";
-    server.database().execute(old, []).unwrap();
+    server.sql("UPDATE login_failures SET forget_at = unixepoch()");
 
     let start = Instant::now();
     for _ in 0..5 {
@@ -277,15 +264,12 @@ fn failures_expire_and_are_swept() {
     assert_throttled(&log_in_from(&server, "192.0.2.1", "luoyun", "x"), 30, start);
 
     // Each insert also checks some other rows, so old rows disappear as new ones are added.
-    let left = || -> i64 {
-        let sql = "SELECT count(*) FROM login_failures WHERE forget_at <= unixepoch()";
-        server.database().query_row(sql, [], |row| row.get(0)).unwrap()
-    };
+    let left = "SELECT count(*) FROM login_failures WHERE forget_at <= unixepoch()";
     let mut names = 0..1000;
-    while left() > OLD / 10 {
+    while server.value::<i64>(left) > OLD / 10 {
         let name = names.next().expect("expired rows are not swept").to_string();
         let _ = log_in_from(&server, &format!("198.51.100.{}", name.len()), &name, "x");
-        server.database().execute("UPDATE login_failures SET retry_at = 0", []).unwrap();
+        server.sql("UPDATE login_failures SET retry_at = 0");
     }
 }
 
@@ -353,8 +337,7 @@ fn an_address_counts_the_same_in_every_notation() {
 #[test]
 fn what_a_client_writes_into_forwarded_does_not_change_its_address() {
     let variables = &[("client_address_header", "forwarded"), ("login_failures", "1")];
-    let setup = Setup { variables, ..Setup::default() };
-    let server = Server::start_process(setup, tempfile::tempdir().unwrap());
+    let server = Server::start(Setup { variables, ..Setup::default() });
     let log_in = |value: &str, name: &str| {
         log_in_with(&server, &[&format!("Forwarded: {value}")], name, "x")
     };
@@ -373,9 +356,8 @@ fn what_a_client_writes_into_forwarded_does_not_change_its_address() {
         assert_throttled(&log_in(other, &name), 30, start);
     }
     // Logged when the wait begins.
-    let output = fs::read_to_string(server.state().join("output.log")).unwrap();
     let line = r#"client="127.0.0.1" malformed_address="for=_hidden1" failures=1 wait_seconds=30"#;
-    assert_eq!(output.matches(line).count(), 1, "{output}");
+    assert_eq!(server.logged(line).len(), 1);
 }
 
 #[test]
@@ -387,19 +369,16 @@ fn failures_from_while_the_clock_was_wrong_do_not_make_a_client_wait() {
     assert_throttled(&wrong(), 30, start);
     let future = "UPDATE login_failures SET retry_at = retry_at + 315360000,
         forget_at = forget_at + 315360000";
-    server.database().execute(future, []).unwrap();
+    server.sql(future);
     let start = Instant::now();
     assert_eq!(wrong().json(), auth_failed());
     assert_throttled(&wrong(), 30, start);
 
     // Rows from the future are swept, too.
-    server.database().execute(future, []).unwrap();
-    let from_future = || -> i64 {
-        let sql = "SELECT count(*) FROM login_failures WHERE retry_at > unixepoch() + 900";
-        server.database().query_row(sql, [], |row| row.get(0)).unwrap()
-    };
+    server.sql(future);
+    let from_future = "SELECT count(*) FROM login_failures WHERE retry_at > unixepoch() + 900";
     let mut names = 0..1000;
-    while from_future() > 0 {
+    while server.value::<i64>(from_future) > 0 {
         let name = names.next().expect("rows from the future are not swept").to_string();
         let _ = log_in_from(&server, &format!("198.51.100.{}", name.len()), &name, "x");
     }
@@ -411,16 +390,6 @@ fn another_sites_page_cannot_make_its_visitor_wait() {
     let refused = log_in_with(&server, &["Sec-Fetch-Site: cross-site"], "luoyun", "x");
     assert_eq!((refused.status, &refused.json()["error"]), (403, &json!("cross_site")));
     assert_eq!(log_in_with(&server, &[], "luoyun", "luoyun").json()["code"], 0);
-}
-
-#[test]
-fn a_variable_may_have_white_space_around_it() {
-    let variables = &[("login_failures", "1\n"), ("client_address_header", " X-Real-IP\r\n")];
-    let server = Server::start(Setup { variables, ..Setup::default() });
-    let start = Instant::now();
-    assert_eq!(log_in_from(&server, "192.0.2.1", "luoyun", "x").json(), auth_failed());
-    assert_throttled(&log_in_from(&server, "192.0.2.1", "luoyun", "x"), 30, start);
-    assert_eq!(log_in_from(&server, "192.0.2.2", "luoyun", "luoyun").json()["code"], 0);
 }
 
 #[test]
@@ -443,12 +412,11 @@ fn a_client_that_connects_by_ipv6_counts_with_its_network() {
         return;
     }
     let setup = Setup { variables: &[("login_failures", "1")], ipv6: true, ..Setup::default() };
-    let server = Server::start_process(setup, tempfile::tempdir().unwrap());
+    let server = Server::start(setup);
     let start = Instant::now();
     assert_eq!(log_in(&server, "luoyun", "x"), auth_failed());
     assert_throttled(&log_in_with(&server, &[], "luoyun", "luoyun"), 30, start);
-    let output = fs::read_to_string(server.state().join("output.log")).unwrap();
-    assert!(output.contains("client=\"::/64\""), "{output}");
+    assert_eq!(server.logged("client=\"::/64\"").len(), 1);
 }
 
 /// Another login of the pair may end a wait between the statement that finds it and the one that
@@ -458,11 +426,10 @@ fn a_wait_that_is_over_at_once_is_refused_with_a_retry_after_a_second() {
     let server = Server::start(Setup::default());
     for (table, password) in [("login_failures", "x"), ("sessions", "luoyun")] {
         let trigger = "BEGIN SELECT RAISE(IGNORE); END";
-        let ignore = format!("CREATE TRIGGER ignores BEFORE INSERT ON {table} {trigger}");
-        server.database().execute_batch(&ignore).unwrap();
+        server.sql(&format!("CREATE TRIGGER ignores BEFORE INSERT ON {table} {trigger}"));
         let start = Instant::now();
         assert_throttled(&log_in_with(&server, &[], "luoyun", password), 1, start);
-        server.database().execute_batch("DROP TRIGGER ignores").unwrap();
+        server.sql("DROP TRIGGER ignores");
     }
 }
 
@@ -470,13 +437,10 @@ const GUESSES: usize = 100;
 
 /// Sends guesses at once, each a user name and a password; returns how many were answered with
 /// `auth_failed`, and how many were accepted. The others were refused.
-fn guess(server: &Server, guess: impl Fn(usize) -> (String, String)) -> (usize, usize) {
-    let replies: Vec<Value> = thread::scope(|scope| {
-        let guesses = (0..GUESSES)
-            .map(&guess)
-            .map(|(username, password)| scope.spawn(move || log_in(server, &username, &password)));
-        let guesses: Vec<_> = guesses.collect();
-        guesses.into_iter().map(|guess| guess.join().unwrap()).collect()
+fn guess(server: &Server, guess: impl Fn(usize) -> (String, String) + Sync) -> (usize, usize) {
+    let replies = at_once(GUESSES, |i| {
+        let (username, password) = guess(i);
+        log_in(server, &username, &password)
     });
     let count = |error: &str| replies.iter().filter(|reply| reply["error"] == error).count();
     let accepted = replies.iter().filter(|reply| reply["code"] == 0).count();
@@ -515,14 +479,19 @@ fn concurrent_guesses_for_many_names_do_not_exceed_the_limit_of_the_address() {
 }
 
 #[test]
-fn the_limits_are_configurable() {
-    let variables = &[("login_failures", "2"), ("login_first_wait_seconds", "100")];
+fn the_limits_are_configurable_with_white_space_around_them() {
+    let variables = &[
+        ("login_failures", "2\n"),
+        ("login_first_wait_seconds", " 100"),
+        ("client_address_header", " X-Real-IP\r\n"),
+    ];
     let server = Server::start(Setup { variables, ..Setup::default() });
     let start = Instant::now();
     for _ in 0..2 {
-        assert_eq!(log_in(&server, "luoyun", "x"), auth_failed());
+        assert_eq!(log_in_from(&server, "192.0.2.1", "luoyun", "x").json(), auth_failed());
     }
-    assert_throttled(&log_in_with(&server, &[], "luoyun", "luoyun"), 100, start);
+    assert_throttled(&log_in_from(&server, "192.0.2.1", "luoyun", "luoyun"), 100, start);
+    assert_eq!(log_in_from(&server, "192.0.2.2", "luoyun", "luoyun").json()["code"], 0);
 }
 
 #[test]
@@ -531,8 +500,7 @@ fn no_secret_is_in_any_file_or_log() {
     let (name, password, wrong) = ("ada", "Tr0ub4dor-and-3", "correct-horse-battery-staple");
     let weak = base16ct::lower::encode_string(&Sha1::digest(password));
     // Not in `Setup::sql`, which is in a file.
-    let user = insert_users(&[(name, &weak)]);
-    server.database().execute_batch(&format!("PRAGMA secure_delete = ON; {user}")).unwrap();
+    server.sql(&format!("PRAGMA secure_delete = ON; {}", insert_users(&[(name, &weak)])));
 
     // People also type a password into the field of the name.
     for (username, password) in [(name, wrong), (wrong, name), (password, password)] {
@@ -544,12 +512,11 @@ fn no_secret_is_in_any_file_or_log() {
         secrets.push(key.as_str().expect("a session key").to_owned());
     }
     let [.., ended, key] = &secrets[..] else { unreachable!() };
-    let logout = [("session_key", ended.as_str())];
-    assert_eq!(server.connect().post("/api/logout", &logout).json()["desc"], "Bye.");
+    assert_eq!(server.post(LOGOUT, &[("session_key", ended)])["desc"], "Bye.");
 
     // What the components log: a failing store, and throttled logins.
-    server.database().execute_batch("DROP TABLE instances").unwrap();
-    let reply = server.connect().post("/api/myun/instance", &[("session_key", key)]);
+    server.sql("DROP TABLE instances");
+    let reply = server.connect().post(LIST, &[("session_key", key)]);
     assert_eq!((reply.status, &reply.json()["error"]), (500, &json!("internal")));
     for (username, password) in [(name, wrong), (password, wrong)] {
         for _ in 0..6 {
@@ -557,9 +524,8 @@ fn no_secret_is_in_any_file_or_log() {
         }
         assert_eq!(log_in(&server, username, password)["error"], "too_many_attempts");
     }
-    let output = fs::read_to_string(server.state().join("output.log")).unwrap();
     for (error, lines) in [("error=internal", 1), ("error=too_many_attempts", 2)] {
-        assert_eq!(output.matches(error).count(), lines, "{output}");
+        assert_eq!(server.logged(error).len(), lines);
     }
 
     let strong = stored(&server, name);

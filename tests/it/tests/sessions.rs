@@ -1,15 +1,11 @@
 //! Sessions: login, logout, expiry and revocation, and the rows and entries in the stores.
 
+use std::iter::{from_fn, repeat_with};
 use std::thread;
 
 use api_tests::cases::auth_required;
-use api_tests::server::wait_until;
-use api_tests::{Server, Setup};
-
-const LOGIN: &str = "/api/login";
-const LOGOUT: &str = "/api/logout";
-const BASEINFO: &str = "/api/instance/baseinfo";
-const LIST: &str = "/api/myun/instance";
+use api_tests::server::{at_once, wait_until};
+use api_tests::{BASEINFO, Client, LIST, LOGIN, LOGOUT, Server, Setup};
 
 fn server() -> Server {
     Server::start(Setup::default())
@@ -32,23 +28,22 @@ fn assert_refused(server: &Server, key: &str) {
     }
 }
 
-fn count(db: &rusqlite::Connection, sql: &str) -> i64 {
-    db.query_row(sql, [], |row| row.get(0)).unwrap()
-}
-
 fn rows(server: &Server) -> i64 {
-    count(&server.database(), "SELECT COUNT(*) FROM sessions")
+    server.value("SELECT count(*) FROM sessions")
 }
 
 fn entries(server: &Server) -> i64 {
-    count(&server.key_value(), "SELECT COUNT(*) FROM spin_key_value")
+    let sql = "SELECT count(*) FROM spin_key_value";
+    server.key_value().query_row(sql, [], |row| row.get(0)).unwrap()
 }
+
+const LUOYUN: [(&str, &str); 2] = [("username", "luoyun"), ("password", "luoyun")];
 
 #[test]
 fn logging_out_ends_one_session_and_leaves_nothing_of_it() {
     let server = server();
     let (key, other) = (server.log_in("luoyun"), server.log_in("luoyun"));
-    let _ = server.connect().post(LOGOUT, &[("session_key", &key)]);
+    let _ = server.post(LOGOUT, &[("session_key", &key)]);
     assert!(server.accepts(&other));
     assert_eq!((rows(&server), entries(&server)), (1, 1));
 }
@@ -66,7 +61,7 @@ fn a_change_of_the_user_by_sql_ends_its_sessions_and_no_others() {
     ] {
         let server = server();
         let (key, other) = (server.log_in("luoyun"), server.log_in("gallery"));
-        server.database().execute_batch(change).unwrap();
+        server.sql(change);
         assert_refused(&server, &key);
         assert!(server.accepts(&other), "{change}");
     }
@@ -77,7 +72,7 @@ fn another_change_of_the_user_leaves_its_sessions() {
     let server = server();
     let key = server.log_in("luoyun");
     let change = "UPDATE users SET username = 'lin', is_locked = 0, password = password";
-    server.database().execute(&format!("{change} WHERE id = 1"), []).unwrap();
+    server.sql(&format!("{change} WHERE id = 1"));
     assert!(server.accepts(&key));
 }
 
@@ -92,7 +87,7 @@ fn a_session_ends_when_it_expires() {
         let [user, _, epoch] = entry.split(' ').collect::<Vec<_>>()[..] else {
             panic!("{entry}");
         };
-        let expires_at = count(&server.database(), "SELECT unixepoch()") + seconds;
+        let expires_at = server.value::<i64>("SELECT unixepoch()") + seconds;
         let sql = "UPDATE spin_key_value SET value = CAST(?1 AS BLOB)";
         server.key_value().execute(sql, [format!("{user} {expires_at} {epoch}")]).unwrap();
     };
@@ -110,7 +105,7 @@ fn session_ttl_seconds_sets_the_lifetime_of_a_session() {
         let server = Server::start(Setup { variables, ..Setup::default() });
         let _ = server.log_in("luoyun");
         let sql = "SELECT expires_at - unixepoch() FROM sessions";
-        let lifetime = count(&server.database(), sql);
+        let lifetime = server.value::<i64>(sql);
         assert!((expected - 60..=expected).contains(&lifetime), "{lifetime} seconds");
     }
 }
@@ -120,7 +115,7 @@ fn a_login_sets_last_login_and_no_store_contains_its_key() {
     let server = server();
     let key = server.log_in("luoyun");
     let last_login = "SELECT COUNT(*) FROM users WHERE id = 1 AND last_login > unixepoch() - 60";
-    assert_eq!(count(&server.database(), last_login), 1);
+    assert_eq!(server.value::<i64>(last_login), 1);
 
     let text = |db: rusqlite::Connection, sql: &str| -> String {
         db.query_row(sql, [], |row| row.get(0)).unwrap()
@@ -135,20 +130,13 @@ fn a_login_sets_last_login_and_no_store_contains_its_key() {
 /// Logs in `count` times, on a few concurrent connections; returns the keys.
 fn log_in_concurrently(server: &Server, count: usize) -> Vec<String> {
     const CONNECTIONS: usize = 4;
-    thread::scope(|scope| {
-        let workers: Vec<_> = (0..CONNECTIONS)
-            .map(|_| {
-                scope.spawn(|| {
-                    let mut client = server.connect();
-                    let form = [("username", "luoyun"), ("password", "luoyun")];
-                    let log_in = || client.post(LOGIN, &form).json()["session_key"].clone();
-                    std::iter::repeat_with(log_in).take(count / CONNECTIONS).collect::<Vec<_>>()
-                })
-            })
-            .collect();
-        let keys = workers.into_iter().flat_map(|worker| worker.join().unwrap());
-        keys.map(|key| key.as_str().expect("a session key").to_owned()).collect()
-    })
+    let keys = at_once(CONNECTIONS, |_| {
+        let mut client = server.connect();
+        let log_in = || client.post(LOGIN, &LUOYUN).json()["session_key"].clone();
+        repeat_with(log_in).take(count / CONNECTIONS).collect::<Vec<_>>()
+    });
+    let keys = keys.into_iter().flatten();
+    keys.map(|key| key.as_str().expect("a session key").to_owned()).collect()
 }
 
 #[test]
@@ -164,7 +152,7 @@ fn expired_sessions_are_swept_from_both_stores() {
     // seconds, so all sessions of one second expire together.
     let alive = "SELECT COUNT(*) FROM sessions
                  WHERE expires_at > (SELECT MAX(expires_at) FROM sessions) - 2";
-    let limit = count(&server.database(), alive) + 3;
+    let limit = server.value::<i64>(alive) + 3;
     let (rows, entries) = (rows(&server), entries(&server));
     println!("{rows} rows, {entries} entries, limit {limit}");
     assert!(rows <= limit && entries <= limit, "{rows} rows, {entries} entries, limit {limit}");
@@ -178,15 +166,10 @@ fn concurrent_logins_delete_different_expired_sessions() {
     let variables = &[("password_memory_kib", "8192")];
     let server = Server::start(Setup { sql, variables, ..Setup::default() });
     let _upgraded = server.log_in("luoyun");
-    let expired =
-        || count(&server.database(), "SELECT COUNT(*) FROM sessions WHERE expires_at < 91");
+    let expired = || server.value::<i64>("SELECT COUNT(*) FROM sessions WHERE expires_at < 91");
     let _deletes_three = server.log_in("luoyun");
     assert_eq!(expired(), 87);
-    thread::scope(|scope| {
-        for _ in 0..8 {
-            scope.spawn(|| server.log_in("luoyun"));
-        }
-    });
+    at_once(8, |_| server.log_in("luoyun"));
     // 8 logins that delete the same three would leave 84.
     let left = expired();
     assert!((87 - 24..=87 - 16).contains(&left), "{left} are left");
@@ -207,7 +190,7 @@ fn a_user_has_a_limited_number_of_sessions_and_the_oldest_ends() {
     // Also with a wrong password before each login, and with simultaneous logins.
     for _ in 0..3 {
         let wrong = [("username", "luoyun"), ("password", "x")];
-        assert_eq!(server.connect().post(LOGIN, &wrong).json()["error"], "auth_failed");
+        assert_eq!(server.post(LOGIN, &wrong)["error"], "auth_failed");
         let _ = server.log_in("luoyun");
     }
     log_in_concurrently(&server, 100);
@@ -224,20 +207,11 @@ fn many_concurrent_logins_all_succeed() {
         SELECT 'user' || i, '$argon2id$v=19$m=8,t=1,p=1$c29tZXNhbHQ$8Tf44YakA6Z5zNBgblq13Nr+Q8FkCFWsjG4z6b1j7rM' FROM n;";
     let server = Server::start(Setup { sql: users, ..Setup::default() });
     for same_user in [true, false] {
-        let keys: Vec<_> = thread::scope(|scope| {
-            let server = &server;
-            let logins: Vec<_> = (0..32)
-                .map(|i| {
-                    scope.spawn(move || {
-                        let name = if same_user { "user0".to_owned() } else { format!("user{i}") };
-                        let form = [("username", name.as_str()), ("password", "password")];
-                        server.connect().post(LOGIN, &form).json()
-                    })
-                })
-                .collect();
-            logins.into_iter().map(|login| login.join().unwrap()).collect()
+        let replies = at_once(32, |i| {
+            let name = format!("user{}", if same_user { 0 } else { i });
+            server.post(LOGIN, &[("username", &name), ("password", "password")])
         });
-        for reply in keys {
+        for reply in replies {
             let key = reply["session_key"].as_str().unwrap_or_else(|| panic!("{reply}"));
             assert!(server.accepts(key));
         }
@@ -252,12 +226,11 @@ fn acknowledged_logins_survive_a_kill_of_the_host() {
     let workers: Vec<_> = (0..8)
         .map(|_| {
             thread::spawn(move || {
-                let form = [("username", "luoyun"), ("password", "luoyun")];
                 let log_in = || {
-                    let reply = api_tests::Client::try_connect(addr)?.try_post(LOGIN, &form);
+                    let reply = Client::try_connect(addr)?.try_post(LOGIN, &LUOYUN);
                     Some(reply.ok()?.json()["session_key"].as_str()?.to_owned())
                 };
-                std::iter::from_fn(log_in).collect::<Vec<String>>()
+                from_fn(log_in).collect::<Vec<String>>()
             })
         })
         .collect();
@@ -283,12 +256,12 @@ fn acknowledged_logins_survive_a_kill_of_the_host() {
     // after it expires.
     let unfinished = rows(&server) - entries(&server);
     assert!((0..=8).contains(&unfinished), "{unfinished} rows without an entry");
-    server.database().execute("UPDATE sessions SET expires_at = 1", []).unwrap();
+    server.sql("UPDATE sessions SET expires_at = 1");
     let before = rows(&server);
     for _ in 0..before {
         let _ = server.log_in("luoyun");
     }
     let expired = "SELECT COUNT(*) FROM sessions WHERE expires_at = 1";
-    assert_eq!(count(&server.database(), expired), 0);
+    assert_eq!(server.value::<i64>(expired), 0);
     assert_eq!((rows(&server), entries(&server)), (before, before));
 }
