@@ -77,7 +77,7 @@ fn the_first_user_can_be_added_before_the_first_login() {
     let admin = |file: &str| Admin::on(&server.state().join(file));
     let add = ["user", "add", "luoyun", "--memory-kib", "8", "--passes", "1"];
     admin("sqlite_db.db").done_with(&add, b"luoyun");
-    assert_eq!(value::<String>(&server, "PRAGMA journal_mode"), "wal");
+    assert_eq!(server.value::<String>("PRAGMA journal_mode"), "wal");
     let key = log_in(&server)["session_key"].clone();
     assert_eq!(list(&server, key.as_str().unwrap())["total"], 0);
     // A mistyped name creates no database.
