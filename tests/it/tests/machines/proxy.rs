@@ -117,6 +117,7 @@ fn slow_and_silent_clients_hold_up_nobody() {
         client.send(format!("POST {list} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes());
     }
     wait_until("a short wait", || machine.read("slow readers") < SHORT);
+    println!("the API's memory: at most {} MB", machine.api.peak_memory().0);
     drop(silent);
 }
 
