@@ -117,6 +117,7 @@ fn slow_and_silent_clients_hold_up_nobody() {
         client.send(format!("POST {list} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes());
     }
     wait_until("a short wait", || machine.read("slow readers") < SHORT);
+    println!("the API's memory: at most {} MB", machine.api.peak_memory().0);
     drop(silent);
 }
 
@@ -131,6 +132,10 @@ fn a_flood_of_logins_takes_little_memory_and_holds_up_nobody() {
             let [high, low] = (number % addresses).to_be_bytes();
             machine.log_in(Ipv4Addr::new(127, 0, 1 + high, low), &format!("unknown-{number}"))
         };
+        // As fast as this machine is now: other programs may use its processors.
+        let begin = Instant::now();
+        assert_eq!(machine.log_in(READER, "luoyun").status, 200);
+        let limit = SHORT.max(begin.elapsed() * 12);
         let begin = Instant::now();
         let (replies, longest) = thread::scope(|scope| {
             let flood: Vec<_> =
@@ -156,7 +161,7 @@ fn a_flood_of_logins_takes_little_memory_and_holds_up_nobody() {
              waited for at most {longest:.1?}; {took:.1?}: {counts:?}"
         );
         assert!(peak <= before + 300, "{before} MB, then {peak} MB");
-        assert!(longest < SHORT, "{longest:?}");
+        assert!(longest < limit, "{longest:?}, not {limit:?}");
         let expected = [(200, "auth_failed"), (429, "too_many_attempts"), (503, "busy")];
         let is_expected = |found: &(u16, String)| expected.contains(&(found.0, found.1.as_str()));
         assert!(counts.keys().all(is_expected) && counts.len() > 1, "{counts:?}");

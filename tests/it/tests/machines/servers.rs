@@ -153,7 +153,8 @@ impl Site {
     /// `spin up`; returns it and its address.
     pub(super) fn start_unit(&mut self, host: &str) -> (Process, SocketAddr) {
         let address = free_address();
-        let (state, run) = (format!("state-{}", address.port()), format!("run-{}", address.port()));
+        let [state, run] = ["state", "run"]
+            .map(|name| self.path(&format!("{name}-{}", address.port())).display().to_string());
         self.run(&format!("mkdir -p {state} {run}/no-certificates"));
         let unit = self.read("deploy/luoyun-api.service").replace("\\\n", "").replace("$$", "$");
         let unit =
