@@ -135,9 +135,9 @@ fn is_socket(host: &str) -> bool {
 
 /// Whether a connection to `host` stays on this machine, also if it is a name.
 fn is_here(host: &str) -> bool {
-    let mut addresses = (host, 0).to_socket_addrs().into_iter().flatten();
-    let is_elsewhere = |address: SocketAddr| !address.ip().to_canonical().is_loopback();
-    is_socket(host) || is_this_machine(host) && !addresses.any(is_elsewhere)
+    let is_loopback = |address: SocketAddr| address.ip().to_canonical().is_loopback();
+    let resolve = || (host, 0).to_socket_addrs().into_iter().flatten();
+    is_socket(host) || is_this_machine(host) && resolve().all(is_loopback)
 }
 
 /// The parameters in a URL; `None` if it is malformed.

@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use crate::db::{Database, is_without_reply};
-use crate::import::columns::{TABLES, Table};
+use crate::import::columns::Table;
 
 /// Largest number of rows that one statement reads or writes, and of the bytes of all its rows but
 /// the last one, as JSON: sqld 0.24 limits a text to 5 MB.
@@ -20,7 +20,7 @@ const RENAMED_USERS: &str = "
      WHERE w.username <> o.username)";
 
 /// The numbers of rows per table: ours, the source's, inserted, changed, deleted.
-pub(crate) struct Difference(Vec<(&'static str, [i64; 5])>);
+pub(crate) struct Difference(Vec<(String, [i64; 5])>);
 
 impl Difference {
     /// Whether any row differs.
@@ -53,7 +53,7 @@ impl Difference {
         let lines = self.0.iter().map(|(name, [_, source, inserted, changed, deleted])| {
             let equal = source - inserted - changed;
             let numbers = [*inserted, *changed, *deleted, equal].map(|number| number.to_string());
-            [&[(*name).to_owned()], &numbers[..]].concat()
+            [&[name.clone()], &numbers[..]].concat()
         });
         [headers.to_vec()].into_iter().chain(lines).collect()
     }
@@ -66,9 +66,9 @@ pub(crate) fn version(db: &mut Database) -> Result<i64> {
 }
 
 /// Copies our rows into temporary tables of `staging`.
-pub(crate) fn read_ours(db: &mut Database, staging: &Connection) -> Result<()> {
-    for table in TABLES {
-        let (name, columns) = (table.name, table.all_columns());
+pub(crate) fn read_ours(db: &mut Database, staging: &Connection, tables: &[Table]) -> Result<()> {
+    for table in tables {
+        let (name, columns) = (&table.name, table.all_columns());
         let definitions = columns.replacen("id", "id INTEGER PRIMARY KEY", 1);
         staging.execute_batch(&format!("CREATE TEMP TABLE our_{name} ({definitions})"))?;
         let insert =
@@ -111,8 +111,8 @@ fn each_page(
 }
 
 /// Finds the rows that differ. Keeps their ids in temporary tables of `staging`.
-pub(crate) fn find(staging: &Connection) -> Result<Difference> {
-    let counts = TABLES.iter().map(|table| table.find(staging));
+pub(crate) fn find(staging: &Connection, tables: &[Table]) -> Result<Difference> {
+    let counts = tables.iter().map(|table| table.find(staging));
     counts.collect::<rusqlite::Result<_>>().map(Difference).context("cannot compare")
 }
 
@@ -124,7 +124,7 @@ impl Table {
         format!("value ->> 0 AS id{}", columns.collect::<String>())
     }
 
-    fn find(&self, staging: &Connection) -> rusqlite::Result<(&'static str, [i64; 5])> {
+    fn find(&self, staging: &Connection) -> rusqlite::Result<(String, [i64; 5])> {
         let Self { name, columns, order, .. } = self;
         let differs = columns.iter().map(|it| format!("o.{} IS NOT {}", it.name, it.to_write()));
         let differs = differs.collect::<Vec<_>>().join(" OR ");
@@ -148,14 +148,14 @@ impl Table {
              FROM {name}_difference"
         );
         staging.query_row(&sql, [], |row| {
-            Ok((*name, [row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?]))
+            Ok((name.clone(), [row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?]))
         })
     }
 
     /// The statements that make the table equal, each with the kind of rows that it takes as
     /// JSON. If names move from row to row, this order keeps them unique.
     fn statements(&self) -> [(&'static str, String); 3] {
-        let (name, columns, elements) = (self.name, self.all_columns(), self.elements());
+        let (name, columns, elements) = (&self.name, self.all_columns(), self.elements());
         let assignments = self.columns.iter().map(|it| format!("{} = {}", it.name, it.to_write()));
         let assignments = assignments.collect::<Vec<_>>().join(", ");
         [
@@ -178,8 +178,14 @@ impl Table {
 /// Makes the rows equal that [`find`] found to differ, in one transaction, and only if no other
 /// import has written to the database since it had the version `old`. It then has `new`.
 /// Fails if the database fails, or another import has written to it.
-pub(crate) fn apply(db: &mut Database, staging: &Connection, old: i64, new: i64) -> Result<()> {
-    let Err(error) = write(db, staging, old, new) else { return Ok(()) };
+pub(crate) fn apply(
+    db: &mut Database,
+    staging: &Connection,
+    tables: &[Table],
+    old: i64,
+    new: i64,
+) -> Result<()> {
+    let Err(error) = write(db, staging, tables, old, new) else { return Ok(()) };
     match version(db) {
         Ok(found) if found == new => Ok(()),
         Ok(found) if found != old => {
@@ -192,7 +198,13 @@ pub(crate) fn apply(db: &mut Database, staging: &Connection, old: i64, new: i64)
     }
 }
 
-fn write(db: &mut Database, staging: &Connection, old: i64, new: i64) -> Result<()> {
+fn write(
+    db: &mut Database,
+    staging: &Connection,
+    tables: &[Table],
+    old: i64,
+    new: i64,
+) -> Result<()> {
     db.batch(|run| {
         // Stops the batch if the version has changed, by violating NOT NULL.
         let guard = "INSERT INTO users (username, password)
@@ -208,8 +220,8 @@ fn write(db: &mut Database, staging: &Connection, old: i64, new: i64) -> Result<
         let name = "'import ' || hex(randomblob(16))";
         let rename = format!("UPDATE users SET username = {name} WHERE id IN ({IDS})");
         send(RENAMED_USERS, "id", "id", &rename)?;
-        for table in TABLES {
-            let (name, columns) = (table.name, table.all_columns());
+        for table in tables {
+            let (name, columns) = (&table.name, table.all_columns());
             for (kind, sql) in table.statements() {
                 let ids =
                     format!("(SELECT position, id FROM {name}_difference WHERE kind = '{kind}')");

@@ -49,13 +49,15 @@ pub(crate) fn run(location: &Location, command: args::Import) -> Result<()> {
     // In this order, an import that sees a newer version has also read newer rows of the source.
     let mut version = difference::version(&mut db)?;
     let is_known = state.recall(version)?;
+    let tables = columns::tables()?;
     let compare = || {
-        difference::read_ours(&mut db, &state.db)?;
+        difference::read_ours(&mut db, &state.db, &tables)?;
         let limit = Duration::from_secs(command.timeout);
-        source::copy(source, limit, &state.db, &progress)?;
-        let notes = staging::convert(&state.db).context("cannot convert the source's rows")?;
+        source::copy(source, limit, &state.db, &tables, &progress)?;
+        let notes =
+            staging::convert(&state.db, &tables).context("cannot convert the source's rows")?;
         progress.set_message("comparing");
-        anyhow::Ok((difference::find(&state.db)?, notes))
+        anyhow::Ok((difference::find(&state.db, &tables)?, notes))
     };
     let (found, notes) = compare().map_err(explain_full_disk)?;
     if !command.allow_deletions
@@ -70,7 +72,7 @@ pub(crate) fn run(location: &Location, command: args::Import) -> Result<()> {
         if found.is_any() || !is_known {
             progress.set_message("writing");
             let next = state.announce()?;
-            difference::apply(&mut db, &state.db, version, next)?;
+            difference::apply(&mut db, &state.db, &tables, version, next)?;
             version = next;
         }
         // Last: if this fails, the next import copies a changed password once more.
