@@ -37,15 +37,8 @@ pub(crate) fn run(db: &mut Database, command: args::Instance) -> Result<()> {
                 strings.collect::<String>(),
                 status_string(-1)
             );
-            let columns: rows::Columns = &[
-                ("ID", &["id"]),
-                ("OWNER", &["owner"]),
-                ("NODE", &["node"]),
-                ("HOST", &["vdi_host"]),
-                ("PORT", &["vdi_port"]),
-                ("STATUS", &["status", "status_string"]),
-                ("NAME", &["name"]),
-            ];
+            let columns = "ID=id, OWNER=owner, NODE=node, HOST=vdi_host, PORT=vdi_port, \
+                           STATUS=status+status_string, NAME=name";
             rows::list(db, &sql, &[json!(owner), json!(all)], columns, format.json)
         }
     }

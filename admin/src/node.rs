@@ -45,7 +45,7 @@ pub(crate) fn run(db: &mut Database, command: args::Node) -> Result<()> {
             "SELECT id, json_object('id', id, 'hostname', hostname, 'ip', ip)
              FROM nodes WHERE id > ?1 ORDER BY id LIMIT ?2",
             &[],
-            &[("ID", &["id"]), ("IP", &["ip"]), ("HOSTNAME", &["hostname"])],
+            "ID=id, IP=ip, HOSTNAME=hostname",
             format.json,
         ),
     }

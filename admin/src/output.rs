@@ -55,13 +55,11 @@ pub(crate) fn visible(text: &str) -> String {
 
 /// The command line of this process with `option` after `command`, for a shell.
 pub(crate) fn repeated_with(command: &str, option: &str) -> String {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_=+./:,@%".contains(&byte);
-    let words = env::args_os().map(|word| {
-        let word = word.to_string_lossy();
-        let is_plain = !word.is_empty() && word.bytes().all(is_plain);
-        let quoted = format!("'{}'", word.replace('\'', r"'\''"));
-        let shown = if is_plain { word.clone().into_owned() } else { quoted };
-        if word == command { format!("{shown} {option}") } else { shown }
+    let words = env::args_os().map(|word| word.to_string_lossy().into_owned());
+    let words = words.flat_map(|word| {
+        let is_command = word == command;
+        [Some(word), is_command.then(|| option.to_owned())].into_iter().flatten()
     });
-    words.collect::<Vec<_>>().join(" ")
+    let words: Vec<_> = words.collect();
+    shlex::try_join(words.iter().map(String::as_str)).unwrap_or_default()
 }

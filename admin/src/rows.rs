@@ -12,17 +12,15 @@ use crate::output::{IDS_SHOWN, some_ids, visible, write_table};
 /// Rows that one query reads: a summary may have 4 KiB, and sqld limits its replies to 10 MB.
 const PAGE_ROWS: usize = 1000;
 
-/// The columns of a table: the header of each, and the fields of a row that it shows.
-pub(crate) type Columns<'a> = &'a [(&'a str, &'a [&'a str])];
-
 /// Writes a list of all rows of `sql` to standard output: as a JSON array, or as a table with
-/// `columns`. `sql` selects at most `?2` pairs of an id above `?1`, ascending, and a JSON object.
+/// `columns`, such as `ID=id, STATUS=status+string`: a header and the fields of the object that it
+/// shows. `sql` selects at most `?2` pairs of an id above `?1`, ascending, and a JSON object.
 /// `values` are for `?3` and the following parameters.
 pub(crate) fn list(
     db: &mut Database,
     sql: &str,
     values: &[Value],
-    columns: Columns,
+    columns: &str,
     as_json: bool,
 ) -> Result<()> {
     let mut rows: Vec<(i64, String)> = Vec::new();
@@ -40,13 +38,14 @@ pub(crate) fn list(
         let rows: Vec<_> = rows.into_iter().map(|(_, row)| row).collect();
         writeln!(out, "[{}]", rows.join(",\n "))?;
     } else {
-        let mut lines = vec![columns.iter().map(|(header, _)| (*header).to_owned()).collect()];
+        let columns = || columns.split(", ").filter_map(|column| column.split_once('='));
+        let mut lines = vec![columns().map(|(header, _)| header.to_owned()).collect()];
         for (_, row) in rows {
             let row: Value = serde_json::from_str(&row)?;
-            let cell = |fields: &[&str]| {
-                fields.iter().map(|field| cell(&row[field])).collect::<Vec<_>>().join(" ")
+            let cell = |(_, fields): (_, &str)| {
+                fields.split('+').map(|field| cell(&row[field])).collect::<Vec<_>>().join(" ")
             };
-            lines.push(columns.iter().map(|(_, fields)| cell(fields)).collect());
+            lines.push(columns().map(cell).collect());
         }
         write_table(&mut out, &lines)?;
     }

@@ -45,12 +45,7 @@ pub(crate) fn run(db: &mut Database, command: args::User) -> Result<()> {
                         strftime('%Y-%m-%dT%H:%M:%SZ', last_login, 'unixepoch'))
              FROM users WHERE id > ?1 ORDER BY id LIMIT ?2",
             &[],
-            &[
-                ("ID", &["id"]),
-                ("LAST LOGIN", &["last_login"]),
-                ("LOCKED", &["is_locked"]),
-                ("USERNAME", &["username"]),
-            ],
+            "ID=id, LAST LOGIN=last_login, LOCKED=is_locked, USERNAME=username",
             format.json,
         ),
     }

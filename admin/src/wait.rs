@@ -20,7 +20,7 @@ pub(crate) fn run(db: &mut Database, command: args::Wait) -> Result<()> {
                    FROM login_failures WHERE retry_at > unixepoch() GROUP BY address)
              WHERE number > ?1 ORDER BY number LIMIT ?2",
             &[],
-            &[("ADDRESS", &["address"]), ("FAILURES", &["failures"]), ("SECONDS", &["seconds"])],
+            "ADDRESS=address, FAILURES=failures, SECONDS=seconds",
             format.json,
         ),
         args::Wait::Clear { address, .. } => {

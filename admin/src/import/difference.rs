@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use crate::db::{Database, is_without_reply};
-use crate::import::columns::Table;
+use crate::import::columns::{Table, tables};
 
 /// Largest number of rows that one statement reads or writes, and of the bytes of all its rows but
 /// the last one, as JSON: sqld 0.24 limits a text to 5 MB.
@@ -31,17 +31,11 @@ impl Difference {
     /// Describes the rows that would be deleted, if they are more than a tenth of a table and more
     /// than ten, or all of it.
     pub(crate) fn many_deleted(&self) -> Option<String> {
-        let are_many = |ours: i64, source: i64, deleted: i64| {
-            deleted > 0 && (source == 0 || deleted > 10 && deleted > ours / 10)
-        };
-        let many = self
-            .0
-            .iter()
-            .filter(|(_, [ours, source, .., deleted])| are_many(*ours, *source, *deleted));
-        let described = many.map(|(name, [ours, source, .., deleted])| {
-            let none =
-                if *source == 0 { format!("The source has no {name}. ") } else { String::new() };
-            format!("{none}This import would delete {deleted} of {ours} {name}.")
+        let described = self.0.iter().filter_map(|(name, [ours, source, .., deleted])| {
+            let is_emptied = *source == 0 && *deleted > 0;
+            let none = if is_emptied { &format!("The source has no {name}. ") } else { "" };
+            (is_emptied || *deleted > 10 && *deleted > ours / 10)
+                .then(|| format!("{none}This import would delete {deleted} of {ours} {name}."))
         });
         let described = described.collect::<Vec<_>>().join(" ");
         (!described.is_empty()).then_some(described)
@@ -66,8 +60,8 @@ pub(crate) fn version(db: &mut Database) -> Result<i64> {
 }
 
 /// Copies our rows into temporary tables of `staging`.
-pub(crate) fn read_ours(db: &mut Database, staging: &Connection, tables: &[Table]) -> Result<()> {
-    for table in tables {
+pub(crate) fn read_ours(db: &mut Database, staging: &Connection) -> Result<()> {
+    for table in tables()? {
         let (name, columns) = (&table.name, table.all_columns());
         let definitions = columns.replacen("id", "id INTEGER PRIMARY KEY", 1);
         staging.execute_batch(&format!("CREATE TEMP TABLE our_{name} ({definitions})"))?;
@@ -111,8 +105,8 @@ fn each_page(
 }
 
 /// Finds the rows that differ. Keeps their ids in temporary tables of `staging`.
-pub(crate) fn find(staging: &Connection, tables: &[Table]) -> Result<Difference> {
-    let counts = tables.iter().map(|table| table.find(staging));
+pub(crate) fn find(staging: &Connection) -> Result<Difference> {
+    let counts = tables()?.into_iter().map(|table| table.find(staging));
     counts.collect::<rusqlite::Result<_>>().map(Difference).context("cannot compare")
 }
 
@@ -124,8 +118,8 @@ impl Table {
         format!("value ->> 0 AS id{}", columns.collect::<String>())
     }
 
-    fn find(&self, staging: &Connection) -> rusqlite::Result<(String, [i64; 5])> {
-        let Self { name, columns, order, .. } = self;
+    fn find(self, staging: &Connection) -> rusqlite::Result<(String, [i64; 5])> {
+        let Self { name, columns, order, .. } = &self;
         let differs = columns.iter().map(|it| format!("o.{} IS NOT {}", it.name, it.to_write()));
         let differs = differs.collect::<Vec<_>>().join(" OR ");
         staging.execute_batch(&format!(
@@ -147,9 +141,9 @@ impl Table {
                     count(*) FILTER (WHERE kind = 'deleted')
              FROM {name}_difference"
         );
-        staging.query_row(&sql, [], |row| {
-            Ok((name.clone(), [row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?]))
-        })
+        let counts = staging.query_row(&sql, [], |row| row.try_into())?;
+        let (ours, source, inserted, changed, deleted) = counts;
+        Ok((self.name, [ours, source, inserted, changed, deleted]))
     }
 
     /// The statements that make the table equal, each with the kind of rows that it takes as
@@ -178,14 +172,8 @@ impl Table {
 /// Makes the rows equal that [`find`] found to differ, in one transaction, and only if no other
 /// import has written to the database since it had the version `old`. It then has `new`.
 /// Fails if the database fails, or another import has written to it.
-pub(crate) fn apply(
-    db: &mut Database,
-    staging: &Connection,
-    tables: &[Table],
-    old: i64,
-    new: i64,
-) -> Result<()> {
-    let Err(error) = write(db, staging, tables, old, new) else { return Ok(()) };
+pub(crate) fn apply(db: &mut Database, staging: &Connection, old: i64, new: i64) -> Result<()> {
+    let Err(error) = write(db, staging, old, new) else { return Ok(()) };
     match version(db) {
         Ok(found) if found == new => Ok(()),
         Ok(found) if found != old => {
@@ -198,13 +186,7 @@ pub(crate) fn apply(
     }
 }
 
-fn write(
-    db: &mut Database,
-    staging: &Connection,
-    tables: &[Table],
-    old: i64,
-    new: i64,
-) -> Result<()> {
+fn write(db: &mut Database, staging: &Connection, old: i64, new: i64) -> Result<()> {
     db.batch(|run| {
         // Stops the batch if the version has changed, by violating NOT NULL.
         let guard = "INSERT INTO users (username, password)
@@ -220,7 +202,7 @@ fn write(
         let name = "'import ' || hex(randomblob(16))";
         let rename = format!("UPDATE users SET username = {name} WHERE id IN ({IDS})");
         send(RENAMED_USERS, "id", "id", &rename)?;
-        for table in tables {
+        for table in tables()? {
             let (name, columns) = (&table.name, table.all_columns());
             for (kind, sql) in table.statements() {
                 let ids =

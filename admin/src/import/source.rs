@@ -1,5 +1,6 @@
 //! The source of an import: the PostgreSQL database of a LuoYunCloud.
 
+use std::error::Error as StdError;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use tokio_postgres::types::{FromSql, ToSql, Type};
 use tokio_postgres::{Client, Config, Connection, NoTls, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use crate::import::columns::{Kind, NO_TIME, Table};
+use crate::import::columns::{Kind, NO_TIME, Table, tables};
 use crate::import::tls;
 
 /// Row-level security makes the queries fail: otherwise PostgreSQL would hide rows, and the import
@@ -39,10 +40,7 @@ const CATALOGUE: &str = "
 struct Bytes<'a>(&'a [u8]);
 
 impl<'a> FromSql<'a> for Bytes<'a> {
-    fn from_sql(
-        _: &Type,
-        bytes: &'a [u8],
-    ) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
+    fn from_sql(_: &Type, bytes: &'a [u8]) -> Result<Self, Box<dyn StdError + Sync + Send>> {
         Ok(Self(bytes))
     }
 
@@ -60,15 +58,14 @@ pub(crate) fn copy(
     (config, tls): (Config, Option<MakeRustlsConnect>),
     limit: Duration,
     to: &rusqlite::Connection,
-    tables: &[Table],
     progress: &ProgressBar,
 ) -> Result<()> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let result = runtime.block_on(async {
         let source = |client| Source { client, limit, to, progress };
         match tls {
-            Some(tls) => source(connect(config.connect(tls), limit).await?).copy(tables).await,
-            None => source(connect(config.connect(NoTls), limit).await?).copy(tables).await,
+            Some(tls) => source(connect(config.connect(tls), limit).await?).copy().await,
+            None => source(connect(config.connect(NoTls), limit).await?).copy().await,
         }
     });
     // Does not wait for a name server.
@@ -100,7 +97,7 @@ struct Source<'a> {
 }
 
 impl Source<'_> {
-    async fn copy(&self, tables: &[Table]) -> Result<()> {
+    async fn copy(&self) -> Result<()> {
         const NO_SNAPSHOT: &str = "cannot take a snapshot of the source";
         let begin = self.client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY");
         self.within(begin).await.context(NO_SNAPSHOT)?;
@@ -111,6 +108,7 @@ impl Source<'_> {
         let known = known.context("cannot read the source's catalogue")?;
         let known = known.iter().map(|row| (row.get(0), row.get(1), row.get(2), row.get(3)));
         let known: Vec<[&str; 4]> = known.map(|(a, b, c, d)| [a, b, c, d]).collect();
+        let tables = tables()?;
         let queries =
             tables.iter().map(|table| query(table, &known)).collect::<Result<Vec<_>>>()?;
         self.to.execute_batch("CREATE TEMP TABLE odd (source, kind, id)")?;

@@ -6,7 +6,7 @@
 use anyhow::Result;
 use rusqlite::Connection;
 
-use crate::import::columns::{Table, add_functions};
+use crate::import::columns::{Table, add_functions, tables};
 use crate::output::{IDS_SHOWN, some_ids};
 
 /// The rows that the source has, as the database has to have them: `wanted_users`, `wanted_nodes`
@@ -65,10 +65,11 @@ fn notes(tables: &[Table]) -> String {
 
 /// Converts the copies of the source's tables in `db`. Returns a line for each kind of odd values.
 /// Fails if the disk is full.
-pub(crate) fn convert(db: &Connection, tables: &[Table]) -> Result<Vec<String>> {
+pub(crate) fn convert(db: &Connection) -> Result<Vec<String>> {
+    let tables = tables()?;
     add_functions(db)?;
     db.execute_batch(&tables.iter().map(wanted).collect::<String>())?;
-    let mut notes = db.prepare(&notes(tables))?;
+    let mut notes = db.prepare(&notes(&tables))?;
     let lines = notes.query_map([IDS_SHOWN], |row| {
         let (note, total, ids): (String, i64, String) = row.try_into()?;
         Ok(format!("{note}: {total} {}", some_ids(total, &ids)))
