@@ -121,10 +121,9 @@ pub(crate) enum Command {
     #[command(verbatim_doc_comment)]
     Import(Import),
     /// Print a completion script for a shell
-    #[command(after_long_help = "\
-Example:
-  cd ~/.local/share/bash-completion/completions
-  luoyun-admin completions bash > luoyun-admin")]
+    #[command(
+        after_long_help = "Example:\n  cd ~/.local/share/bash-completion/completions\n  luoyun-admin completions bash > luoyun-admin"
+    )]
     Completions {
         /// The shell
         shell: Shell,
@@ -137,10 +136,9 @@ pub(crate) enum User {
     ///
     /// The password is read from the terminal, twice and without echo, or from standard
     /// input, as one line. It is stored in the same form as by a login.
-    #[command(after_long_help = "\
-Examples:
-  luoyun-admin user add ada
-  pass show luoyun/ada | luoyun-admin user add ada")]
+    #[command(
+        after_long_help = "Examples:\n  luoyun-admin user add ada\n  pass show luoyun/ada | luoyun-admin user add ada"
+    )]
     Add(NewUser),
     /// Change a user's password, and end the user's sessions
     ///
@@ -175,10 +173,9 @@ Examples:
     /// List all users, by id
     ///
     /// The list has the time of the last login, in UTC.
-    #[command(after_long_help = "\
-Examples:
-  luoyun-admin user list
-  luoyun-admin user list --json | jq -r '.[] | select(.is_locked) | .username'")]
+    #[command(
+        after_long_help = "Examples:\n  luoyun-admin user list\n  luoyun-admin user list --json | jq -r '.[] | select(.is_locked) | .username'"
+    )]
     List(Format),
 }
 
@@ -253,17 +250,14 @@ pub(crate) enum Node {
 #[derive(Subcommand)]
 pub(crate) enum Instance {
     /// Add an instance; prints the new id
-    #[command(after_long_help = "\
-Example:
-  luoyun-admin instance add --owner ada --node node1 --name gallery")]
+    #[command(
+        after_long_help = "Example:\n  luoyun-admin instance add --owner ada --node node1 --name gallery"
+    )]
     Add(NewInstance),
     /// Change the given properties of an instance
     #[command(
         override_usage = "luoyun-admin instance set [OPTIONS] <ID>",
-        after_long_help = "\
-Examples:
-  luoyun-admin instance set 2252 --status started --vdi-port 5901
-  luoyun-admin instance set 2252 --owner grace --no-summary"
+        after_long_help = "Examples:\n  luoyun-admin instance set 2252 --status started --vdi-port 5901\n  luoyun-admin instance set 2252 --owner grace --no-summary"
     )]
     Set {
         /// The instance's id
@@ -283,10 +277,9 @@ Examples:
         id: i64,
     },
     /// List the instances, by id
-    #[command(after_long_help = "\
-Examples:
-  luoyun-admin instance list --owner ada
-  luoyun-admin instance list --all --json | jq length")]
+    #[command(
+        after_long_help = "Examples:\n  luoyun-admin instance list --owner ada\n  luoyun-admin instance list --all --json | jq length"
+    )]
     List {
         /// Only the instances of this user
         #[arg(long, value_name = "USER")]
@@ -410,10 +403,9 @@ pub(crate) enum Wait {
     /// Let an address, or all, log in again at once
     ///
     /// Of an IPv6 address, the prefix of 64 bits counts, as in the list.
-    #[command(after_long_help = "\
-Examples:
-  luoyun-admin wait clear 192.0.2.1
-  luoyun-admin wait clear --all")]
+    #[command(
+        after_long_help = "Examples:\n  luoyun-admin wait clear 192.0.2.1\n  luoyun-admin wait clear --all"
+    )]
     #[group(required = true, multiple = false)]
     Clear {
         /// The address

@@ -1,7 +1,7 @@
 //! The commands on instances.
 
 use anyhow::{Context, Result, bail};
-use luoyun_status::DELETED;
+use luoyun_status::{DELETED, STATUSES, status_string};
 use serde_json::{Value, json};
 
 use crate::args::{self, Existing, InstanceChange, NewInstance};
@@ -21,18 +21,25 @@ pub(crate) fn run(db: &mut Database, command: args::Instance) -> Result<()> {
         }),
         args::Instance::List { owner, all, format } => {
             let owner = owner.map(|owner| user::find(db, &owner.into())).transpose()?;
-            rows::list::<rows::Instance>(
-                db,
-                "SELECT i.id, u.username, n.hostname, i.name, i.summary, i.status, i.status,
-                        i.vdi_type, n.ip, i.vdi_port
+            let strings = STATUSES
+                .iter()
+                .map(|it| format!("WHEN {} THEN '{}' ", it.number, it.string.replace('\'', "''")));
+            let sql = format!(
+                "SELECT i.id, json_object('id', i.id, 'owner', u.username, 'node', n.hostname,
+                     'name', i.name, 'summary', i.summary, 'status', i.status, 'status_string',
+                     CASE i.status {}ELSE '{}' END,
+                     'vdi_type', i.vdi_type, 'vdi_host', n.ip, 'vdi_port', i.vdi_port)
                  FROM instances i
                  LEFT JOIN users u ON u.id = i.user_id
                  LEFT JOIN nodes n ON n.id = i.node_id
                  WHERE i.id > ?1 AND (?3 IS NULL OR i.user_id = ?3) AND (?4 OR i.status <> 100)
                  ORDER BY i.id LIMIT ?2",
-                &[json!(owner), json!(all)],
-                format.json,
-            )
+                strings.collect::<String>(),
+                status_string(-1)
+            );
+            let columns = "ID=id, OWNER=owner, NODE=node, HOST=vdi_host, PORT=vdi_port, \
+                           STATUS=status+status_string, NAME=name";
+            rows::list(db, &sql, &[json!(owner), json!(all)], columns, format.json)
         }
     }
 }

@@ -5,6 +5,7 @@ use serde_json::json;
 
 use crate::args::{self, Existing};
 use crate::db::Database;
+use crate::output::visible;
 use crate::{output, rows};
 
 /// Runs a command on nodes.
@@ -12,8 +13,9 @@ pub(crate) fn run(db: &mut Database, command: args::Node) -> Result<()> {
     match command {
         args::Node::Add { hostname, ip } => {
             let id = db.transaction(|db| {
-                let node = hostname.clone().into();
-                if !ids(db, &node)?.is_empty() {
+                let sql = "SELECT id FROM nodes WHERE hostname = ?1";
+                if !db.query::<(i64,)>(sql, &[json!(hostname)])?.is_empty() {
+                    let node = visible(&hostname);
                     bail!(
                         "There is a node {node} already. For another address: luoyun-admin node set."
                     );
@@ -38,10 +40,12 @@ pub(crate) fn run(db: &mut Database, command: args::Node) -> Result<()> {
             db.execute("UPDATE instances SET node_id = NULL WHERE node_id = ?1", &id)?;
             db.execute("DELETE FROM nodes WHERE id = ?1", &id)
         }),
-        args::Node::List(format) => rows::list::<rows::Node>(
+        args::Node::List(format) => rows::list(
             db,
-            "SELECT id, hostname, ip FROM nodes WHERE id > ?1 ORDER BY id LIMIT ?2",
+            "SELECT id, json_object('id', id, 'hostname', hostname, 'ip', ip)
+             FROM nodes WHERE id > ?1 ORDER BY id LIMIT ?2",
             &[],
+            "ID=id, IP=ip, HOSTNAME=hostname",
             format.json,
         ),
     }
@@ -50,17 +54,6 @@ pub(crate) fn run(db: &mut Database, command: args::Node) -> Result<()> {
 /// The id of `node`.
 /// Fails if there is none or its name is that of another one too, or the database fails.
 pub(crate) fn find(db: &mut Database, node: &Existing) -> Result<i64> {
-    match ids(db, node)?[..] {
-        [] => bail!("There is no node {node}. luoyun-admin node list shows all."),
-        [(id,)] => Ok(id),
-        // Only an import adds nodes with equal hostnames.
-        ref ids => {
-            bail!("There are {} nodes called {node}: name one by its id (--help).", ids.len())
-        }
-    }
-}
-
-fn ids(db: &mut Database, node: &Existing) -> Result<Vec<(i64,)>> {
-    let sql = "SELECT id FROM nodes WHERE hostname = ?1 OR id = ?2";
-    db.query(sql, &[json!(node.name), json!(node.id)])
+    let kind = ("node", "nodes", "hostname");
+    Ok(rows::find(db, kind, node)?.0)
 }

@@ -1,52 +1,10 @@
-//! Lists: a table for people, or JSON.
+//! What people read.
 
 use std::env;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 
 use anyhow::Result;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-use serde_json::Value;
 use unicode_width::UnicodeWidthStr;
-
-/// The columns of a table: the header of each, and the fields of a row that it shows.
-pub(crate) type Columns = &'static [(&'static str, &'static [&'static str])];
-
-/// A row of a list. In JSON, it is an object with its fields.
-pub(crate) trait Row: Serialize + DeserializeOwned {
-    /// The columns of the table for people.
-    const COLUMNS: Columns;
-}
-
-/// Writes `rows` to standard output, as JSON or as a table.
-pub(crate) fn write_list<R: Row>(rows: &[R], as_json: bool) -> Result<()> {
-    let mut out = BufWriter::new(io::stdout().lock());
-    if as_json {
-        serde_json::to_writer_pretty(&mut out, rows).map_err(io::Error::from)?;
-        writeln!(out)?;
-    } else {
-        let mut lines = vec![R::COLUMNS.iter().map(|(header, _)| (*header).to_owned()).collect()];
-        for row in rows {
-            let row = serde_json::to_value(row)?;
-            let cell = |fields: &[&str]| {
-                fields.iter().map(|field| cell(&row[field])).collect::<Vec<_>>().join(" ")
-            };
-            lines.push(R::COLUMNS.iter().map(|(_, fields)| cell(fields)).collect());
-        }
-        write_table(&mut out, &lines)?;
-    }
-    Ok(out.flush()?)
-}
-
-fn cell(value: &Value) -> String {
-    match value {
-        Value::Null | Value::Bool(false) => "-".to_owned(),
-        // The only flag of a row.
-        Value::Bool(true) => "locked".to_owned(),
-        Value::String(text) => visible(text),
-        other => other.to_string(),
-    }
-}
 
 /// Largest number of ids in a message.
 pub(crate) const IDS_SHOWN: i64 = 5;
@@ -97,13 +55,11 @@ pub(crate) fn visible(text: &str) -> String {
 
 /// The command line of this process with `option` after `command`, for a shell.
 pub(crate) fn repeated_with(command: &str, option: &str) -> String {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_=+./:,@%".contains(&byte);
-    let words = env::args_os().map(|word| {
-        let word = word.to_string_lossy();
-        let is_plain = !word.is_empty() && word.bytes().all(is_plain);
-        let quoted = format!("'{}'", word.replace('\'', r"'\''"));
-        let shown = if is_plain { word.clone().into_owned() } else { quoted };
-        if word == command { format!("{shown} {option}") } else { shown }
+    let words = env::args_os().map(|word| word.to_string_lossy().into_owned());
+    let words = words.flat_map(|word| {
+        let is_command = word == command;
+        [Some(word), is_command.then(|| option.to_owned())].into_iter().flatten()
     });
-    words.collect::<Vec<_>>().join(" ")
+    let words: Vec<_> = words.collect();
+    shlex::try_join(words.iter().map(String::as_str)).unwrap_or_default()
 }

@@ -1,105 +1,83 @@
-//! The rows of lists. They are deserialized from the columns of a query, in the order of their
-//! fields.
+//! Lists of rows, for people or as JSON, and rows by name or id.
 
-use luoyun_status::status_string;
-use serde::{Deserialize, Deserializer, Serialize};
+use std::io::{self, BufWriter, Write};
+
+use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
+use crate::args::Existing;
 use crate::db::Database;
-use crate::output::{Columns, IDS_SHOWN, Row, some_ids, write_list};
+use crate::output::{IDS_SHOWN, some_ids, visible, write_table};
 
 /// Rows that one query reads: a summary may have 4 KiB, and sqld limits its replies to 10 MB.
 const PAGE_ROWS: usize = 1000;
 
-#[derive(Serialize, Deserialize)]
-pub(crate) struct User {
-    id: i64,
-    username: String,
-    #[serde(deserialize_with = "flag")]
-    is_locked: bool,
-    /// ISO 8601, in UTC.
-    last_login: Option<String>,
-}
-
-#[derive(Serialize, Deserialize)]
-pub(crate) struct Node {
-    id: i64,
-    hostname: Option<String>,
-    ip: Option<String>,
-}
-
-#[derive(Serialize, Deserialize)]
-pub(crate) struct Instance {
-    id: i64,
-    owner: Option<String>,
-    node: Option<String>,
-    name: String,
-    summary: Option<String>,
-    status: i64,
-    /// Derived from the status, which the query therefore selects twice.
-    #[serde(deserialize_with = "status")]
-    status_string: String,
-    vdi_type: i64,
-    vdi_host: Option<String>,
-    vdi_port: Option<u16>,
-}
-
-#[derive(Serialize, Deserialize)]
-pub(crate) struct Wait {
-    address: String,
-    failures: i64,
-    /// Until a login is accepted again.
-    seconds: i64,
-}
-
-impl Row for Wait {
-    const COLUMNS: Columns =
-        &[("ADDRESS", &["address"]), ("FAILURES", &["failures"]), ("SECONDS", &["seconds"])];
-}
-
-impl Row for User {
-    const COLUMNS: Columns = &[
-        ("ID", &["id"]),
-        ("LAST LOGIN", &["last_login"]),
-        ("LOCKED", &["is_locked"]),
-        ("USERNAME", &["username"]),
-    ];
-}
-
-impl Row for Node {
-    const COLUMNS: Columns = &[("ID", &["id"]), ("IP", &["ip"]), ("HOSTNAME", &["hostname"])];
-}
-
-impl Row for Instance {
-    const COLUMNS: Columns = &[
-        ("ID", &["id"]),
-        ("OWNER", &["owner"]),
-        ("NODE", &["node"]),
-        ("HOST", &["vdi_host"]),
-        ("PORT", &["vdi_port"]),
-        ("STATUS", &["status", "status_string"]),
-        ("NAME", &["name"]),
-    ];
-}
-
-/// Writes a list of all rows of `sql`, which selects at most `?2` rows with an id above `?1`, by
-/// ascending id, its first column. `values` are for `?3` and the following parameters.
-pub(crate) fn list<R: Row>(
+/// Writes a list of all rows of `sql` to standard output: as a JSON array, or as a table with
+/// `columns`, such as `ID=id, STATUS=status+string`: a header and the fields of the object that it
+/// shows. `sql` selects at most `?2` pairs of an id above `?1`, ascending, and a JSON object.
+/// `values` are for `?3` and the following parameters.
+pub(crate) fn list(
     db: &mut Database,
     sql: &str,
     values: &[Value],
+    columns: &str,
     as_json: bool,
-) -> anyhow::Result<()> {
-    let (mut rows, mut last_id): (Vec<R>, _) = (Vec::new(), json!(i64::MIN));
+) -> Result<()> {
+    let mut rows: Vec<(i64, String)> = Vec::new();
     loop {
-        let page = db.query(sql, &[&[last_id, json!(PAGE_ROWS)], values].concat())?;
+        let after = json!(rows.last().map_or(i64::MIN, |(id, _)| *id));
+        let page = db.query(sql, &[&[after, json!(PAGE_ROWS)], values].concat())?;
         let is_last = page.len() < PAGE_ROWS;
         rows.extend(page);
-        last_id = json!(rows.last())["id"].take();
         if is_last {
-            return write_list(&rows, as_json);
+            break;
         }
     }
+    let mut out = BufWriter::new(io::stdout().lock());
+    if as_json {
+        let rows: Vec<_> = rows.into_iter().map(|(_, row)| row).collect();
+        writeln!(out, "[{}]", rows.join(",\n "))?;
+    } else {
+        let columns = || columns.split(", ").filter_map(|column| column.split_once('='));
+        let mut lines = vec![columns().map(|(header, _)| header.to_owned()).collect()];
+        for (_, row) in rows {
+            let row: Value = serde_json::from_str(&row)?;
+            let cell = |(_, fields): (_, &str)| {
+                fields.split('+').map(|field| cell(&row[field])).collect::<Vec<_>>().join(" ")
+            };
+            lines.push(columns().map(cell).collect());
+        }
+        write_table(&mut out, &lines)?;
+    }
+    Ok(out.flush()?)
+}
+
+fn cell(value: &Value) -> String {
+    match value {
+        Value::Null | Value::Bool(false) => "-".to_owned(),
+        // The only flag of a row.
+        Value::Bool(true) => "locked".to_owned(),
+        Value::String(text) => visible(text),
+        other => other.to_string(),
+    }
+}
+
+/// The id and the name of the row of `table` whose `column` is the name that was given, or whose
+/// id was. `noun` is what to call it.
+/// Fails if there is none, or more than one, or the database fails.
+pub(crate) fn find(
+    db: &mut Database,
+    (noun, table, column): (&str, &str, &str),
+    row: &Existing,
+) -> Result<(i64, Option<String>)> {
+    let sql = format!("SELECT id, {column} FROM {table} WHERE {column} = ?1 OR id = ?2");
+    let mut found = db.query(&sql, &[json!(row.name), json!(row.id)])?;
+    if found.len() > 1 {
+        // Only an import adds nodes with equal hostnames.
+        bail!("There are {} {table} called {row}: name one by its id (--help).", found.len());
+    }
+    let missing = || format!("There is no {noun} {row}. luoyun-admin {noun} list shows all.");
+    found.pop().with_context(missing)
 }
 
 /// Describes, for a message, how many instances that are not deleted match `condition`, with the
@@ -108,7 +86,7 @@ pub(crate) fn instances_where(
     db: &mut Database,
     condition: &str,
     values: &[Value],
-) -> anyhow::Result<Option<String>> {
+) -> Result<Option<String>> {
     let sql = format!(
         "SELECT id, count(*) OVER () FROM instances WHERE {condition} AND status <> 100
          ORDER BY id LIMIT {IDS_SHOWN}"
@@ -118,12 +96,4 @@ pub(crate) fn instances_where(
     let ids = found.iter().map(|(id, _)| id.to_string()).collect::<Vec<_>>().join(", ");
     let noun = if total == 1 { "instance" } else { "instances" };
     Ok(Some(format!("{total} {noun} {}", some_ids(total, &ids))))
-}
-
-fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
-    i64::deserialize(deserializer).map(|number| number != 0)
-}
-
-fn status<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    i64::deserialize(deserializer).map(|number| status_string(number).to_owned())
 }

@@ -1,12 +1,14 @@
 //! The commands on users.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use serde_json::json;
 
 use crate::args::{self, Existing};
 use crate::db::Database;
 use crate::output::visible;
 use crate::{output, password, rows};
+
+const KIND: (&str, &str, &str) = ("user", "users", "username");
 
 /// Runs a command on users.
 pub(crate) fn run(db: &mut Database, command: args::User) -> Result<()> {
@@ -24,7 +26,8 @@ pub(crate) fn run(db: &mut Database, command: args::User) -> Result<()> {
             output::write_id(&id)
         }
         args::User::Passwd { user, strength } => {
-            let (id, username) = find_named(db, &user)?;
+            let (id, username) = rows::find(db, KIND, &user)?;
+            let username = username.unwrap_or_default();
             let password = password::read_encoded(&username, strength.strength())?;
             db.transaction(|db| {
                 find(db, &Existing { name: None, id: Some(id) })?;
@@ -35,12 +38,14 @@ pub(crate) fn run(db: &mut Database, command: args::User) -> Result<()> {
         args::User::Lock(user) => set_locked(db, &user, true),
         args::User::Unlock(user) => set_locked(db, &user, false),
         args::User::Remove { user, cascade } => remove(db, &user, cascade),
-        args::User::List(format) => rows::list::<rows::User>(
+        args::User::List(format) => rows::list(
             db,
-            "SELECT id, username, is_locked,
-                    strftime('%Y-%m-%dT%H:%M:%SZ', last_login, 'unixepoch')
+            "SELECT id, json_object('id', id, 'username', username,
+                        'is_locked', json(iif(is_locked, 'true', 'false')), 'last_login',
+                        strftime('%Y-%m-%dT%H:%M:%SZ', last_login, 'unixepoch'))
              FROM users WHERE id > ?1 ORDER BY id LIMIT ?2",
             &[],
+            "ID=id, LAST LOGIN=last_login, LOCKED=is_locked, USERNAME=username",
             format.json,
         ),
     }
@@ -49,13 +54,7 @@ pub(crate) fn run(db: &mut Database, command: args::User) -> Result<()> {
 /// The id of `user`.
 /// Fails if there is none, or the database fails.
 pub(crate) fn find(db: &mut Database, user: &Existing) -> Result<i64> {
-    Ok(find_named(db, user)?.0)
-}
-
-fn find_named(db: &mut Database, user: &Existing) -> Result<(i64, String)> {
-    let sql = "SELECT id, username FROM users WHERE username = ?1 OR id = ?2";
-    let found = db.query(sql, &[json!(user.name), json!(user.id)])?.pop();
-    found.with_context(|| format!("There is no user {user}. luoyun-admin user list shows all."))
+    Ok(rows::find(db, KIND, user)?.0)
 }
 
 fn refuse_existing(db: &mut Database, username: &str) -> Result<()> {

@@ -12,12 +12,17 @@ use crate::{output, rows};
 /// Runs a command on waits.
 pub(crate) fn run(db: &mut Database, command: args::Wait) -> Result<()> {
     match command {
-        args::Wait::List(format) => {
-            let sql = "SELECT address, max(failures), max(retry_at) - unixepoch()
-                       FROM login_failures WHERE retry_at > unixepoch()
-                       GROUP BY address ORDER BY 3 DESC, 1";
-            output::write_list::<rows::Wait>(&db.query(sql, &[])?, format.json)
-        }
+        args::Wait::List(format) => rows::list(
+            db,
+            "SELECT number, json_object('address', address, 'failures', failures, 'seconds', seconds)
+             FROM (SELECT row_number() OVER (ORDER BY max(retry_at) DESC) AS number, address,
+                          max(failures) AS failures, max(retry_at) - unixepoch() AS seconds
+                   FROM login_failures WHERE retry_at > unixepoch() GROUP BY address)
+             WHERE number > ?1 ORDER BY number LIMIT ?2",
+            &[],
+            "ADDRESS=address, FAILURES=failures, SECONDS=seconds",
+            format.json,
+        ),
         args::Wait::Clear { address, .. } => {
             let address = address.map(|address| network(&address));
             let sql = "DELETE FROM login_failures WHERE ?1 IS NULL OR address = ?1 RETURNING key";

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{Connection, OpenFlags, params_from_iter};
+use rusqlite::{Connection, ErrorCode, OpenFlags, params_from_iter};
 use serde_json::Value;
 
 use super::outcome::{Cells, failure};
@@ -50,13 +50,19 @@ impl File {
             .with_context(|| format!("cannot open the database {name}"))?;
         db.busy_timeout(BUSY_TIMEOUT)?;
         let mut file = Self { db, name };
-        if file.foreign_tables().is_err() && !PathBuf::from(format!("{}-wal", file.name)).exists() {
+        let is_unreadable = matches!(
+            file.db.query_row("SELECT 1 FROM sqlite_schema", [], |_| Ok(())),
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::CannotOpen)
+        );
+        if is_unreadable && !PathBuf::from(format!("{}-wal", file.name)).exists() {
             // Without a log, a folder that nobody may write to does not hide the file.
             let uri = file.name.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
             let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
             file.db = Connection::open_with_flags(format!("file:{uri}?immutable=1"), flags)?;
         }
-        if file.foreign_tables()? {
+        let sql = "SELECT count(*) > 0 AND sum(sql LIKE '%session_epoch%') = 0
+                   FROM sqlite_schema WHERE type = 'table'";
+        if file.query(sql, &[])?.iter().flatten().any(|it| *it == 1) {
             bail!("{} is the database of another program: --db names the API's.", file.name);
         }
         let find = "SELECT 1 FROM sqlite_schema WHERE name = ?1";
@@ -67,13 +73,6 @@ impl File {
         // Overwrites password hashes that are replaced or deleted.
         file.query("PRAGMA secure_delete = ON", &[])?;
         Ok(file)
-    }
-
-    /// Whether it has tables, but not those of the API.
-    fn foreign_tables(&self) -> Result<bool> {
-        let sql = "SELECT count(*) > 0 AND sum(sql LIKE '%session_epoch%') = 0
-                   FROM sqlite_schema WHERE type = 'table'";
-        Ok(self.query(sql, &[])?.iter().flatten().any(|it| *it == 1))
     }
 
     /// As [`super::Database::query`].

@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use std::env;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use percent_encoding::percent_decode_str;
@@ -16,12 +15,13 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::db::is_this_machine;
 use crate::import::{pgpass, tls};
+use crate::output::visible;
 
 /// The folder of PostgreSQL's Unix socket on Debian and Ubuntu.
 const SOCKET_FOLDER: &str = "/var/run/postgresql";
 
-/// Timeout of each TCP connection.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Timeout of each TCP connection, in seconds.
+const CONNECT_TIMEOUT: &str = "10";
 
 /// The variables with the values of parameters that the URL omits. Those of the last line set
 /// parameters that are refused: without them, this would not be the connection that psql makes.
@@ -34,99 +34,82 @@ const VARIABLES: &str = "host=PGHOST hostaddr=PGHOSTADDR port=PGPORT dbname=PGDA
     sslcrl=PGSSLCRL ssl_min_protocol_version=PGSSLMINPROTOCOLVERSION";
 
 /// The parameters of a connection, by name.
-pub(crate) struct Parameters(BTreeMap<String, String>);
+pub(crate) type Parameters = BTreeMap<String, String>;
 
-impl Parameters {
-    /// Parses `url`, the URL of a PostgreSQL database.
-    /// Fails if it is malformed. The error does not quote it, as it may contain a misplaced
-    /// password.
-    pub(crate) fn parse(url: &str) -> Result<Self> {
-        parse_url(url).map(Self).context(
-            "The source is not a PostgreSQL URL: it must be postgres://USER@HOST:PORT/DATABASE, \
-             with parameters as ?sslmode=verify-full if needed, and other characters as %XX.",
-        )
-    }
+/// Parses `url`, the URL of a PostgreSQL database.
+/// Fails if it is malformed. The error does not quote it, as it may contain a misplaced password.
+pub(crate) fn parse(url: &str) -> Result<Parameters> {
+    parse_url(url).context(
+        "The source is not a PostgreSQL URL: it must be postgres://USER@HOST:PORT/DATABASE, with \
+         parameters as ?sslmode=verify-full if needed, and other characters as %XX.",
+    )
+}
 
-    /// Whether there is a password among them.
-    pub(crate) fn have_password(&self) -> bool {
-        self.0.contains_key("password")
-    }
-
-    /// The configuration, with what the environment and the password file add, and how to
-    /// encrypt, if at all. `ca` is the value of `--ca`.
-    /// Fails if a parameter is unknown or invalid, or a certificate cannot be read.
-    pub(crate) fn configure(
-        mut self,
-        ca: Option<&Path>,
-    ) -> Result<(Config, Option<MakeRustlsConnect>)> {
-        for (name, variable) in VARIABLES.split_whitespace().filter_map(|it| it.split_once('=')) {
-            if let Ok(value) = env::var(variable) {
-                self.0.entry(name.to_owned()).or_insert(value);
-            }
+/// The configuration with the parameters `given`, and with what the environment and the password
+/// file add; and how to encrypt, if at all. `ca` is the value of `--ca`.
+/// Fails if a parameter is unknown or invalid, or a certificate cannot be read.
+pub(crate) fn configure(
+    mut given: Parameters,
+    ca: Option<&Path>,
+) -> Result<(Config, Option<MakeRustlsConnect>)> {
+    for (name, variable) in VARIABLES.split_whitespace().filter_map(|it| it.split_once('=')) {
+        if let Ok(value) = env::var(variable) {
+            given.entry(name.to_owned()).or_insert(value);
         }
-        self.0.retain(|_, value| !value.is_empty());
-        let mut take = |name| self.0.remove(name);
-        let (mode, root, passfile) = (take("sslmode"), take("sslrootcert"), take("passfile"));
-        if let Some(count) = take("keepalives_count") {
-            self.0.insert("keepalives_retries".to_owned(), count);
-        }
-        let user = || whoami::username().context("this user has no name: name one in the URL");
-        let user = self.0.remove("user").map_or_else(user, Ok)?;
-        let folder = Path::new(SOCKET_FOLDER).exists().then_some(SOCKET_FOLDER);
-        let address = self.0.get("hostaddr").cloned();
-        // TLS needs the name of each host.
-        let host = address.clone().unwrap_or(folder.unwrap_or("localhost").to_owned());
-        let host = self.0.entry("host".to_owned()).or_insert(host).clone();
-        let reached = address.unwrap_or(host.clone());
+    }
+    given.retain(|_, value| !value.is_empty());
+    let [mode, root, passfile, address] =
+        ["sslmode", "sslrootcert", "passfile", "hostaddr"].map(|name| given.remove(name));
+    if let Some(count) = given.remove("keepalives_count") {
+        given.insert("keepalives_retries".to_owned(), count);
+    }
+    let mut or_default = |name: &str, default: &str| {
+        given.entry(name.to_owned()).or_insert_with(|| default.to_owned()).clone()
+    };
+    let folder = Path::new(SOCKET_FOLDER).exists().then_some(SOCKET_FOLDER);
+    // TLS needs the name of each host.
+    let host = or_default("host", address.as_deref().or(folder).unwrap_or("localhost"));
+    let (port, user) = (or_default("port", "5432"), whoami::username().unwrap_or_default());
+    let user = or_default("user", &user);
+    let database = or_default("dbname", &user);
+    or_default("application_name", "luoyun-admin");
+    or_default("connect_timeout", CONNECT_TIMEOUT);
+    let reached = address.as_ref().unwrap_or(&host).clone();
+    given.extend(address.map(|address| ("hostaddr".to_owned(), address)));
+    let quote = |value: &str| value.replace('\\', r"\\").replace('\'', r"\'");
+    let parameters = given.iter().map(|(name, value)| format!("{name}='{}' ", quote(value)));
+    let config = parameters.collect::<String>().parse();
+    let mut config: Config =
+        config.context("cannot use the parameters of the source (URL or environment)")?;
 
-        let mut config = self.parsed()?;
-        let is_here = reached.split(',').all(is_here);
-        let root = ca.or(root.as_deref().map(Path::new));
-        let is_system = root == Some(Path::new("system"));
-        let tls = match mode.as_deref() {
-            Some("disable") => None,
-            None | Some("allow" | "prefer") if is_here && !is_system => None,
-            _ if reached.split(',').all(is_socket) => None,
-            Some("verify-ca") if !is_system => Some(tls::config(root, false)?),
-            None | Some("allow" | "prefer" | "require" | "verify-ca" | "verify-full") => {
-                Some(tls::config(root, true)?)
-            }
-            Some(_) => bail!(
-                "The source's sslmode must be disable, allow, prefer, require, verify-ca or \
-                 verify-full."
-            ),
+    let root = ca.or(root.as_deref().map(Path::new));
+    let is_system = root == Some(Path::new("system"));
+    let tls = match mode.as_deref() {
+        Some("disable") => None,
+        _ if reached.split(',').all(is_socket) => None,
+        None | Some("allow" | "prefer") if !is_system && reached.split(',').all(is_here) => None,
+        Some("verify-ca") if !is_system => Some(tls::config(root, false)?),
+        None | Some("allow" | "prefer" | "require" | "verify-ca" | "verify-full") => {
+            Some(tls::config(root, true)?)
+        }
+        Some(mode) => bail!("The source's sslmode {} is unknown.", visible(mode)),
+    };
+    config.ssl_mode(if tls.is_some() { SslMode::Require } else { SslMode::Disable });
+    if config.get_password().is_none() {
+        let ports: Vec<_> = port.split(',').collect();
+        let find = |(at, host): (usize, &str)| {
+            let host = if host == SOCKET_FOLDER { "localhost" } else { host };
+            let port = ports.get(at).or(ports.first())?;
+            pgpass::find(passfile.as_deref(), [host, port, &database, &user])
         };
-        config.ssl_mode(if tls.is_some() { SslMode::Require } else { SslMode::Disable });
-        let database = config.get_dbname().unwrap_or(&user).to_owned();
-        if config.get_application_name().is_none() {
-            config.application_name("luoyun-admin");
-        }
-        if config.get_connect_timeout().is_none() {
-            config.connect_timeout(CONNECT_TIMEOUT);
-        }
-        if config.get_password().is_none() {
-            let ports = config.get_ports();
-            let port = |at| ports.get(at).or(ports.first()).copied().unwrap_or(5432);
-            let find = |(at, host): (usize, &str)| {
-                let host = if host == SOCKET_FOLDER { "localhost" } else { host };
-                pgpass::find(passfile.as_deref(), host, port(at), &database, &user)
-            };
-            let mut found = host.split(',').enumerate().map(find);
-            // There is one password for all hosts, so it has to be that of each.
-            let first =
-                found.next().flatten().filter(|it| found.all(|found| found.as_ref() == Some(it)));
-            first.map(|password| config.password(password));
-        }
-        config.user(user).dbname(database);
-        Ok((config, tls.map(MakeRustlsConnect::new)))
+        let mut found = host.split(',').enumerate().map(find);
+        // There is one password for all hosts, so it has to be that of each.
+        let first = found.next().flatten();
+        first
+            .filter(|it| found.all(|other| other.as_ref() == Some(it)))
+            .map(|it| config.password(it));
     }
-
-    fn parsed(&self) -> Result<Config> {
-        let quote = |value: &str| value.replace('\\', r"\\").replace('\'', r"\'");
-        let parameters = self.0.iter().map(|(name, value)| format!("{name}='{}' ", quote(value)));
-        let config = parameters.collect::<String>().parse();
-        config.context("cannot use the parameters of the source (URL or environment)")
-    }
+    Ok((config, tls.map(MakeRustlsConnect::new)))
 }
 
 fn is_socket(host: &str) -> bool {
@@ -135,13 +118,13 @@ fn is_socket(host: &str) -> bool {
 
 /// Whether a connection to `host` stays on this machine, also if it is a name.
 fn is_here(host: &str) -> bool {
-    let mut addresses = (host, 0).to_socket_addrs().into_iter().flatten();
-    let is_elsewhere = |address: SocketAddr| !address.ip().to_canonical().is_loopback();
-    is_socket(host) || is_this_machine(host) && !addresses.any(is_elsewhere)
+    let is_loopback = |address: SocketAddr| address.ip().to_canonical().is_loopback();
+    let resolve = || (host, 0).to_socket_addrs().into_iter().flatten();
+    is_socket(host) || is_this_machine(host) && resolve().all(is_loopback)
 }
 
 /// The parameters in a URL; `None` if it is malformed.
-fn parse_url(url: &str) -> Option<BTreeMap<String, String>> {
+fn parse_url(url: &str) -> Option<Parameters> {
     let rest = url.strip_prefix("postgres://").or_else(|| url.strip_prefix("postgresql://"))?;
     let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
     let (authority, database) = rest.split_once('/').unwrap_or((rest, ""));

@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use crate::db::{Database, is_without_reply};
-use crate::import::columns::{TABLES, Table};
+use crate::import::columns::{Table, tables};
 
 /// Largest number of rows that one statement reads or writes, and of the bytes of all its rows but
 /// the last one, as JSON: sqld 0.24 limits a text to 5 MB.
@@ -20,7 +20,7 @@ const RENAMED_USERS: &str = "
      WHERE w.username <> o.username)";
 
 /// The numbers of rows per table: ours, the source's, inserted, changed, deleted.
-pub(crate) struct Difference(Vec<(&'static str, [i64; 5])>);
+pub(crate) struct Difference(Vec<(String, [i64; 5])>);
 
 impl Difference {
     /// Whether any row differs.
@@ -31,17 +31,11 @@ impl Difference {
     /// Describes the rows that would be deleted, if they are more than a tenth of a table and more
     /// than ten, or all of it.
     pub(crate) fn many_deleted(&self) -> Option<String> {
-        let are_many = |ours: i64, source: i64, deleted: i64| {
-            deleted > 0 && (source == 0 || deleted > 10 && deleted > ours / 10)
-        };
-        let many = self
-            .0
-            .iter()
-            .filter(|(_, [ours, source, .., deleted])| are_many(*ours, *source, *deleted));
-        let described = many.map(|(name, [ours, source, .., deleted])| {
-            let none =
-                if *source == 0 { format!("The source has no {name}. ") } else { String::new() };
-            format!("{none}This import would delete {deleted} of {ours} {name}.")
+        let described = self.0.iter().filter_map(|(name, [ours, source, .., deleted])| {
+            let is_emptied = *source == 0 && *deleted > 0;
+            let none = if is_emptied { &format!("The source has no {name}. ") } else { "" };
+            (is_emptied || *deleted > 10 && *deleted > ours / 10)
+                .then(|| format!("{none}This import would delete {deleted} of {ours} {name}."))
         });
         let described = described.collect::<Vec<_>>().join(" ");
         (!described.is_empty()).then_some(described)
@@ -53,7 +47,7 @@ impl Difference {
         let lines = self.0.iter().map(|(name, [_, source, inserted, changed, deleted])| {
             let equal = source - inserted - changed;
             let numbers = [*inserted, *changed, *deleted, equal].map(|number| number.to_string());
-            [&[(*name).to_owned()], &numbers[..]].concat()
+            [&[name.clone()], &numbers[..]].concat()
         });
         [headers.to_vec()].into_iter().chain(lines).collect()
     }
@@ -67,8 +61,8 @@ pub(crate) fn version(db: &mut Database) -> Result<i64> {
 
 /// Copies our rows into temporary tables of `staging`.
 pub(crate) fn read_ours(db: &mut Database, staging: &Connection) -> Result<()> {
-    for table in TABLES {
-        let (name, columns) = (table.name, table.all_columns());
+    for table in tables()? {
+        let (name, columns) = (&table.name, table.all_columns());
         let definitions = columns.replacen("id", "id INTEGER PRIMARY KEY", 1);
         staging.execute_batch(&format!("CREATE TEMP TABLE our_{name} ({definitions})"))?;
         let insert =
@@ -112,7 +106,7 @@ fn each_page(
 
 /// Finds the rows that differ. Keeps their ids in temporary tables of `staging`.
 pub(crate) fn find(staging: &Connection) -> Result<Difference> {
-    let counts = TABLES.iter().map(|table| table.find(staging));
+    let counts = tables()?.into_iter().map(|table| table.find(staging));
     counts.collect::<rusqlite::Result<_>>().map(Difference).context("cannot compare")
 }
 
@@ -124,8 +118,8 @@ impl Table {
         format!("value ->> 0 AS id{}", columns.collect::<String>())
     }
 
-    fn find(&self, staging: &Connection) -> rusqlite::Result<(&'static str, [i64; 5])> {
-        let Self { name, columns, order, .. } = self;
+    fn find(self, staging: &Connection) -> rusqlite::Result<(String, [i64; 5])> {
+        let Self { name, columns, order, .. } = &self;
         let differs = columns.iter().map(|it| format!("o.{} IS NOT {}", it.name, it.to_write()));
         let differs = differs.collect::<Vec<_>>().join(" OR ");
         staging.execute_batch(&format!(
@@ -147,15 +141,15 @@ impl Table {
                     count(*) FILTER (WHERE kind = 'deleted')
              FROM {name}_difference"
         );
-        staging.query_row(&sql, [], |row| {
-            Ok((*name, [row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?]))
-        })
+        let counts = staging.query_row(&sql, [], |row| row.try_into())?;
+        let (ours, source, inserted, changed, deleted) = counts;
+        Ok((self.name, [ours, source, inserted, changed, deleted]))
     }
 
     /// The statements that make the table equal, each with the kind of rows that it takes as
     /// JSON. If names move from row to row, this order keeps them unique.
     fn statements(&self) -> [(&'static str, String); 3] {
-        let (name, columns, elements) = (self.name, self.all_columns(), self.elements());
+        let (name, columns, elements) = (&self.name, self.all_columns(), self.elements());
         let assignments = self.columns.iter().map(|it| format!("{} = {}", it.name, it.to_write()));
         let assignments = assignments.collect::<Vec<_>>().join(", ");
         [
@@ -208,8 +202,8 @@ fn write(db: &mut Database, staging: &Connection, old: i64, new: i64) -> Result<
         let name = "'import ' || hex(randomblob(16))";
         let rename = format!("UPDATE users SET username = {name} WHERE id IN ({IDS})");
         send(RENAMED_USERS, "id", "id", &rename)?;
-        for table in TABLES {
-            let (name, columns) = (table.name, table.all_columns());
+        for table in tables()? {
+            let (name, columns) = (&table.name, table.all_columns());
             for (kind, sql) in table.statements() {
                 let ids =
                     format!("(SELECT position, id FROM {name}_difference WHERE kind = '{kind}')");

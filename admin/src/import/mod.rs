@@ -13,9 +13,7 @@ mod state;
 mod tls;
 
 use std::env;
-use std::ffi::OsString;
 use std::io::{self, Write};
-use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -25,7 +23,6 @@ use rusqlite::ErrorCode;
 
 use crate::db::{Database, Location};
 pub(crate) use crate::import::columns::{MAX_NAME_BYTES, bare};
-use crate::import::connection::Parameters;
 use crate::import::difference::Difference;
 use crate::import::state::State;
 use crate::{args, output};
@@ -34,14 +31,14 @@ use crate::{args, output};
 /// Fails if the source or the database cannot be read or written, another import is running, or
 /// too many rows would be deleted. The database is then as before.
 pub(crate) fn run(location: &Location, command: args::Import) -> Result<()> {
-    let parameters = Parameters::parse(&command.url)?;
+    let parameters = connection::parse(&command.url)?;
     let is_from_environment = env::var("LUOYUN_SOURCE").is_ok_and(|url| url == command.url);
-    if parameters.have_password() && !is_from_environment {
+    if parameters.contains_key("password") && !is_from_environment {
         let message = "every user of this machine can read a password in the URL: put it into \
                        PGPASSWORD or ~/.pgpass, or the whole URL into LUOYUN_SOURCE";
         args::Args::command().error(clap::error::ErrorKind::ArgumentConflict, message).exit();
     }
-    let source = parameters.configure(command.ca.as_deref())?;
+    let source = connection::configure(parameters, command.ca.as_deref())?;
     let progress = progress_bar(command.quiet);
     let mut db = Database::open(location)?;
     let path = command.state.map_or_else(|| state::default_path(location), Ok)?;
@@ -86,15 +83,14 @@ pub(crate) fn run(location: &Location, command: args::Import) -> Result<()> {
 /// Names the folder of the temporary tables if its disk is full.
 fn explain_full_disk(error: anyhow::Error) -> anyhow::Error {
     let code = error.downcast_ref().and_then(rusqlite::Error::sqlite_error_code);
-    let given = ["SQLITE_TMPDIR", "TMPDIR"].into_iter().filter_map(env::var_os);
-    let folders = given.chain(["/var/tmp", "/usr/tmp", "/tmp"].map(OsString::from));
-    match folders.map(PathBuf::from).find(|folder| folder.is_dir()) {
-        Some(folder) if code == Some(ErrorCode::DiskFull) => error.context(format!(
-            "The disk of {} is full: SQLITE_TMPDIR names another folder for temporary files",
-            folder.display()
-        )),
-        _ => error,
+    if code != Some(ErrorCode::DiskFull) {
+        return error;
     }
+    let folder = env::var("SQLITE_TMPDIR").or_else(|_| env::var("TMPDIR"));
+    error.context(format!(
+        "The disk of {} is full: SQLITE_TMPDIR names another folder for temporary files",
+        folder.as_deref().unwrap_or("/var/tmp")
+    ))
 }
 
 fn progress_bar(is_quiet: bool) -> ProgressBar {

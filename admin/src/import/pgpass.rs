@@ -7,14 +7,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 
 /// The password in the first line that matches the connection. `None` if there is none, or other
-/// users can read the file. `file` is the file to read instead of `~/.pgpass`.
-pub(crate) fn find(
-    file: Option<&str>,
-    host: &str,
-    port: u16,
-    database: &str,
-    user: &str,
-) -> Option<String> {
+/// users can read the file. `wanted` are host, port, database and user; `file` is the file to read instead of `~/.pgpass`.
+pub(crate) fn find(file: Option<&str>, wanted: [&str; 4]) -> Option<String> {
     let path = file.map_or_else(|| Some(env::home_dir()?.join(".pgpass")), |it| Some(it.into()))?;
     let shown = path.display();
     let reason = match fs::metadata(&path) {
@@ -30,10 +24,6 @@ pub(crate) fn find(
         return None;
     }
     let text = fs::read_to_string(&path).ok()?;
-    find_in(&text, [host, &port.to_string(), database, user])
-}
-
-fn find_in(text: &str, wanted: [&str; 4]) -> Option<String> {
     text.lines().filter(|line| !line.starts_with('#')).find_map(|line| {
         let mut rest = line;
         for wanted in wanted {

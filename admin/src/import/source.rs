@@ -1,5 +1,6 @@
 //! The source of an import: the PostgreSQL database of a LuoYunCloud.
 
+use std::error::Error as StdError;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use tokio_postgres::types::{FromSql, ToSql, Type};
 use tokio_postgres::{Client, Config, Connection, NoTls, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use crate::import::columns::{Kind, NO_TIME, TABLES, Table};
+use crate::import::columns::{Kind, NO_TIME, Table, tables};
 use crate::import::tls;
 
 /// Row-level security makes the queries fail: otherwise PostgreSQL would hide rows, and the import
@@ -39,10 +40,7 @@ const CATALOGUE: &str = "
 struct Bytes<'a>(&'a [u8]);
 
 impl<'a> FromSql<'a> for Bytes<'a> {
-    fn from_sql(
-        _: &Type,
-        bytes: &'a [u8],
-    ) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
+    fn from_sql(_: &Type, bytes: &'a [u8]) -> Result<Self, Box<dyn StdError + Sync + Send>> {
         Ok(Self(bytes))
     }
 
@@ -110,11 +108,13 @@ impl Source<'_> {
         let known = known.context("cannot read the source's catalogue")?;
         let known = known.iter().map(|row| (row.get(0), row.get(1), row.get(2), row.get(3)));
         let known: Vec<[&str; 4]> = known.map(|(a, b, c, d)| [a, b, c, d]).collect();
-        let queries = TABLES.each_ref().map(|table| query(table, &known));
+        let tables = tables()?;
+        let queries =
+            tables.iter().map(|table| query(table, &known)).collect::<Result<Vec<_>>>()?;
         self.to.execute_batch("CREATE TEMP TABLE odd (source, kind, id)")?;
-        for (table, query) in TABLES.iter().zip(queries) {
+        for (table, query) in tables.iter().zip(queries) {
             self.progress.set_message(format!("reading {}", table.source));
-            let copied = self.copy_table(table, &query?).await;
+            let copied = self.copy_table(table, &query).await;
             copied.with_context(|| format!("cannot read the source's {}", table.source))?;
         }
         Ok(())
@@ -198,9 +198,9 @@ fn no_answer(limit: Duration) -> Error {
 /// of LuoYunCloud, so they are read as text, except ids and Unix times (in seconds).
 fn query(table: &Table, known: &[[&str; 4]]) -> Result<String> {
     let mut values = Vec::new();
-    let columns = table.columns.iter().map(|column| (column.name, &column.kind));
+    let columns = table.columns.iter().map(|column| (column.name.as_str(), &column.kind));
     for (name, kind) in [("id", &Kind::Id)].into_iter().chain(columns) {
-        let source = table.source;
+        let source = table.source.as_str();
         let found = known.iter().find(|known| known[1..3] == [source, name]);
         let Some([encoding, .., of_type]) = found else {
             bail!(
@@ -214,23 +214,18 @@ fn query(table: &Table, known: &[[&str; 4]]) -> Result<String> {
                 r"CASE WHEN {name}::text ~ '^\s*\d{{1,18}}(\.0*)?\s*$' THEN {name}::text::numeric::bigint
                        WHEN {name} IS NOT NULL THEN 0 END"
             ),
-            (
-                Kind::Time,
-                "date" | "timestamp without time zone" | "timestamp with time zone",
-            ) => format!(
-                "CASE WHEN {name} >= '0001-01-01' AND {name} < '10000-01-01'
-                      THEN floor(extract(epoch FROM {name}))::bigint
-                      WHEN {name} IS NOT NULL THEN {NO_TIME} END"
-            ),
-            (
-                Kind::Time,
-                "smallint" | "integer" | "bigint" | "real" | "double precision" | "numeric",
-            ) => format!(
-                "CASE WHEN {name} >= -62135596800 AND {name} < {NO_TIME} THEN floor({name})::bigint
-                      WHEN {name} IS NOT NULL THEN {NO_TIME} END"
-            ),
             (Kind::Time, _) => {
-                bail!("The source's {source}.{name} is of the type {of_type}, not a time.")
+                let is_number = ["smallint", "integer", "bigint", "real", "double precision", "numeric"].contains(of_type);
+                if !is_number && !of_type.starts_with("timestamp") && *of_type != "date" {
+                    bail!("The source's {source}.{name} is of the type {of_type}, not a time.")
+                }
+                // NaN is larger than any number.
+                let seconds = format!("CASE WHEN isfinite({name}) THEN extract(epoch FROM {name}) ELSE 'NaN' END");
+                let seconds = if is_number { name } else { &seconds };
+                format!(
+                    "CASE WHEN {seconds} >= -62135596800 AND {seconds} < {NO_TIME}
+                          THEN floor({seconds})::bigint WHEN {name} IS NOT NULL THEN {NO_TIME} END"
+                )
             }
             (Kind::Text, _) => {
                 let is_address = matches!(*of_type, "inet" | "cidr");

@@ -3,9 +3,10 @@
 //! The converted rows are consistent: user names are unique, and the owner and the node of an
 //! instance exist or are NULL.
 
-use rusqlite::{Connection, Result};
+use anyhow::Result;
+use rusqlite::Connection;
 
-use crate::import::columns::{TABLES, Table, add_functions};
+use crate::import::columns::{Table, add_functions, tables};
 use crate::output::{IDS_SHOWN, some_ids};
 
 /// The rows that the source has, as the database has to have them: `wanted_users`, `wanted_nodes`
@@ -14,7 +15,7 @@ use crate::output::{IDS_SHOWN, some_ids};
 fn wanted(Table { name, source, columns, .. }: &Table) -> String {
     let values = columns.iter().map(|it| format!(", {} AS {}", it.value, it.name));
     let rows = format!("SELECT r.id{}", values.collect::<String>());
-    if *name != "users" {
+    if name != "users" {
         return format!("CREATE TEMP VIEW wanted_{name} AS {rows} FROM {source} r;");
     }
     format!(
@@ -29,17 +30,18 @@ fn wanted(Table { name, source, columns, .. }: &Table) -> String {
 }
 
 /// A query for the kind, the count and the first `?1` ids of odd values.
-fn notes() -> String {
+fn notes(tables: &[Table]) -> String {
     let mut parts = Vec::new();
     let mut add = |text: String, rows: String| {
         parts.push(format!("SELECT {}, '{text}', {rows}", parts.len()));
     };
-    for Table { name, source, columns, .. } in &TABLES {
+    for Table { name, source, columns, .. } in tables {
         let odd = |kind| format!("id FROM odd WHERE source = '{source}' AND kind = '{kind}'");
         add(format!("{name} left out, as their id is not a number from 1 up"), odd("id"));
-        for column in *columns {
-            for (note, condition) in column.odd_values() {
-                let is_partial = *name == "users" && !note.starts_with("left out");
+        for column in columns {
+            for (note, condition) in &column.notes {
+                let condition = condition.replace("{value}", &column.value);
+                let is_partial = name == "users" && !note.starts_with("left out");
                 let kept =
                     if is_partial { " AND r.id IN (SELECT id FROM wanted_users)" } else { "" };
                 add(
@@ -64,12 +66,13 @@ fn notes() -> String {
 /// Converts the copies of the source's tables in `db`. Returns a line for each kind of odd values.
 /// Fails if the disk is full.
 pub(crate) fn convert(db: &Connection) -> Result<Vec<String>> {
+    let tables = tables()?;
     add_functions(db)?;
-    db.execute_batch(&TABLES.each_ref().map(wanted).concat())?;
-    let mut notes = db.prepare(&notes())?;
+    db.execute_batch(&tables.iter().map(wanted).collect::<String>())?;
+    let mut notes = db.prepare(&notes(&tables))?;
     let lines = notes.query_map([IDS_SHOWN], |row| {
         let (note, total, ids): (String, i64, String) = row.try_into()?;
         Ok(format!("{note}: {total} {}", some_ids(total, &ids)))
     })?;
-    lines.collect()
+    Ok(lines.collect::<Result<_, _>>()?)
 }

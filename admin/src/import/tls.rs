@@ -11,7 +11,8 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+    CertificateError as Reason, ClientConfig, DigitallySignedStruct, Error, RootCertStore,
+    SignatureScheme,
 };
 
 /// A configuration that trusts the certificates in the PEM file `root` and those that they sign;
@@ -47,12 +48,9 @@ fn read(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
     let certificates = CertificateDer::pem_slice_iter(&bytes).collect::<Result<Vec<_>, _>>();
     let certificates = certificates.with_context(failed)?;
     if certificates.is_empty() {
-        let advice = if bytes.starts_with(b"\x30") {
-            "it is in DER form; openssl x509 -inform der converts it"
-        } else if bytes.windows(11).any(|it| it == b"PRIVATE KEY") {
-            "it has a key; name the file with the certificate"
-        } else {
-            "it has to contain lines from BEGIN CERTIFICATE to END CERTIFICATE"
+        let advice = match bytes.first() {
+            Some(0x30) => "it is in DER form; openssl x509 -inform der converts it",
+            _ => "it has to contain lines from BEGIN CERTIFICATE to END CERTIFICATE",
         };
         return Err(anyhow!("there is no PEM certificate in it: {advice}")).with_context(failed);
     }
@@ -61,33 +59,30 @@ fn read(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
 
 /// The error of a connection, with what to do if it is about TLS.
 pub(crate) fn explain(error: tokio_postgres::Error) -> anyhow::Error {
-    use CertificateError::{
-        ExpiredContext, NotValidForNameContext, NotValidYetContext, Other, UnknownIssuer,
-    };
-
     let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>()?.get_ref());
     let Some(Error::InvalidCertificate(reason)) = cause.and_then(|cause| cause.downcast_ref())
     else {
-        let is_without =
-            error.source().is_some_and(|it| it.to_string().contains("not support TLS"));
-        let error = anyhow::Error::from(error);
+        let is_refused = error.source().is_some_and(|it| it.to_string().contains("support TLS"));
         let advice = "without TLS (?sslmode=disable), all is readable, the password too";
-        return if is_without { error.context(advice) } else { error };
+        let error = anyhow::Error::from(error);
+        return if is_refused { error.context(advice) } else { error };
     };
     let advice = match reason {
-        ExpiredContext { not_after, .. } => format!("it expired on {}", date(*not_after)),
-        NotValidYetContext { not_before, .. } => format!("it is valid from {}", date(*not_before)),
-        UnknownIssuer => "it is not signed by an authority that is trusted here: name the \
+        Reason::ExpiredContext { not_after, .. } => format!("it expired on {}", date(*not_after)),
+        Reason::NotValidYetContext { not_before, .. } => {
+            format!("it is valid from {}", date(*not_before))
+        }
+        Reason::UnknownIssuer => "it is not signed by an authority that is trusted here: name the \
                           authority's, or the server's own, with --ca FILE"
             .to_owned(),
-        NotValidForNameContext { expected, presented } => format!(
+        Reason::NotValidForNameContext { expected, presented } => format!(
             "it is not for {}, but for {}: use such a name in the URL, or ?sslmode=verify-ca, \
              which checks only who signed it",
             expected.to_str(),
             presented.join(", ")
         ),
         // Its type is not exported.
-        Other(other) if format!("{other:?}").contains("UnsupportedCertVersion") => {
+        Reason::Other(other) if format!("{other:?}").contains("UnsupportedCertVersion") => {
             "it has the outdated version 1 of X.509: make one of version 3, as openssl x509 -req \
              does with -extfile FILE, where FILE has the line subjectAltName=DNS:NAME"
                 .to_owned()
@@ -99,10 +94,10 @@ pub(crate) fn explain(error: tokio_postgres::Error) -> anyhow::Error {
 
 fn date(time: UnixTime) -> String {
     let db = rusqlite::Connection::open_in_memory();
-    let sql = "SELECT date(?1, 'unixepoch')";
-    let date =
-        db.and_then(|db| db.query_row(sql, [time.as_secs().cast_signed()], |row| row.get(0)));
-    date.unwrap_or_else(|_| format!("Unix time {}", time.as_secs()))
+    let seconds = time.as_secs().to_string();
+    let date = |row: &rusqlite::Row| row.get(0);
+    let date = db.and_then(|db| db.query_row("SELECT date(?1, 'unixepoch')", [&seconds], date));
+    date.unwrap_or(seconds)
 }
 
 /// Also trusts the server's own certificate if it is in the PEM file. PostgreSQL's manual creates
@@ -118,25 +113,18 @@ struct Verifier {
 impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
-        end_entity: &CertificateDer,
-        intermediates: &[CertificateDer],
-        server_name: &ServerName,
-        ocsp_response: &[u8],
+        certificate: &CertificateDer,
+        others: &[CertificateDer],
+        name: &ServerName,
+        ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        if self.given.iter().any(|given| given == end_entity) {
+        if self.given.iter().any(|given| given == certificate) {
             return Ok(ServerCertVerified::assertion());
         }
-        let verified = self.authorities.verify_server_cert(
-            end_entity,
-            intermediates,
-            server_name,
-            ocsp_response,
-            now,
-        );
-        match verified {
+        match self.authorities.verify_server_cert(certificate, others, name, ocsp, now) {
             // Found only after everything else has been verified.
-            Err(Error::InvalidCertificate(CertificateError::NotValidForNameContext { .. }))
+            Err(Error::InvalidCertificate(Reason::NotValidForNameContext { .. }))
                 if !self.checks_name =>
             {
                 Ok(ServerCertVerified::assertion())
