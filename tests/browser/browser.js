@@ -91,8 +91,7 @@ export async function open(browser, site, { locale = "en-US", width = 1280, heig
 /** Replaces the value of an input, as a password manager does. */
 export const fill = (page, selector, value) =>
   page.$eval(selector, (input, value) => {
-    input.value = value;
-    input.dispatchEvent(new Event("input", { bubbles: true }));
+    Object.assign(input, { value }).dispatchEvent(new Event("input", { bubbles: true }));
   }, value);
 
 export async function logIn(page, username, password = username) {
