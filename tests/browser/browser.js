@@ -24,20 +24,19 @@ export const launch = (browser) =>
 /**
  * A proxy before the server, which serves it below `prefix`. `rules` has a function by path
  * (`api/login`), which takes one that forwards the request; it returns the reply's `status`,
- * `headers` and `body`, or null to close the connection. `requests` has the paths so far.
+ * `headers` and `body`, or null to close the connection.
  */
 export async function serve(prefix = "") {
-  const site = { rules: {}, requests: [] };
+  const site = { rules: {} };
+  const requests = [];
   const server = createServer(async (request, response) => {
     const body = Buffer.concat(await request.toArray());
     const path = request.url.replace(/\?.*/, "").slice(prefix.length + 1);
-    site.requests.push(path);
+    requests.push(path);
     const forward = async (extra) => {
       const headers = { "content-type": request.headers["content-type"] ?? "" };
-      const init = { method: request.method, headers, body: body.length ? body : undefined };
-      const reply = await fetch(`${BASE_URL}/${path}`, init);
-      const text = await reply.text();
-      return { status: reply.status, headers: { ...Object.fromEntries(reply.headers), ...extra }, body: text };
+      const reply = await fetch(`${BASE_URL}/${path}`, { method: request.method, headers, body: body.length ? body : null });
+      return { status: reply.status, headers: { ...Object.fromEntries(reply.headers), ...extra }, body: await reply.text() };
     };
     const reply = await (site.rules[path] ?? ((forward) => forward()))(forward);
     if (!reply) return request.socket.destroy();
@@ -45,59 +44,42 @@ export async function serve(prefix = "") {
     response.writeHead(reply.status ?? 200, { ...reply.headers, "content-length": Buffer.byteLength(text) }).end(text);
   });
   await new Promise((listening) => server.listen(0, "127.0.0.1", listening));
-  site.url = `http://127.0.0.1:${server.address().port}${prefix}/`;
-  /** Holds the next reply from `path`; resolves when the request is there, to what sends it. */
-  site.hold = (path) =>
-    new Promise((arrived) => {
-      site.rules[path] = async (forward) => {
-        delete site.rules[path];
-        const reply = await forward();
-        return new Promise((send) => arrived(() => send(reply)));
-      };
-    });
-  site.count = (path) => site.requests.filter((seen) => seen === path).length;
-  site.close = () => server.close() && server.closeAllConnections();
-  return site;
+  return Object.assign(site, {
+    url: `http://127.0.0.1:${server.address().port}${prefix}/`,
+    count: (path) => requests.filter((seen) => seen === path).length,
+    close: () => server.close() && server.closeAllConnections(),
+    /** Holds the next reply from `path`; resolves when the request is there, to what sends it. */
+    hold: (path) =>
+      new Promise((arrived) => {
+        site.rules[path] = async (forward) => {
+          delete site.rules[path];
+          const reply = await forward();
+          return new Promise((send) => arrived(() => send(reply)));
+        };
+      }),
+  });
 }
 
 /**
- * Opens `site` in a new context. `page.errors` collects errors, requests to other origins and
- * violations of the content security policy. The page counts the replies that it has read in
- * `window.settled`, and its clock is `window.ahead` milliseconds ahead.
+ * Opens `site` in a new context. `page.errors` collects errors and violations of the content
+ * security policy. The page's clock is `window.ahead` milliseconds ahead.
  */
 export async function open(browser, site, { locale = "en-US", width = 1280, height = 800, scheme, prepare = () => {}, context } = {}) {
   const downloads = mkdtempSync(join(tmpdir(), "console-"));
   context ??= await browser.createBrowserContext({ downloadBehavior: { policy: "allow", downloadPath: downloads } });
   const page = await context.newPage();
-  Object.assign(page, { site, downloads, errors: [] });
+  Object.assign(page, { downloads, errors: [] });
   page.on("console", (message) => {
     // The browser logs every 4xx and 5xx response, and every closed connection.
     if (message.type() === "error" && !message.text().startsWith("Failed to load resource")) page.errors.push(message.text());
   });
   page.on("pageerror", (error) => page.errors.push(String(error)));
-  page.on("request", (request) => {
-    const isOwn = request.url().startsWith(site.url.replace(/\/$/, "")) || /^(data|blob):/.test(request.url());
-    if (!isOwn) page.errors.push(`request to ${request.url()}`);
-  });
   await page.evaluateOnNewDocument((locale) => {
     Object.defineProperty(navigator, "language", { value: locale });
-    const { fetch } = window;
     const now = Date.now;
     Date.now = () => now() + (window.ahead ?? 0);
-    window.settled = 0;
-    window.fetch = async (...request) => {
-      try {
-        const reply = await fetch(...request);
-        await reply.clone().text();
-        return reply;
-      } finally {
-        // After what the page does with it.
-        setTimeout(() => (window.settled += 1));
-      }
-    };
     document.addEventListener("securitypolicyviolation", (event) =>
-      console.error(`policy: ${event.violatedDirective} ${event.blockedURI}`),
-    );
+      console.error(`policy: ${event.violatedDirective} ${event.blockedURI}`));
   }, locale);
   await page.evaluateOnNewDocument(prepare);
   await page.setViewport({ width, height });
@@ -109,8 +91,7 @@ export async function open(browser, site, { locale = "en-US", width = 1280, heig
 /** Replaces the value of an input, as a password manager does. */
 export const fill = (page, selector, value) =>
   page.$eval(selector, (input, value) => {
-    input.value = value;
-    input.dispatchEvent(new Event("input", { bubbles: true }));
+    Object.assign(input, { value }).dispatchEvent(new Event("input", { bubbles: true }));
   }, value);
 
 export async function logIn(page, username, password = username) {
