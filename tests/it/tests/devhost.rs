@@ -1,11 +1,9 @@
-//! The `devhost` command: output, error messages and signals.
+//! The `devhost` command's error messages.
 
-use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::path::PathBuf;
+use std::process::Command;
 
-use api_tests::server::{built, errors_of, root, send_signal, wait_for_exit};
+use api_tests::server::{built, errors_of, root};
 
 fn manifest() -> PathBuf {
     root().join("tests/components/spin.toml")
@@ -15,41 +13,6 @@ fn devhost(arguments: &[&str]) -> Command {
     let mut command = Command::new(built("devhost"));
     command.args(["--listen", "127.0.0.1:0"]).args(arguments);
     command
-}
-
-/// Starts devhost; the caller must keep the returned output open.
-fn serving(state: &Path) -> (Child, BufReader<ChildStdout>) {
-    let mut child = devhost(&["--quiet"])
-        .arg("--from")
-        .arg(manifest())
-        .arg("--state-dir")
-        .arg(state)
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut line = String::new();
-    let mut printed = BufReader::new(child.stdout.take().unwrap());
-    printed.read_line(&mut line).unwrap();
-    assert!(line.starts_with("Serving http://127.0.0.1:"), "{line}");
-    (child, printed)
-}
-
-#[test]
-fn a_signal_stops_devhost_within_a_second() {
-    const ATTEMPTS: usize = 5;
-    for signal in ["-INT", "-TERM"] {
-        let is_fast = || {
-            let state = tempfile::tempdir().unwrap();
-            let (mut child, _output) = serving(state.path());
-            let sent = Instant::now();
-            assert!(send_signal(signal, &child.id().to_string()));
-            assert!(wait_for_exit(&mut child).success(), "{signal}");
-            assert!(state.path().join("sqlite_key_value.db").exists());
-            sent.elapsed() < Duration::from_secs(1)
-        };
-        // One attempt is enough: tests that run at the same time only make it slower.
-        assert!((0..ATTEMPTS).any(|_| is_fast()), "{signal}");
-    }
 }
 
 #[test]

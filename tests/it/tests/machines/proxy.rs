@@ -58,18 +58,17 @@ impl Machine {
         self.client(source).post("/api/login", &form)
     }
 
-    /// Requests the reader's list on a new connection, which must succeed; returns the time that it
-    /// took, beside what `beside` says.
+    /// Requests the reader's list on a new connection, which must succeed, beside what `beside`
+    /// says; returns the time that it took.
     #[track_caller]
     fn read(&self, beside: &str) -> Duration {
         let begin = Instant::now();
-        let form = [("session_key", self.key.as_str())];
-        let response = self.client(READER).post("/api/myun/instance", &form);
+        let response =
+            self.client(READER).post("/api/myun/instance", &[("session_key", &self.key)]);
         assert_eq!(response.status, 200, "beside {beside}: {response:?}");
         begin.elapsed()
     }
 
-    #[track_caller]
     fn assert_reads_soon(&self, beside: &str) {
         let waited = self.read(beside);
         println!("beside {beside}: an ordinary request took {waited:.1?}");
@@ -100,7 +99,7 @@ fn slow_and_silent_clients_hold_up_nobody() {
     };
     let mut bodies: Vec<_> = (0..1_050).flat_map(|_| [slow(9, 0), slow(60_000, 20_000)]).collect();
     machine.assert_reads_soon("2,100 slow bodies");
-    println!("HAProxy's memory: {} MB", machine.proxy.peak_memory().0);
+    println!("HAProxy's memory: {} MB", machine.proxy.peak_memory());
     for body in bodies.iter_mut().rev().take(2) {
         assert_refused(&body.receive(false), 408, "request_timeout", None);
     }
@@ -117,7 +116,7 @@ fn slow_and_silent_clients_hold_up_nobody() {
         client.send(format!("POST {list} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes());
     }
     wait_until("a short wait", || machine.read("slow readers") < SHORT);
-    println!("the API's memory: at most {} MB", machine.api.peak_memory().0);
+    println!("the API's memory: at most {} MB", machine.api.peak_memory());
     drop(silent);
 }
 
@@ -127,7 +126,7 @@ fn a_flood_of_logins_takes_little_memory_and_holds_up_nobody() {
     const LOGINS: u16 = 600;
     for addresses in [1, LOGINS] {
         let machine = Machine::start("");
-        let (_, before) = machine.api.peak_memory();
+        let before = machine.api.peak_memory();
         let log_in = |number: u16| {
             let [high, low] = (number % addresses).to_be_bytes();
             machine.log_in(Ipv4Addr::new(127, 0, 1 + high, low), &format!("unknown-{number}"))
@@ -150,7 +149,7 @@ fn a_flood_of_logins_takes_little_memory_and_holds_up_nobody() {
             (flood.into_iter().map(|login| login.join().unwrap()).collect::<Vec<_>>(), longest)
         });
         let took = begin.elapsed();
-        let (peak, _) = machine.api.peak_memory();
+        let peak = machine.api.peak_memory();
         let mut counts = BTreeMap::new();
         for reply in replies {
             let error = reply.json()["error"].as_str().unwrap_or_default().to_owned();

@@ -381,22 +381,13 @@ impl Process {
         ids
     }
 
-    /// The largest resident memory since the last call, and the current one, in MB. (proc(5),
-    /// `VmHWM`, `VmRSS`, and `clear_refs`.)
-    pub(super) fn peak_memory(&self) -> (u64, u64) {
-        let total = |field: &str| {
-            let status = |id| fs::read_to_string(format!("/proc/{id}/status")).unwrap();
-            let kib = |status: String| -> Option<u64> {
-                let rest = status.split_once(field)?.1.trim_start();
-                rest.split_once(' ')?.0.parse().ok()
-            };
-            self.ids().iter().map(status).filter_map(kib).sum::<u64>() * 1024 / 1_000_000
+    /// Its largest resident memory so far, in MB. (proc(5), `VmHWM`.)
+    pub(super) fn peak_memory(&self) -> u64 {
+        let peak = |id| -> Option<u64> {
+            let status = fs::read_to_string(format!("/proc/{id}/status")).ok()?;
+            status.split_once("VmHWM:")?.1.split_whitespace().next()?.parse().ok()
         };
-        let found = (total("VmHWM:"), total("VmRSS:"));
-        for id in self.ids() {
-            fs::write(format!("/proc/{id}/clear_refs"), "5").unwrap();
-        }
-        found
+        self.ids().into_iter().filter_map(peak).sum::<u64>() * 1024 / 1_000_000
     }
 
     /// Kills it and its children (SIGKILL), and waits until they have ended.
