@@ -147,6 +147,13 @@ fn every_example_is_what_the_server_answers() {
         }
     }
 
+    let manifest = fs::read_to_string(root().join("spin.toml")).unwrap();
+    let routes = manifest.lines().filter_map(|line| line.strip_prefix("route = \"/api/"));
+    let routes: BTreeSet<_> =
+        routes.map(|route| format!("/api/{}", route.trim_matches('"'))).collect();
+    let paths = contract.0["paths"].as_object().unwrap().keys().cloned().collect();
+    assert_eq!(routes, paths, "the routes of spin.toml and the paths of openapi.yaml");
+
     // Every error word has an example, except not_found, which no path of the API returns.
     let refused = &contract.0["components"]["schemas"]["Refused"]["properties"]["error"]["oneOf"];
     let named = refused.as_array().unwrap().iter().map(|word| word["const"].as_str().unwrap());
