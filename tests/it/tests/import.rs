@@ -794,7 +794,7 @@ fn the_connection_is_that_of_psql() {
         command.env("LUOYUN_SOURCE", at(url)).env("HOME", home);
         command.envs(at(environment).split_whitespace().map(|it| it.split_once('=').unwrap()));
         let outcome = run(command, b"");
-        let code = if reason.is_empty() { 0 } else { 1 };
+        let code = i32::from(!reason.is_empty());
         assert_eq!(outcome.code, Some(code), "{url} {environment}: {outcome:?}");
         assert!(outcome.stderr.contains(reason), "{url}: {outcome:?}");
         assert!(!outcome.stderr.contains("word\\"), "the password is shown: {outcome:?}");
