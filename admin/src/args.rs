@@ -1,5 +1,7 @@
 //! The command line. `--help` prints these comments: they are the manual.
 
+#![allow(clippy::doc_markdown, reason = "the comments are plain text")]
+
 use std::ffi::OsStr;
 use std::fmt::{self, Display, Formatter};
 use std::net::IpAddr;
@@ -121,9 +123,11 @@ pub(crate) enum Command {
     #[command(verbatim_doc_comment)]
     Import(Import),
     /// Print a completion script for a shell
-    #[command(
-        after_long_help = "Example:\n  cd ~/.local/share/bash-completion/completions\n  luoyun-admin completions bash > luoyun-admin"
-    )]
+    ///
+    /// Example:
+    ///   cd ~/.local/share/bash-completion/completions
+    ///   luoyun-admin completions bash > luoyun-admin
+    #[command(verbatim_doc_comment)]
     Completions {
         /// The shell
         shell: Shell,
@@ -136,9 +140,7 @@ pub(crate) enum User {
     ///
     /// The password is read from the terminal, twice and without echo, or from standard
     /// input, as one line. It is stored in the same form as by a login.
-    #[command(
-        after_long_help = "Examples:\n  luoyun-admin user add ada\n  pass show luoyun/ada | luoyun-admin user add ada"
-    )]
+    #[command(after_long_help = "Example:\n  pass show ada | luoyun-admin user add ada")]
     Add(NewUser),
     /// Change a user's password, and end the user's sessions
     ///
@@ -173,9 +175,7 @@ pub(crate) enum User {
     /// List all users, by id
     ///
     /// The list has the time of the last login, in UTC.
-    #[command(
-        after_long_help = "Examples:\n  luoyun-admin user list\n  luoyun-admin user list --json | jq -r '.[] | select(.is_locked) | .username'"
-    )]
+    #[command(after_long_help = "Example:\n  luoyun-admin user list --json | jq -r .[].username")]
     List(Format),
 }
 
@@ -250,9 +250,7 @@ pub(crate) enum Node {
 #[derive(Subcommand)]
 pub(crate) enum Instance {
     /// Add an instance; prints the new id
-    #[command(
-        after_long_help = "Example:\n  luoyun-admin instance add --owner ada --node node1 --name gallery"
-    )]
+    #[command(after_long_help = "Example:\n  luoyun-admin instance add --owner ada --name x")]
     Add(NewInstance),
     /// Change the given properties of an instance
     #[command(
@@ -277,9 +275,7 @@ pub(crate) enum Instance {
         id: i64,
     },
     /// List the instances, by id
-    #[command(
-        after_long_help = "Examples:\n  luoyun-admin instance list --owner ada\n  luoyun-admin instance list --all --json | jq length"
-    )]
+    #[command(after_long_help = "Example:\n  luoyun-admin instance list --owner ada --all")]
     List {
         /// Only the instances of this user
         #[arg(long, value_name = "USER")]
@@ -403,9 +399,7 @@ pub(crate) enum Wait {
     /// Let an address, or all, log in again at once
     ///
     /// Of an IPv6 address, the prefix of 64 bits counts, as in the list.
-    #[command(
-        after_long_help = "Examples:\n  luoyun-admin wait clear 192.0.2.1\n  luoyun-admin wait clear --all"
-    )]
+    #[command(after_long_help = "Example:\n  luoyun-admin wait clear 192.0.2.1")]
     #[group(required = true, multiple = false)]
     Clear {
         /// The address

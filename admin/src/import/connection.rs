@@ -9,6 +9,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use percent_encoding::percent_decode_str;
+use rustls::{ClientConfig, RootCertStore};
 use tokio_postgres::Config;
 use tokio_postgres::config::SslMode;
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -51,7 +52,7 @@ pub(crate) fn parse(url: &str) -> Result<Parameters> {
 pub(crate) fn configure(
     mut given: Parameters,
     ca: Option<&Path>,
-) -> Result<(Config, Option<MakeRustlsConnect>)> {
+) -> Result<(Config, MakeRustlsConnect)> {
     for (name, variable) in VARIABLES.split_whitespace().filter_map(|it| it.split_once('=')) {
         if let Ok(value) = env::var(variable) {
             given.entry(name.to_owned()).or_insert(value);
@@ -109,7 +110,9 @@ pub(crate) fn configure(
             .filter(|it| found.all(|other| other.as_ref() == Some(it)))
             .map(|it| config.password(it));
     }
-    Ok((config, tls.map(MakeRustlsConnect::new)))
+    let no_tls = || ClientConfig::builder().with_root_certificates(RootCertStore::empty());
+    let tls = tls.unwrap_or_else(|| no_tls().with_no_client_auth());
+    Ok((config, MakeRustlsConnect::new(tls)))
 }
 
 fn is_socket(host: &str) -> bool {

@@ -47,7 +47,7 @@ impl Difference {
         let lines = self.0.iter().map(|(name, [_, source, inserted, changed, deleted])| {
             let equal = source - inserted - changed;
             let numbers = [*inserted, *changed, *deleted, equal].map(|number| number.to_string());
-            [&[name.clone()], &numbers[..]].concat()
+            [std::slice::from_ref(name), &numbers[..]].concat()
         });
         [headers.to_vec()].into_iter().chain(lines).collect()
     }

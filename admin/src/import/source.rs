@@ -12,7 +12,7 @@ use tokio::runtime::Builder;
 use tokio::time::timeout;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{FromSql, ToSql, Type};
-use tokio_postgres::{Client, Config, Connection, NoTls, Socket};
+use tokio_postgres::{Client, Config, Row};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::import::columns::{Kind, NO_TIME, Table, tables};
@@ -55,38 +55,23 @@ impl<'a> FromSql<'a> for Bytes<'a> {
 /// Fails if the source cannot be reached, does not answer within `limit`, would hide rows or lacks
 /// a column that an import reads, or the disk is full.
 pub(crate) fn copy(
-    (config, tls): (Config, Option<MakeRustlsConnect>),
+    (config, tls): (Config, MakeRustlsConnect),
     limit: Duration,
     to: &rusqlite::Connection,
     progress: &ProgressBar,
 ) -> Result<()> {
+    const FAILED: &str = "cannot connect to the source";
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let result = runtime.block_on(async {
-        let source = |client| Source { client, limit, to, progress };
-        match tls {
-            Some(tls) => source(connect(config.connect(tls), limit).await?).copy().await,
-            None => source(connect(config.connect(NoTls), limit).await?).copy().await,
-        }
+        let connected = timeout(limit, config.connect(tls)).await;
+        let connected = connected.map_err(|_| no_answer(limit)).context(FAILED)?;
+        let (client, connection) = connected.map_err(|e| tls::explain(e).context(FAILED))?;
+        tokio::spawn(connection);
+        Source { client, limit, to, progress }.copy().await
     });
     // Does not wait for a name server.
     runtime.shutdown_background();
     result
-}
-
-/// Waits for the connection, and lets it communicate in the background.
-async fn connect<S>(
-    connected: impl Future<Output = Result<(Client, Connection<Socket, S>), tokio_postgres::Error>>,
-    limit: Duration,
-) -> Result<Client>
-where
-    Connection<Socket, S>: Future<Output = Result<(), tokio_postgres::Error>> + Send + 'static,
-{
-    const FAILED: &str = "cannot connect to the source";
-    let connected =
-        timeout(limit, connected).await.map_err(|_| no_answer(limit)).context(FAILED)?;
-    let (client, connection) = connected.map_err(|e| tls::explain(e).context(FAILED))?;
-    tokio::spawn(connection);
-    Ok(client)
 }
 
 struct Source<'a> {
@@ -106,8 +91,6 @@ impl Source<'_> {
         self.within(self.client.query_typed(SETTINGS, &wait)).await.context(NO_SNAPSHOT)?;
         let known = self.within(self.client.query_typed(CATALOGUE, &[])).await;
         let known = known.context("cannot read the source's catalogue")?;
-        let known = known.iter().map(|row| (row.get(0), row.get(1), row.get(2), row.get(3)));
-        let known: Vec<[&str; 4]> = known.map(|(a, b, c, d)| [a, b, c, d]).collect();
         let tables = tables()?;
         let queries =
             tables.iter().map(|table| query(table, &known)).collect::<Result<Vec<_>>>()?;
@@ -196,27 +179,28 @@ fn no_answer(limit: Duration) -> Error {
 
 /// The query for the rows of a table, by id. The types of the columns have changed between versions
 /// of LuoYunCloud, so they are read as text, except ids and Unix times (in seconds).
-fn query(table: &Table, known: &[[&str; 4]]) -> Result<String> {
+fn query(table: &Table, known: &[Row]) -> Result<String> {
     let mut values = Vec::new();
     let columns = table.columns.iter().map(|column| (column.name.as_str(), &column.kind));
     for (name, kind) in [("id", &Kind::Id)].into_iter().chain(columns) {
         let source = table.source.as_str();
-        let found = known.iter().find(|known| known[1..3] == [source, name]);
-        let Some([encoding, .., of_type]) = found else {
+        let is_it = |row: &&Row| (row.get(1), row.get(2)) == (source, name);
+        let Some(found) = known.iter().find(is_it) else {
             bail!(
                 "The source has no column {name} in a table {source} that this user may see: is \
                  it LuoYunCloud's database?"
             )
         };
-        values.push(match (kind, *of_type) {
+        let (encoding, of_type): (&str, &str) = (found.get(0), found.get(3));
+        values.push(match (kind, of_type) {
             (Kind::Id, "smallint" | "integer" | "bigint") => format!("{name}::bigint"),
             (Kind::Id, _) => format!(
                 r"CASE WHEN {name}::text ~ '^\s*\d{{1,18}}(\.0*)?\s*$' THEN {name}::text::numeric::bigint
                        WHEN {name} IS NOT NULL THEN 0 END"
             ),
             (Kind::Time, _) => {
-                let is_number = ["smallint", "integer", "bigint", "real", "double precision", "numeric"].contains(of_type);
-                if !is_number && !of_type.starts_with("timestamp") && *of_type != "date" {
+                let is_number = ["smallint", "integer", "bigint", "real", "double precision", "numeric"].contains(&of_type);
+                if !is_number && !of_type.starts_with("timestamp") && of_type != "date" {
                     bail!("The source's {source}.{name} is of the type {of_type}, not a time.")
                 }
                 // NaN is larger than any number.
@@ -228,10 +212,10 @@ fn query(table: &Table, known: &[[&str; 4]]) -> Result<String> {
                 )
             }
             (Kind::Text, _) => {
-                let is_address = matches!(*of_type, "inet" | "cidr");
+                let is_address = matches!(of_type, "inet" | "cidr");
                 let text = if is_address { format!("host({name})") } else { format!("{name}::text") };
                 // PostgreSQL would refuse to send bytes that are not UTF-8 as text.
-                let is_unchecked = *encoding == "SQL_ASCII";
+                let is_unchecked = encoding == "SQL_ASCII";
                 if is_unchecked { format!("convert_to({text}, 'SQL_ASCII')") } else { text }
             }
         });

@@ -18,7 +18,7 @@ use rusqlite::Connection;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::admin::assert_fails;
+use crate::admin::{assert_fails, run_mounted};
 
 /// The number of instances in the large source.
 pub(crate) const MANY: usize = 100_000;
@@ -48,9 +48,13 @@ pub(crate) struct Source(&'static str);
 
 impl Source {
     pub(crate) fn new(name: &'static str, sql: &str) -> Self {
-        psql("postgres", &format!("CREATE DATABASE {name}"));
-        psql(name, TABLES);
-        psql(name, sql);
+        Self::encoded(name, "UTF8", sql)
+    }
+
+    fn encoded(name: &'static str, encoding: &str, sql: &str) -> Self {
+        let create = format!("CREATE DATABASE {name} ENCODING {encoding} TEMPLATE template0");
+        psql("postgres", &create);
+        psql(name, &format!("{TABLES} {sql}"));
         Self(name)
     }
 
@@ -604,66 +608,61 @@ fn odd_values_are_converted_or_left_out_and_counted() {
 #[test]
 #[ignore = "needs PostgreSQL: make test-import"]
 fn columns_of_other_types_and_encodings_are_read() {
-    let few = Source::new("types", FEW);
-    let target = Target::new();
-    target.import(&few);
-    let before = target.rows();
-    for (number, types) in [
+    let mut rows = Vec::new();
+    for (name, types) in ["types1", "types2", "types3"].into_iter().zip([
         "ALTER TABLE auth_user ALTER is_locked TYPE integer USING is_locked::int,
              ALTER last_login TYPE timestamptz USING last_login AT TIME ZONE 'UTC',
              ALTER id TYPE bigint, ALTER username TYPE text;
          ALTER TABLE node ALTER ip TYPE inet USING ip::inet;
          ALTER TABLE instance ALTER vdi_port TYPE text, ALTER status TYPE smallint",
-        "ALTER TABLE instance DROP CONSTRAINT instance_user_id_fkey, ALTER user_id TYPE text;
+        "ALTER TABLE instance DROP CONSTRAINT instance_user_id_fkey, ALTER user_id TYPE text,
+             ALTER id TYPE numeric;
          ALTER TABLE auth_user ALTER id TYPE numeric(9, 2), ALTER username TYPE char(30),
-             ALTER last_login TYPE double precision USING extract(epoch FROM last_login);
-         CREATE DOMAIN seconds AS bigint; ALTER TABLE instance ALTER id TYPE numeric",
+             ALTER last_login TYPE double precision USING extract(epoch FROM last_login)",
         "CREATE DOMAIN seconds AS bigint; ALTER TABLE auth_user
              ALTER last_login TYPE seconds USING floor(extract(epoch FROM last_login));
-         CREATE TABLE more_nodes () INHERITS (node);
-         WITH moved AS (DELETE FROM instance RETURNING *), away AS (DELETE FROM node RETURNING *)
-             INSERT INTO more_nodes SELECT * FROM away;
-         ALTER TABLE instance DROP CONSTRAINT instance_node_id_fkey",
-    ]
-    .into_iter()
-    .enumerate()
-    {
-        let source = Source::new(["types1", "types2", "types3"][number], FEW);
-        source.sql(types);
+         ALTER TABLE instance DROP CONSTRAINT instance_node_id_fkey;
+         CREATE TABLE more_nodes () INHERITS (node); INSERT INTO more_nodes SELECT * FROM node;
+         DELETE FROM ONLY node",
+    ]) {
         let target = Target::new();
-        target.import(&source);
-        let mut expected = before.clone();
-        expected.retain(|row| number < 2 || !row.starts_with("i|"));
-        assert_eq!(target.rows(), expected, "{types}");
+        target.import(&Source::new(name, &format!("{FEW} {types}")));
+        rows.push(target.rows());
     }
+    let plain = Target::new();
+    plain.import(&Source::new("types", FEW));
+    assert!(rows.iter().all(|rows| *rows == plain.rows()), "{rows:?}");
 
-    // Names that a client of the database can send only with its encoding.
-    for (name, encoding, expected, note) in [
-        ("latin", "LATIN1", "é", ""),
-        ("euc", "EUC_CN", "库", ""),
-        (
-            "ascii",
-            "SQL_ASCII",
-            "\u{fffd}",
-            "users with bytes that are not UTF-8: each is U+FFFD here: 1 (id 1)\n",
-        ),
+    let replaced = "users with bytes that are not UTF-8: each is U+FFFD here: 1 (id 1)\n";
+    for (database, encoding, literal, name, note) in [
+        ("latin", "LATIN1", "chr(233)", "é", ""),
+        ("euc", "EUC_CN", r"E'\xbf\xe2'", "库", ""),
+        ("ascii", "SQL_ASCII", r"E'\xe9'", "\u{fffd}", replaced),
     ] {
-        psql(
-            "postgres",
-            &format!("CREATE DATABASE {name} ENCODING '{encoding}' TEMPLATE template0"),
-        );
-        psql(name, &TABLES.replace("CREATE", "SET client_encoding TO 'UTF8'; CREATE"));
-        let literal = if name == "ascii" { r"E'\xe9'" } else { &format!("'{expected}'") };
         let insert = format!(
-            "SET client_encoding TO '{}'; INSERT INTO auth_user VALUES (1, {literal}, repeat('a', 40), '', false)",
-            if name == "ascii" { "SQL_ASCII" } else { "UTF8" }
+            "SET client_encoding TO {encoding};
+             INSERT INTO auth_user VALUES (1, {literal}, repeat('a', 40), '', false)"
         );
-        psql(name, &insert);
-        let target = Target::new();
-        assert_report(&target.import(&Source(name)), [[1, 0, 0, 0], [0; 4], [0; 4]], note);
-        assert_eq!(target.rows(), [format!("u|1|{expected}|0|NULL|NULL|NULL|NULL")]);
+        let (source, target) = (Source::encoded(database, encoding, &insert), Target::new());
+        assert_report(&target.import(&source), [[1, 0, 0, 0], [0; 4], [0; 4]], note);
+        assert_eq!(target.rows(), [format!("u|1|{name}|0|NULL|NULL|NULL|NULL")]);
     }
 }
+
+/// SQL for a source, the user that reads it, and why it is rejected.
+#[rustfmt::skip]
+const UNUSABLE: &[(&str, &str, &str)] = &[
+    ("DROP TABLE instance, auth_user", "luoyun", "The source has no column id in a table auth_user"),
+    ("ALTER TABLE node DROP ip", "luoyun", "The source has no column ip in a table node"),
+    ("ALTER TABLE auth_user ALTER last_login TYPE text", "luoyun", "is of the type text, not a time"),
+    ("POLICY", "clerk", "cannot read the source's auth_user: this user may not read all of it"),
+    ("POLICY; ALTER TABLE auth_user OWNER TO clerk, FORCE ROW LEVEL SECURITY", "clerk", "row-level security"),
+    ("POLICY; ALTER TABLE auth_user RENAME TO users; ALTER TABLE users OWNER TO clerk, FORCE ROW LEVEL SECURITY;
+      CREATE VIEW auth_user AS TABLE users; ALTER VIEW auth_user OWNER TO clerk", "clerk", "row-level security"),
+    ("GRANT SELECT (id, username) ON auth_user TO clerk", "clerk", "permission denied for table auth_user"),
+    ("ALTER TABLE node RENAME TO nodes; CREATE VIEW node AS TABLE nodes UNION ALL TABLE nodes", "luoyun",
+     "cannot read the source's node: The id 1 occurs twice"),
+];
 
 #[test]
 #[ignore = "needs PostgreSQL: make test-import"]
@@ -672,89 +671,50 @@ fn an_unusable_source_is_rejected() {
     target.import(&source);
     let before = target.bytes();
     psql("postgres", "CREATE ROLE clerk LOGIN; CREATE ROLE auditor LOGIN BYPASSRLS");
-    let grant = "GRANT SELECT ON ALL TABLES IN SCHEMA public TO clerk, auditor;";
-    let policy = "CREATE POLICY one ON auth_user USING (id = 1); ALTER TABLE auth_user ENABLE ROW LEVEL SECURITY;";
-    let protected = format!("{grant} {policy}");
-    let view = format!("{protected} ALTER TABLE auth_user RENAME TO all_users; ALTER TABLE all_users OWNER TO clerk;
-        ALTER TABLE all_users FORCE ROW LEVEL SECURITY;
-        CREATE VIEW auth_user AS SELECT * FROM all_users; ALTER VIEW auth_user OWNER TO clerk");
-    let owned =
-        format!("{protected} ALTER TABLE auth_user OWNER TO clerk, FORCE ROW LEVEL SECURITY");
-    let hidden = format!(
-        "{grant} REVOKE SELECT ON auth_user FROM clerk; GRANT SELECT (id, username) ON auth_user TO clerk"
-    );
-    let twice =
-        "ALTER TABLE node RENAME TO nodes; CREATE VIEW node AS TABLE nodes UNION ALL TABLE nodes";
-    let win =
-        "INSERT INTO auth_user VALUES (1, 'a', 'x', '', false), (2, chr(129), 'x', '', false)";
-    let level = "query would be affected by row-level security policy for table \"auth_user\"";
-    #[rustfmt::skip]
-    let rows = [
-        ("postgres", None, "luoyun", "The source has no column id in a table auth_user"),
-        ("not_there", None, "luoyun", "database \"not_there\" does not exist"),
-        ("no_ip", Some("ALTER TABLE node DROP ip"), "luoyun", "The source has no column ip in a table node"),
-        ("no_time", Some("ALTER TABLE auth_user ALTER last_login TYPE text"), "luoyun", "is of the type text, not a time"),
-        ("policy", Some(&*protected), "clerk", level),
-        ("policy", None, "clerk", "cannot read the source's auth_user: this user may not read all of it"),
-        ("view", Some(&view.replace("auth_user\"", "all_users\"")), "clerk", "row-level security"),
-        ("owned", Some(&owned), "clerk", level),
-        ("hidden", Some(&hidden), "clerk", "permission denied for table auth_user"),
-        ("twice", Some(twice), "luoyun", "cannot read the source's node: The id 1 occurs twice"),
-        ("win", Some(win), "luoyun", "cannot read the source's auth_user: after the row with id 1"),
-        ("emptied", Some(""), "luoyun", "The source has no users. This import would delete 3 of 3 users."),
-    ];
-    for (name, sql, user, reason) in rows {
-        if let Some(sql) = sql {
-            let encoding = if name == "win" { "WIN1252" } else { "UTF8" };
-            psql(
-                "postgres",
-                &format!("CREATE DATABASE {name} ENCODING {encoding} TEMPLATE template0"),
-            );
-            psql(
-                name,
-                &format!(
-                    "{TABLES} {}",
-                    if name == "win" {
-                        sql.to_owned()
-                    } else {
-                        format!("{} {sql}", if name == "emptied" { "" } else { FEW })
-                    }
-                ),
-            );
-        }
-        let url = Source(name).url().replace("luoyun@", &format!("{user}@"));
-        let outcome = target.admin.run(&["import", &url]);
-        assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(1), ""), "{outcome:?}");
-        assert!(outcome.stderr.contains(reason), "{name}: {outcome:?}");
+    let policy = "GRANT SELECT ON auth_user, node, instance TO clerk, auditor;
+                  CREATE POLICY one ON auth_user USING (id = 1);
+                  ALTER TABLE auth_user ENABLE ROW LEVEL SECURITY";
+    let unusable = Source::new("unusable", "");
+    let url = |user: &str| unusable.url().replace("luoyun@", &format!("{user}@"));
+    for (sql, user, reason) in UNUSABLE {
+        unusable.sql(&format!("SET client_min_messages TO warning; DROP SCHEMA public CASCADE; CREATE SCHEMA public; {TABLES} {FEW}"));
+        unusable.sql("GRANT ALL ON SCHEMA public TO clerk, auditor");
+        unusable.sql(&sql.replacen("POLICY", policy, 1));
+        assert_fails(&target.admin.run(&["import", &url(user)]), reason);
         assert!(target.bytes() == before, "{reason}: something was changed");
+        if *sql == "POLICY" {
+            // A role that sees all rows.
+            let printed = target.admin.done(&["import", &url("auditor")]);
+            assert_report(&printed, [[0, 0, 0, 3], [0, 0, 0, 2], [0, 0, 0, 4]], "");
+        }
     }
-    // A role that sees all rows imports them all.
-    for user in ["auditor", "luoyun"] {
-        let url = Source("policy").url().replace("luoyun@", &format!("{user}@"));
-        assert_report(
-            &target.admin.done(&["import", &url]),
-            [[0, 0, 0, 3], [0, 0, 0, 2], [0, 0, 0, 4]],
-            "",
-        );
+    // Character 129 has no equivalent in Unicode.
+    let odd =
+        "INSERT INTO auth_user VALUES (1, 'a', 'x', '', false), (2, chr(129), 'x', '', false)";
+    let url = Source::encoded("win", "WIN1252", odd).url();
+    let reason = "cannot read the source's auth_user: after the row with id 1";
+    assert_fails(&target.admin.run(&["import", &url]), reason);
+    let url = url.replace("win", "not_there");
+    assert_fails(&target.admin.run(&["import", &url]), "database \"not_there\" does not exist");
+    let full =
+        "mkdir $D/full; mount -t tmpfs -o size=100k tmpfs $D/full; export SQLITE_TMPDIR=$D/full";
+    let many = Source::new("full_disk", &many(20_000));
+    let import = target.admin.command(&["import", &many.url()]);
+    if let Some(outcome) = run_mounted(target.folder.path(), full, &import) {
+        assert_fails(&outcome, "full is full: SQLITE_TMPDIR names another folder");
     }
     fs::write(target.state(), "This is a text. ".repeat(10)).unwrap();
     let outcome = target.admin.run(&["import", &source.url()]);
-    assert!(outcome.stderr.contains("is not a state file of an import"), "{outcome:?}");
+    assert_fails(&outcome, "is not a state file of an import");
 }
 
 #[test]
 #[ignore = "needs PostgreSQL: make test-import"]
 fn many_deletions_have_to_be_allowed() {
     let (source, target) = (Source::new("deletions", ""), Target::new());
-    for (ours, left, is_allowed) in [
-        (100, 90, true),
-        (100, 89, false),
-        (200, 180, true),
-        (200, 179, false),
-        (12, 2, true),
-        (12, 1, false),
-        (3, 0, false),
-    ] {
+    let refused = [(100, 89), (200, 179), (12, 1), (3, 0)];
+    let allowed = [(100, 90), (200, 180), (12, 2)];
+    for (ours, left) in refused.into_iter().chain(allowed) {
         let nodes = "INSERT INTO node SELECT i, 'n', '::1' FROM generate_series(1,";
         source.sql(&format!("TRUNCATE instance, node; {nodes} {ours}) i"));
         target.admin.done(&["import", "--allow-deletions", &source.url()]);
@@ -762,7 +722,7 @@ fn many_deletions_have_to_be_allowed() {
         let before = target.rows();
         for option in ["--dry-run", "--quiet"] {
             let outcome = target.admin.run(&["import", option, &source.url()]);
-            if is_allowed {
+            if allowed.contains(&(ours, left)) {
                 assert_eq!(outcome.code, Some(0), "{ours} to {left}: {outcome:?}");
                 continue;
             }
@@ -834,25 +794,16 @@ fn the_connection_is_that_of_psql() {
         command.env("LUOYUN_SOURCE", at(url)).env("HOME", home);
         command.envs(at(environment).split_whitespace().map(|it| it.split_once('=').unwrap()));
         let outcome = run(command, b"");
-        let code = if reason.is_empty() { 0 } else { 1 };
+        let code = i32::from(!reason.is_empty());
         assert_eq!(outcome.code, Some(code), "{url} {environment}: {outcome:?}");
         assert!(outcome.stderr.contains(reason), "{url}: {outcome:?}");
         assert!(!outcome.stderr.contains("word\\"), "the password is shown: {outcome:?}");
     }
     fs::write(&pgpass, GOOD).unwrap();
     fs::set_permissions(&pgpass, fs::Permissions::from_mode(0o640)).unwrap();
-    let mut command =
-        target.admin.command(&["import", &at("postgres://secretive@127.0.0.1:PORT/secret")]);
-    assert_fails(
-        &run(
-            {
-                command.env("HOME", home);
-                command
-            },
-            b"",
-        ),
-        "is ignored: others can read it: chmod 600",
-    );
+    let mut command = target.admin.command(&["import", &at(CONNECTIONS[0][0])]);
+    command.env("HOME", home);
+    assert_fails(&run(command, b""), "is ignored: others can read it: chmod 600");
 }
 
 /// Answers each connection as a server without TLS that asks for a password in clear text; returns
@@ -920,11 +871,8 @@ fn a_password_leaves_this_machine_only_encrypted() {
         for scheme in ["postgres", "postgresql"] {
             let url = format!("{scheme}://{source}").replace("PORT", &port.to_string());
             let mut command = target.admin.command(&["import", &url]);
-            command
-                .env("PGPASSWORD", "s3cret")
-                .env("PGPORT", port.to_string())
-                .env_remove("PGHOST");
-            command.envs(variable.split_once('='));
+            command.env("PGPASSWORD", "s3cret").env("PGPORT", port.to_string());
+            command.env_remove("PGHOST").envs(variable.split_once('='));
             let outcome = run(command, b"");
             assert_eq!(outcome.code, Some(1), "{outcome:?}");
             assert!(!outcome.stderr.contains("s3cret"), "{outcome:?}");
@@ -975,13 +923,10 @@ fn tls_checks_the_certificate() {
     let mut current = "server";
     for [certificate, args, parameters, expected] in CERTIFICATES {
         if *certificate != current {
-            psql(
-                "postgres",
-                &format!("ALTER SYSTEM SET ssl_cert_file TO '{folder}/{certificate}.pem'"),
-            );
-            psql("postgres", "SELECT pg_reload_conf()");
-            let status = format!("{folder}/{certificate}.pem\n");
-            wait_until("the certificate", || psql("postgres", "SHOW ssl_cert_file") == status);
+            let file = format!("{folder}/{certificate}.pem");
+            source.sql(&format!("ALTER SYSTEM SET ssl_cert_file TO '{file}'"));
+            source.sql("SELECT pg_reload_conf()");
+            wait_until("the certificate", || source.sql("SHOW ssl_cert_file").trim() == file);
             current = certificate;
         }
         let place = |text: &str| {
