@@ -97,12 +97,11 @@ fn last_for(forwarded: &str) -> Option<String> {
             continue;
         }
         let (name, value) = rest.split_once('=')?;
-        let (value, after) = match value.trim_start().strip_prefix('"') {
-            Some(quoted) => unquote(quoted)?,
-            None => {
-                let (value, after) = value.split_at(value.find([',', ';']).unwrap_or(value.len()));
-                (value.trim().to_owned(), after)
-            }
+        let (value, after) = if let Some(quoted) = value.trim_start().strip_prefix('"') {
+            unquote(quoted)?
+        } else {
+            let (value, after) = value.split_at(value.find([',', ';']).unwrap_or(value.len()));
+            (value.trim().to_owned(), after)
         };
         rest = after.trim_start();
         let is_pair = name.trim().bytes().all(is_token) && !value.contains('"');
