@@ -9,7 +9,6 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use percent_encoding::percent_decode_str;
-use rustls::{ClientConfig, RootCertStore};
 use tokio_postgres::Config;
 use tokio_postgres::config::SslMode;
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -52,7 +51,7 @@ pub(crate) fn parse(url: &str) -> Result<Parameters> {
 pub(crate) fn configure(
     mut given: Parameters,
     ca: Option<&Path>,
-) -> Result<(Config, MakeRustlsConnect)> {
+) -> Result<(Config, Option<MakeRustlsConnect>)> {
     for (name, variable) in VARIABLES.split_whitespace().filter_map(|it| it.split_once('=')) {
         if let Ok(value) = env::var(variable) {
             given.entry(name.to_owned()).or_insert(value);
@@ -64,14 +63,14 @@ pub(crate) fn configure(
     if let Some(count) = given.remove("keepalives_count") {
         given.insert("keepalives_retries".to_owned(), count);
     }
+    let user = given.get("user").cloned().or_else(|| whoami::username().ok()).unwrap_or_default();
     let mut or_default = |name: &str, default: &str| {
         given.entry(name.to_owned()).or_insert_with(|| default.to_owned()).clone()
     };
     let folder = Path::new(SOCKET_FOLDER).exists().then_some(SOCKET_FOLDER);
     // TLS needs the name of each host.
     let host = or_default("host", address.as_deref().or(folder).unwrap_or("localhost"));
-    let (port, user) = (or_default("port", "5432"), whoami::username().unwrap_or_default());
-    let user = or_default("user", &user);
+    let (port, user) = (or_default("port", "5432"), or_default("user", &user));
     let database = or_default("dbname", &user);
     or_default("application_name", "luoyun-admin");
     or_default("connect_timeout", CONNECT_TIMEOUT);
@@ -110,9 +109,7 @@ pub(crate) fn configure(
             .filter(|it| found.all(|other| other.as_ref() == Some(it)))
             .map(|it| config.password(it));
     }
-    let no_tls = || ClientConfig::builder().with_root_certificates(RootCertStore::empty());
-    let tls = tls.unwrap_or_else(|| no_tls().with_no_client_auth());
-    Ok((config, MakeRustlsConnect::new(tls)))
+    Ok((config, tls.map(MakeRustlsConnect::new)))
 }
 
 fn is_socket(host: &str) -> bool {

@@ -145,28 +145,6 @@ impl Table {
         let (ours, source, inserted, changed, deleted) = counts;
         Ok((self.name, [ours, source, inserted, changed, deleted]))
     }
-
-    /// The statements that make the table equal, each with the kind of rows that it takes as
-    /// JSON. If names move from row to row, this order keeps them unique.
-    fn statements(&self) -> [(&'static str, String); 3] {
-        let (name, columns, elements) = (&self.name, self.all_columns(), self.elements());
-        let assignments = self.columns.iter().map(|it| format!("{} = {}", it.name, it.to_write()));
-        let assignments = assignments.collect::<Vec<_>>().join(", ");
-        [
-            ("deleted", format!("DELETE FROM {name} WHERE id IN ({IDS})")),
-            (
-                "changed",
-                format!(
-                    "UPDATE {name} AS o SET {assignments} FROM (SELECT {elements} FROM \
-                     json_each(?1)) w WHERE o.id = w.id"
-                ),
-            ),
-            (
-                "inserted",
-                format!("INSERT INTO {name} ({columns}) SELECT {elements} FROM json_each(?1)"),
-            ),
-        ]
-    }
 }
 
 /// Makes the rows equal that [`find`] found to differ, in one transaction, and only if no other
@@ -202,18 +180,25 @@ fn write(db: &mut Database, staging: &Connection, old: i64, new: i64) -> Result<
         let name = "'import ' || hex(randomblob(16))";
         let rename = format!("UPDATE users SET username = {name} WHERE id IN ({IDS})");
         send(RENAMED_USERS, "id", "id", &rename)?;
+        // If names move from row to row, this order keeps them unique.
         for table in tables()? {
-            let (name, columns) = (&table.name, table.all_columns());
-            for (kind, sql) in table.statements() {
-                let ids =
-                    format!("(SELECT position, id FROM {name}_difference WHERE kind = '{kind}')");
-                if kind == "deleted" {
-                    send(&ids, "position", "id", &sql)?;
-                } else {
-                    let rows = format!("{ids} JOIN wanted_{name} USING (id)");
-                    send(&rows, "position", &columns, &sql)?;
-                }
-            }
+            let (name, columns, elements) = (&table.name, table.all_columns(), table.elements());
+            let ids = |kind| {
+                format!("(SELECT position, id FROM {name}_difference WHERE kind = '{kind}')")
+            };
+            let rows = |kind| format!("{} JOIN wanted_{name} USING (id)", ids(kind));
+            let sql = format!("DELETE FROM {name} WHERE id IN ({IDS})");
+            send(&ids("deleted"), "position", "id", &sql)?;
+            let values = table.columns.iter().map(|it| format!("{} = {}", it.name, it.to_write()));
+            let sql = format!(
+                "UPDATE {name} AS o SET {} FROM (SELECT {elements} FROM json_each(?1)) w
+                 WHERE o.id = w.id",
+                values.collect::<Vec<_>>().join(", ")
+            );
+            send(&rows("changed"), "position", &columns, &sql)?;
+            let sql =
+                format!("INSERT INTO {name} ({columns}) SELECT {elements} FROM json_each(?1)");
+            send(&rows("inserted"), "position", &columns, &sql)?;
         }
         for (column, owners) in [("user_id", "users"), ("node_id", "nodes")] {
             // For instances that were added since the comparison.

@@ -12,7 +12,7 @@ use tokio::runtime::Builder;
 use tokio::time::timeout;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{FromSql, ToSql, Type};
-use tokio_postgres::{Client, Config, Row};
+use tokio_postgres::{Client, Config, NoTls, Row};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::import::columns::{Kind, NO_TIME, Table, tables};
@@ -55,23 +55,34 @@ impl<'a> FromSql<'a> for Bytes<'a> {
 /// Fails if the source cannot be reached, does not answer within `limit`, would hide rows or lacks
 /// a column that an import reads, or the disk is full.
 pub(crate) fn copy(
-    (config, tls): (Config, MakeRustlsConnect),
+    (config, tls): (Config, Option<MakeRustlsConnect>),
     limit: Duration,
     to: &rusqlite::Connection,
     progress: &ProgressBar,
 ) -> Result<()> {
-    const FAILED: &str = "cannot connect to the source";
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let result = runtime.block_on(async {
-        let connected = timeout(limit, config.connect(tls)).await;
-        let connected = connected.map_err(|_| no_answer(limit)).context(FAILED)?;
-        let (client, connection) = connected.map_err(|e| tls::explain(e).context(FAILED))?;
-        tokio::spawn(connection);
+        let client = match tls {
+            Some(tls) => connect(config.connect(tls), limit).await,
+            None => connect(config.connect(NoTls), limit).await,
+        };
+        let client = client.context("cannot connect to the source")?;
         Source { client, limit, to, progress }.copy().await
     });
     // Does not wait for a name server.
     runtime.shutdown_background();
     result
+}
+
+/// Waits for a connection, and lets it communicate in the background.
+async fn connect<C: Future<Output: Send> + Send + 'static>(
+    connected: impl Future<Output = Result<(Client, C), tokio_postgres::Error>>,
+    limit: Duration,
+) -> Result<Client> {
+    let connected = timeout(limit, connected).await.map_err(|_| no_answer(limit))?;
+    let (client, connection) = connected.map_err(tls::explain)?;
+    tokio::spawn(connection);
+    Ok(client)
 }
 
 struct Source<'a> {
