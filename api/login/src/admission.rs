@@ -21,7 +21,10 @@ const BUSY_DELAY: Duration = Duration::from_millis(10);
 
 /// A login that has waited for a time accepts a delay of this part of it: many readers delay each
 /// other by 10 to 20 ms, and must not keep logins out.
-const DELAY_PART: u32 = 50;
+const DELAY_PART: u32 = 100;
+
+/// Longest accepted delay: about the time of a derivation.
+const MAX_DELAY: Duration = Duration::from_millis(40);
 
 /// Shortest pause between two probes.
 const MIN_PAUSE: Duration = Duration::from_millis(50);
@@ -63,6 +66,6 @@ impl Admission {
         let start = clock::monotonic();
         clock::sleep(PROBE);
         let delay = clock::monotonic().saturating_sub(start + PROBE);
-        delay <= BUSY_DELAY + start.saturating_sub(self.start) / DELAY_PART
+        delay <= (BUSY_DELAY + start.saturating_sub(self.start) / DELAY_PART).min(MAX_DELAY)
     }
 }
