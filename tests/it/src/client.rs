@@ -146,10 +146,10 @@ impl Client {
     ) -> io::Result<Response> {
         let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\n", self.addr);
         for field in fields {
-            head += &format!("{field}\r\n");
+            head.extend([*field, "\r\n"]);
         }
         if !body.is_empty() {
-            head += &format!("Content-Length: {}\r\n", body.len());
+            head.extend(["Content-Length: ", &body.len().to_string(), "\r\n"]);
         }
         self.stream.write_all(&[format!("{head}\r\n").as_bytes(), body].concat())?;
         self.try_receive(method == "HEAD")
