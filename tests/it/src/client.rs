@@ -7,6 +7,8 @@ use std::time::Duration;
 use serde_json::Value;
 use socket2::{Domain, Socket, Type};
 
+use crate::cases::FORM;
+
 /// A request or a response that takes longer fails the test.
 const TIMEOUT: Duration = Duration::from_mins(1);
 
@@ -57,9 +59,7 @@ impl Response {
 /// If the server does not close it.
 #[must_use]
 pub fn exchange(addr: SocketAddr, request: &[u8], is_complete: bool) -> Vec<u8> {
-    let mut stream = TcpStream::connect(addr).unwrap();
-    stream.set_read_timeout(Some(TIMEOUT)).unwrap();
-    stream.set_write_timeout(Some(TIMEOUT)).unwrap();
+    let mut stream = Client::connect(addr).stream;
     // A server that rejects a request early may close the connection before all is sent.
     let _ = stream.write_all(request);
     if !is_complete {
@@ -125,8 +125,7 @@ impl Client {
     /// If the server closes the connection early, as a killed one does.
     pub fn try_post(&mut self, path: &str, form: &[(&str, &str)]) -> io::Result<Response> {
         let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
-        let fields = ["Content-Type: application/x-www-form-urlencoded"];
-        self.try_request("POST", path, &fields, body.as_bytes())
+        self.try_request("POST", path, &[FORM], body.as_bytes())
     }
 
     /// Sends a request with the header fields `fields`, `Host` and `Content-Length`, and returns
@@ -147,12 +146,10 @@ impl Client {
     ) -> io::Result<Response> {
         let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\n", self.addr);
         for field in fields {
-            head.push_str(field);
-            head.push_str("\r\n");
+            head.extend([*field, "\r\n"]);
         }
         if !body.is_empty() {
-            let length = format!("Content-Length: {}\r\n", body.len());
-            head.push_str(&length);
+            head.extend(["Content-Length: ", &body.len().to_string(), "\r\n"]);
         }
         self.stream.write_all(&[format!("{head}\r\n").as_bytes(), body].concat())?;
         self.try_receive(method == "HEAD")

@@ -17,7 +17,9 @@ pub mod server;
 
 pub use admin::Admin;
 pub use client::{Client, Response};
-pub use server::{Server, Setup};
+pub use server::{Server, Setup, root};
+
+use serde_json::Value;
 
 /// The endpoint that logs in.
 pub const LOGIN: &str = "/api/login";
@@ -27,3 +29,23 @@ pub const LOGOUT: &str = "/api/logout";
 pub const BASEINFO: &str = "/api/instance/baseinfo";
 /// The endpoint for the list of instances.
 pub const LIST: &str = "/api/myun/instance";
+/// A right login form.
+pub const LUOYUN: [(&str, &str); 2] = [("username", "luoyun"), ("password", "luoyun")];
+
+/// The text of the project's file `file`.
+///
+/// # Panics
+/// If it cannot be read.
+#[must_use]
+pub fn read(file: &str) -> String {
+    std::fs::read_to_string(root().join(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
+}
+
+/// The content of the project's file `file`, which is TOML.
+///
+/// # Panics
+/// If it cannot be read.
+#[must_use]
+pub fn toml(file: &str) -> Value {
+    toml::from_str(&read(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
+}

@@ -159,9 +159,37 @@ impl Server {
     #[must_use]
     pub fn demo() -> Self {
         match env::var("BASE_URL") {
-            Ok(url) => Self::external(&url),
+            Ok(url) => {
+                let authority = url.strip_prefix("http://").expect("BASE_URL is http://HOST:PORT");
+                let authority = authority.trim_end_matches('/');
+                Self::at(authority.to_socket_addrs().unwrap().next().unwrap())
+            }
             Err(_) => Self::start(Setup::default()),
         }
+    }
+
+    /// The running server at `addr`.
+    #[must_use]
+    pub fn at(addr: SocketAddr) -> Self {
+        Self { addr, running: Running::External, state: None }
+    }
+
+    /// A new server with the demo data and these variables.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    #[must_use]
+    pub fn with(variables: &[(&str, &str)]) -> Self {
+        Self::start(Setup { variables, ..Setup::default() })
+    }
+
+    /// A new server in a separate process, with these variables.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    #[must_use]
+    pub fn process(variables: &[(&str, &str)]) -> Self {
+        Self::start_process(Setup { variables, ..Setup::default() }, TempDir::new().unwrap())
     }
 
     /// A new server: devhost in this process, or Spin. Its output goes to `output.log` in its
@@ -233,13 +261,6 @@ impl Server {
         Self { addr, running: Running::Process(child), state: Some(state) }
     }
 
-    fn external(url: &str) -> Self {
-        let authority = url.strip_prefix("http://").expect("BASE_URL is http://HOST:PORT");
-        let authority = authority.trim_end_matches('/');
-        let addr = authority.to_socket_addrs().unwrap().next().unwrap();
-        Self { addr, running: Running::External, state: None }
-    }
-
     /// Opens a connection.
     #[must_use]
     pub fn connect(&self) -> Client {
@@ -269,7 +290,7 @@ impl Server {
     /// If the query `sql` fails, or returns no row.
     #[must_use]
     pub fn value<T: FromSql>(&self, sql: &str) -> T {
-        self.database().query_row(sql, [], |row| row.get(0)).unwrap()
+        value(&self.database(), sql)
     }
 
     /// The lines of the server's output so far that contain `text`.
@@ -340,8 +361,17 @@ impl Server {
     /// If the login fails.
     #[must_use]
     pub fn log_in(&self, username: &str) -> String {
-        let reply = self.post(LOGIN, &[("username", username), ("password", username)]);
+        let reply = self.log_in_with(username, username);
         reply["session_key"].as_str().unwrap_or_else(|| panic!("{reply}")).to_owned()
+    }
+
+    /// Logs in; returns the reply.
+    ///
+    /// # Panics
+    /// If there is none.
+    #[allow(clippy::must_use_candidate, reason = "a request may be sent for its effect")]
+    pub fn log_in_with(&self, username: &str, password: &str) -> Value {
+        self.post(LOGIN, &[("username", username), ("password", password)])
     }
 
     /// Whether the server accepts this session key.
@@ -368,18 +398,7 @@ impl Server {
         let Running::Process(child) = &self.running else {
             panic!("the server does not run in a separate process");
         };
-        let group = child.id().to_string();
-        let pids = fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap().path());
-        let pids = pids.filter(|pid| {
-            let stat = fs::read_to_string(pid.join("stat")).unwrap_or_default();
-            stat.rsplit(')').next().is_some_and(|rest| rest.split(' ').nth(3) == Some(&group))
-        });
-        let figures = pids.filter_map(|pid| -> Option<u64> {
-            let status = fs::read_to_string(pid.join("status")).ok()?;
-            let line = status.lines().find_map(|line| line.strip_prefix(field))?;
-            line.split_whitespace().nth(1)?.parse().ok()
-        });
-        figures.sum()
+        memory(child.id(), field)
     }
 
     /// Kills the server's process (SIGKILL) and returns its state folder.
@@ -403,6 +422,44 @@ impl Server {
             }
         }
     }
+}
+
+/// The folders in `/proc` of the running processes of a process group.
+///
+/// # Panics
+/// If the system does not list its processes.
+#[must_use]
+pub fn processes(group: u32) -> Vec<PathBuf> {
+    let folders = fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap().path());
+    let is_member = |folder: &PathBuf| {
+        let stat = fs::read_to_string(folder.join("stat")).unwrap_or_default();
+        let state = stat.rsplit(')').next().unwrap_or_default().split(' ').collect::<Vec<_>>();
+        state.len() > 3 && state[1] != "Z" && state[3] == group.to_string()
+    };
+    folders.filter(is_member).collect()
+}
+
+/// The sum of a figure in `/proc/PID/status`, such as `VmRSS`, of a process group's members, in KiB.
+///
+/// # Panics
+/// If the system does not list its processes.
+#[must_use]
+pub fn memory(group: u32, field: &str) -> u64 {
+    let figures = processes(group).into_iter().filter_map(|folder| -> Option<u64> {
+        let status = fs::read_to_string(folder.join("status")).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix(field))?;
+        line.split_whitespace().nth(1)?.parse().ok()
+    });
+    figures.sum()
+}
+
+/// Reads a value from a database.
+///
+/// # Panics
+/// If the query `sql` fails, or returns no row.
+#[must_use]
+pub fn value<T: FromSql>(db: &rusqlite::Connection, sql: &str) -> T {
+    db.query_row(sql, [], |row| row.get(0)).unwrap()
 }
 
 /// Calls `work` with each number below `count` at once, in threads; returns the results in order.

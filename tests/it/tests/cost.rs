@@ -4,14 +4,9 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use api_tests::dataset::insert_users;
-use api_tests::server::root;
-use api_tests::{BASEINFO, LIST, LOGIN, Server, Setup};
+use api_tests::dataset::{ARGON2ID, SALTED, SHA1, WEAK, insert_users};
+use api_tests::{BASEINFO, LIST, LOGIN, LUOYUN, Server, Setup, root};
 use devhost::Options;
-
-fn server() -> Server {
-    Server::start(Setup::default())
-}
 
 /// The number of transactions in the write-ahead log of a SQLite file: its commit frames (SQLite,
 /// "WAL-mode File Format", 1).
@@ -24,7 +19,7 @@ fn writes(server: &Server, file: &str) -> usize {
 
 #[test]
 fn a_login_makes_one_write_in_each_store() {
-    let server = server();
+    let server = Server::with(&[]);
     let _upgraded = server.log_in("luoyun");
     // SQLite deletes the log when the last connection closes, so this one stays open.
     let db = server.database();
@@ -37,20 +32,19 @@ fn a_login_makes_one_write_in_each_store() {
 
 #[test]
 fn the_most_expensive_login_makes_eleven_storage_calls() {
-    let server = server();
+    let server = Server::with(&[]);
     let storage = |password: &str| {
-        let _ = server.post(LOGIN, &[("username", "luoyun"), ("password", password)]);
+        let _ = server.log_in_with("luoyun", password);
         let calls = server.measured().calls.into_iter();
         calls.filter(|(name, _)| *name != "variables.get").map(|(_, count)| count).sum::<u32>()
     };
     let mut logins = vec![storage("luoyun")];
     logins.extend((0..20).map(|_| storage("luoyun")));
     // With sessions to delete, and with a failure count to reset besides.
-    server.database().execute("UPDATE sessions SET expires_at = 1", []).unwrap();
+    server.sql("UPDATE sessions SET expires_at = 1");
     logins.extend(["luoyun", "wrong", "luoyun"].map(storage));
     // With a password to upgrade and a failure count to reset besides.
-    let weak = "UPDATE users SET password = '5ce229cfdbc7804f86696e7240ba64f86e67d821'";
-    server.database().execute(weak, []).unwrap();
+    server.sql(WEAK);
     logins.extend(["wrong", "luoyun", "luoyun"].map(storage));
     assert_eq!(logins.iter().max(), Some(&11), "{logins:?}");
 }
@@ -58,12 +52,10 @@ fn the_most_expensive_login_makes_eleven_storage_calls() {
 #[test]
 fn a_failed_login_costs_the_same_for_every_stored_form() {
     // The names have equal lengths, so that only the form of the stored password differs.
-    let argon2id = |cost: &str| {
-        format!("$argon2id$v=19${cost},p=1$c29tZXNhbHQ$8Tf44YakA6Z5zNBgblq13Nr+Q8FkCFWsjG4z6b1j7rM")
-    };
+    let argon2id = |cost: &str| ARGON2ID.replace("m=8,t=1", cost);
     let users = [
-        ("sha1..", "5baa61e4c9b93f3f0682250b6cf8331b7ee68fd8".to_owned()),
-        ("salted", "sha1$salt$59b3e8d637cf97edbe2384cf59cb7453dfe30789".to_owned()),
+        ("sha1..", SHA1.to_owned()),
+        ("salted", SALTED.to_owned()),
         ("sha512", format!("0123456789ab${}", "29".repeat(64))),
         ("same..", argon2id("m=1024,t=2")),
         ("memory", argon2id("m=512,t=2")),
@@ -77,8 +69,7 @@ fn a_failed_login_costs_the_same_for_every_stored_form() {
     let server = Server::start(Setup { sql: &sql, variables, ..Setup::default() });
     let names = ["nobody"].into_iter().chain(users.iter().map(|(name, _)| *name));
     let fuel = names.map(|name| {
-        let reply = server.post(LOGIN, &[("username", name), ("password", "wrong")]);
-        assert_eq!(reply["error"], "auth_failed");
+        assert_eq!(server.log_in_with(name, "wrong")["error"], "auth_failed");
         (server.measured().fuel, name)
     });
     let fuel: BTreeSet<_> = fuel.collect();
@@ -89,11 +80,9 @@ fn a_failed_login_costs_the_same_for_every_stored_form() {
 #[test]
 fn a_throttled_login_skips_the_password_derivation() {
     for (limit, is_one_name) in [("login_failures", true), ("login_address_failures", false)] {
-        let variables = &[("password_memory_kib", "1024"), (limit, "5")];
-        let server = Server::start(Setup { variables, ..Setup::default() });
+        let server = Server::with(&[("password_memory_kib", "1024"), (limit, "5")]);
         let fuel = |i: usize| {
-            let name = if is_one_name { "nobody".to_owned() } else { format!("name{i}") };
-            let _ = server.post(LOGIN, &[("username", &name), ("password", "x")]);
+            let _ = server.log_in_with(&format!("name{}", if is_one_name { 0 } else { i }), "x");
             server.measured().fuel
         };
         let logins: Vec<u64> = (0..6).map(fuel).collect();
@@ -105,10 +94,9 @@ fn a_throttled_login_skips_the_password_derivation() {
 fn a_store_that_the_manifest_does_not_grant_is_denied() {
     let server = Server::devhost(Options::for_test(root().join("tests/components/spin.toml")));
     let key = [("session_key", "0123456789abcdef0123456789abcdef01234567")];
-    for (path, form, call) in [
-        ("/no-store", &key[..], "store.open"),
-        ("/no-database", &[("username", "luoyun"), ("password", "luoyun")], "connection.open"),
-    ] {
+    for (path, form, call) in
+        [("/no-store", &key[..], "store.open"), ("/no-database", &LUOYUN, "connection.open")]
+    {
         let reply = server.connect().post(path, form);
         assert_eq!((reply.status, &reply.json()["error"]), (500, &"internal".into()), "{path}");
         assert_eq!(server.measured().calls[call], 1, "{path}");
@@ -119,11 +107,11 @@ fn a_store_that_the_manifest_does_not_grant_is_denied() {
 /// reply on a keep-alive connection.
 #[test]
 fn every_reply_arrives_in_one_segment() {
-    let server = server();
+    let server = Server::with(&[]);
     let key = server.log_in("luoyun");
     let mut client = server.connect();
     let requests: [(&str, &[(&str, &str)]); 4] = [
-        (LOGIN, &[("username", "luoyun"), ("password", "luoyun")]),
+        (LOGIN, &LUOYUN),
         (LOGIN, &[]),
         (BASEINFO, &[("session_key", &key), ("instance_id", "2252")]),
         (LIST, &[("session_key", &key)]),

@@ -1,12 +1,10 @@
 //! Failing stores: each request gets `internal`, the cause is logged once, and the first request
 //! after the failure succeeds.
 
-use std::fs;
-
 use api_tests::cases::{auth_failed, auth_required};
-use api_tests::server::{at_once, root};
-use api_tests::{Admin, BASEINFO, LIST, LOGIN, LOGOUT, Server, Setup};
-use rusqlite::params;
+use api_tests::dataset::WEAK;
+use api_tests::server::{at_once, value};
+use api_tests::{Admin, BASEINFO, LIST, LOGIN, LOGOUT, Server, Setup, read, toml};
 use serde_json::{Value, json};
 
 fn log_in_with(server: &Server, password: &str) -> Value {
@@ -40,15 +38,13 @@ fn assert_logged_once(server: &Server, before: &mut usize, cause: &str) {
     let lines = logged(server);
     let new = &lines[*before..];
     assert!(new.len() == 1 && new[0].contains(cause), "{cause}: {new:?}");
-    let words: Vec<_> = new[0].split(' ').take(3).map(|pair| pair.split_once('=')).collect();
-    let [Some(("endpoint", endpoint)), Some(("error", error)), Some(("duration_us", time))] =
-        words[..]
-    else {
-        panic!("{new:?}");
-    };
-    assert!(["login", "logout", "myun/instance"].contains(&endpoint), "{new:?}");
-    assert!(["internal", "auth_required"].contains(&error), "{new:?}");
-    assert!(time.parse::<u64>().is_ok(), "{new:?}");
+    let mut pairs = new[0].split(' ').map(|pair| pair.split_once('=').unwrap_or_default());
+    let (endpoint, error) = (pairs.next().unwrap(), pairs.next().unwrap());
+    let endpoints = ["login", "logout", "myun/instance"].map(|it| ("endpoint", it));
+    let errors = ["internal", "auth_required"].map(|it| ("error", it));
+    assert!(endpoints.contains(&endpoint) && errors.contains(&error), "{new:?}");
+    let is_time = |(name, time): (&str, &str)| name == "duration_us" && time.parse::<u64>().is_ok();
+    assert!(pairs.next().is_some_and(is_time), "{new:?}");
     *before = lines.len();
 }
 
@@ -61,13 +57,10 @@ fn logins_create_the_tables_of_an_empty_database() {
     at_once(4, |_| assert_eq!(log_in_with(&server, "x"), auth_failed()));
     assert_eq!(server.value::<String>("PRAGMA journal_mode"), "wal");
     let names = "SELECT group_concat(name) FROM (SELECT name FROM sqlite_schema ORDER BY name)";
-    let complete = Server::start(Setup::default());
-    assert_eq!(server.value::<String>(names), complete.value::<String>(names));
+    assert_eq!(server.value::<String>(names), Server::with(&[]).value::<String>(names));
 
-    let demo = fs::read_to_string(root().join("migrations/demo.sql")).unwrap();
-    server.sql(&format!("DELETE FROM login_failures; {demo}"));
-    let key = log_in(&server)["session_key"].clone();
-    assert_eq!(list(&server, key.as_str().unwrap())["total"], 3);
+    server.sql(&format!("DELETE FROM login_failures; {}", read("migrations/demo.sql")));
+    assert_eq!(list(&server, &server.log_in("luoyun"))["total"], 3);
     assert_eq!(logged(&server), [""; 0]);
 }
 
@@ -78,8 +71,7 @@ fn the_first_user_can_be_added_before_the_first_login() {
     let add = ["user", "add", "luoyun", "--memory-kib", "8", "--passes", "1"];
     admin("sqlite_db.db").done_with(&add, b"luoyun");
     assert_eq!(server.value::<String>("PRAGMA journal_mode"), "wal");
-    let key = log_in(&server)["session_key"].clone();
-    assert_eq!(list(&server, key.as_str().unwrap())["total"], 0);
+    assert_eq!(list(&server, &server.log_in("luoyun"))["total"], 0);
     // A mistyped name creates no database.
     assert_eq!(admin("sqlite.db").run(&["user", "list"]).code, Some(1));
     assert!(!server.state().join("sqlite.db").exists());
@@ -87,16 +79,13 @@ fn the_first_user_can_be_added_before_the_first_login() {
 
 #[test]
 fn another_versions_tables_are_refused_with_what_to_do_and_stay_as_they_are() {
-    for (sql, cause, advice) in [
-        ("ALTER TABLE users RENAME TO people", "no such table: users", ""),
-        ("ALTER TABLE users DROP COLUMN last_login", "no such column", "docs/operations.md"),
-        (
-            "ALTER TABLE login_failures DROP COLUMN address",
-            "has no column named address",
-            "docs/operations.md",
-        ),
+    const ADVICE: &str = "docs/operations.md";
+    for (change, cause, advice) in [
+        ("users RENAME TO people", "no such table: users", ""),
+        ("users DROP COLUMN last_login", "no such column", ADVICE),
+        ("login_failures DROP COLUMN address", "has no column named address", ADVICE),
     ] {
-        let sql = format!("DROP TRIGGER session_sets_last_login; {sql}");
+        let sql = format!("DROP TRIGGER session_sets_last_login; ALTER TABLE {change}");
         let server = Server::start(Setup { sql: &sql, ..Setup::default() });
         let names = "SELECT group_concat(name) FROM sqlite_schema";
         let before: String = server.value(names);
@@ -112,7 +101,7 @@ fn another_versions_tables_are_refused_with_what_to_do_and_stay_as_they_are() {
 /// With a rollback journal, the writer would lock out the readers too.
 #[test]
 fn a_database_locked_for_longer_than_the_busy_timeout_is_internal_for_logins_alone() {
-    let server = Server::start(Setup::default());
+    let server = Server::with(&[]);
     let key = server.log_in("luoyun");
     let name = || {
         let form = [("session_key", key.as_str()), ("instance_id", "2252")];
@@ -135,7 +124,7 @@ fn a_database_locked_for_longer_than_the_busy_timeout_is_internal_for_logins_alo
 
 #[test]
 fn a_key_value_store_that_fails_is_internal() {
-    let server = Server::start(Setup::default());
+    let server = Server::with(&[]);
     let key = server.log_in("luoyun");
     let mut lines = 0;
 
@@ -154,8 +143,7 @@ fn a_key_value_store_that_fails_is_internal() {
 /// Runs `request` while every statement fails that makes a change of the kind `event`.
 fn while_failing<T>(server: &Server, event: &str, request: impl FnOnce() -> T) -> T {
     let trigger = "BEGIN SELECT RAISE(ABORT, 'a full disk'); END";
-    let fail = format!("CREATE TRIGGER fails BEFORE {event} {trigger}");
-    server.sql(&fail);
+    server.sql(&format!("CREATE TRIGGER fails BEFORE {event} {trigger}"));
     let outcome = request();
     server.sql("DROP TRIGGER fails");
     outcome
@@ -170,7 +158,7 @@ fn assert_holds(server: &Server, condition: &str) {
     let orphans = "SELECT NOT EXISTS (SELECT 1 FROM kv.spin_key_value
         WHERE substr(key, 9) NOT IN (SELECT digest FROM sessions))";
     for sql in [orphans, &format!("SELECT {condition}")] {
-        assert!(db.query_row(sql, [], |row| row.get::<_, bool>(0)).unwrap(), "{sql}");
+        assert!(value::<bool>(&db, sql), "{sql}");
     }
 }
 
@@ -178,7 +166,7 @@ fn assert_holds(server: &Server, condition: &str) {
 /// outcome stands: a client whose session is stored gets its key.
 #[test]
 fn a_statement_of_a_login_that_fails_loses_nothing() {
-    let server = Server::start(Setup::default());
+    let server = Server::with(&[]);
     let key = server.log_in("luoyun");
     let mut lines = 0;
     // The rows with the largest keys are checked by every sweep.
@@ -186,9 +174,6 @@ fn a_statement_of_a_login_that_fails_loses_nothing() {
         VALUES (9223372036854775807, 1, 0, 1)";
     let old_sessions = "INSERT INTO sessions (digest, user_id, expires_at)
         VALUES ('old1', 1, 1), ('old2', 1, 2), ('old3', 1, 3)";
-    // Undoes the change of the epoch, which would end the sessions.
-    let weak = "UPDATE users SET password = '5ce229cfdbc7804f86696e7240ba64f86e67d821',
-        session_epoch = session_epoch - 1 WHERE id = 1";
     let is_weak = "password NOT LIKE '$%' FROM users WHERE id = 1";
     let none = "count(*) = 0 FROM login_failures";
     let three = "count(*) = 3 FROM login_failures";
@@ -201,8 +186,8 @@ fn a_statement_of_a_login_that_fails_loses_nothing() {
     for (event, sql, wrong, password, desc, cause, holds) in [
         ("INSERT ON login_failures", "", 0, "x", &internal, "count a failed login", none),
         ("DELETE ON login_failures", old_failures, 0, "x", &failed, "sweep the failed", three),
-        ("INSERT ON sessions", weak, 4, right, &internal, "insert the session's row", is_weak),
-        ("UPDATE OF password ON users", weak, 0, right, &done, "upgrade the password", is_weak),
+        ("INSERT ON sessions", WEAK, 4, right, &internal, "insert the session's row", is_weak),
+        ("UPDATE OF password ON users", WEAK, 0, right, &done, "upgrade the password", is_weak),
         ("DELETE ON login_failures", "", 4, right, &done, "forget the failed logins", four),
         ("DELETE ON sessions", old_sessions, 0, right, &done, "delete the ended sessions'", ended),
     ] {
@@ -227,7 +212,7 @@ fn a_statement_of_a_login_that_fails_loses_nothing() {
 
 #[test]
 fn a_logout_whose_row_stays_has_ended_the_session() {
-    let server = Server::start(Setup::default());
+    let server = Server::with(&[]);
     let (key, mut lines) = (server.log_in("luoyun"), 0);
     let logout = || server.post(LOGOUT, &[("session_key", &key)]);
     assert_eq!(while_failing(&server, "DELETE ON sessions", logout)["desc"], "Bye.");
@@ -239,15 +224,14 @@ fn a_logout_whose_row_stays_has_ended_the_session() {
 
 #[test]
 fn a_corrupted_session_entry_is_rejected_and_logged() {
-    let server = Server::start(Setup::default());
+    let server = Server::with(&[]);
     let key = server.log_in("luoyun");
     let (db, mut lines) = (server.key_value(), 0);
     let set = |entry: &[u8]| {
         let sql = "UPDATE spin_key_value SET value = ?1";
-        assert_eq!(db.execute(sql, params![entry]).unwrap(), 1);
+        assert_eq!(db.execute(sql, [entry]).unwrap(), 1);
     };
-    let sql = "SELECT value FROM spin_key_value";
-    let entry: Vec<u8> = db.query_row(sql, [], |row| row.get(0)).unwrap();
+    let entry: Vec<u8> = value(&db, "SELECT value FROM spin_key_value");
     let without_epoch = &entry[..entry.iter().rposition(|byte| *byte == b' ').unwrap()];
     let with_another = [&entry[..], b" 1"].concat();
     for corrupted in [b"", &b"\xff"[..], b"{}", without_epoch, &with_another] {
@@ -262,13 +246,9 @@ fn a_corrupted_session_entry_is_rejected_and_logged() {
 #[test]
 fn a_wait_is_logged_when_it_begins_or_doubles_and_not_at_each_refusal() {
     for (limit, is_one_name) in [("login_failures", true), ("login_address_failures", false)] {
-        let server = Server::start(Setup { variables: &[(limit, "2")], ..Setup::default() });
+        let server = Server::with(&[(limit, "2")]);
         let mut names = (0..).map(|i| format!("name{}", if is_one_name { 0 } else { i }));
-        let mut wrong = || {
-            let name = names.next().unwrap();
-            let form = [("username", name.as_str()), ("password", "a wrong one")];
-            server.post(LOGIN, &form)["error"].clone()
-        };
+        let mut wrong = || server.log_in_with(&names.next().unwrap(), "x")["error"].clone();
         assert_eq!(wrong(), "auth_failed");
         assert_eq!(list(&server, "0000"), auth_required());
         assert_eq!(logged(&server), Vec::<String>::new());
@@ -283,8 +263,7 @@ fn a_wait_is_logged_when_it_begins_or_doubles_and_not_at_each_refusal() {
                 assert_eq!(wrong(), "too_many_attempts");
             }
             assert_eq!(logged(&server), expected);
-            let end = "UPDATE login_failures SET retry_at = unixepoch() WHERE retry_at > 0";
-            server.sql(end);
+            server.sql("UPDATE login_failures SET retry_at = unixepoch() WHERE retry_at > 0");
         }
     }
 }
@@ -292,25 +271,18 @@ fn a_wait_is_logged_when_it_begins_or_doubles_and_not_at_each_refusal() {
 /// Each numeric variable, with its range, as docs/operations.md has them. The defaults there are those
 /// of spin.toml.
 fn ranges() -> Vec<(String, i64, i64)> {
-    let [operations, manifest] = ["docs/operations.md", "spin.toml"]
-        .map(|file| fs::read_to_string(root().join(file)).unwrap());
+    let variables = toml("spin.toml")["variables"].clone();
+    let operations = read("docs/operations.md");
     let ranges = operations.lines().filter_map(|line| {
-        let [_, name, default, range, ..] = line.split('|').map(str::trim).collect::<Vec<_>>()[..]
-        else {
-            return None;
-        };
+        let cells: Vec<_> = line.split('|').map(str::trim).collect();
+        let [_, name, default, range, ..] = cells[..] else { return None };
         let ((low, high), name) = (range.split_once(" to ")?, name.trim_matches('`'));
-        let variable = format!("{name} = {{ default = \"{default}\" }}");
-        assert!(manifest.contains(&variable), "spin.toml: {variable}");
+        assert_eq!(variables[name]["default"], default, "{name} in spin.toml");
         Some((name.to_owned(), low.parse().ok()?, high.parse().ok()?))
     });
     let ranges: Vec<_> = ranges.collect();
-    assert_eq!(ranges.len() + 1, manifest.matches("= { default").count(), "{ranges:?}");
+    assert_eq!(ranges.len() + 1, variables.as_object().unwrap().len(), "{ranges:?}");
     ranges
-}
-
-fn with_variable(name: &str, value: &str) -> Server {
-    Server::start(Setup { variables: &[(name, value)], ..Setup::default() })
 }
 
 #[test]
@@ -325,7 +297,7 @@ fn a_variable_outside_its_range_is_internal_and_named_in_the_log() {
         rows.push(("client_address_header".to_owned(), value.to_owned(), String::new()));
     }
     for (name, value, cause) in rows {
-        let server = with_variable(&name, &value);
+        let server = Server::with(&[(&name, &value)]);
         assert_eq!(log_in(&server), internal(), "{name}={value}");
         let start = format!("the variable {name} is \\\"{value}\\\", {cause}");
         assert_logged_once(&server, &mut 0, start.trim_end_matches(", "));
@@ -336,7 +308,7 @@ fn a_variable_outside_its_range_is_internal_and_named_in_the_log() {
 fn logins_work_at_both_ends_of_each_range() {
     for (name, low, high) in ranges() {
         for value in [low, high].map(|edge| edge.to_string()) {
-            let server = with_variable(&name, &value);
+            let server = Server::with(&[(&name, &value)]);
             // The first login stores the password with this setting, the second one verifies it.
             for _ in 0..2 {
                 assert_eq!(log_in(&server)["code"], 0, "{name}={value}");

@@ -5,10 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use api_tests::cases::BUSY;
+use api_tests::cases::reply;
 use api_tests::server::{at_once, raise_descriptor_limit};
-use api_tests::{BASEINFO, Client, LOGIN, Response, Server, Setup};
-use serde_json::Value;
+use api_tests::{BASEINFO, Client, LOGIN, Response, Server};
 
 /// The default strength of passwords, behind a proxy.
 const DEFAULTS: &[(&str, &str)] = &[
@@ -19,8 +18,7 @@ const DEFAULTS: &[(&str, &str)] = &[
 
 fn start() -> Server {
     raise_descriptor_limit();
-    let setup = Setup { variables: DEFAULTS, ..Setup::default() };
-    Server::start_process(setup, tempfile::tempdir().unwrap())
+    Server::process(DEFAULTS)
 }
 
 fn without_body(server: &Server) -> Client {
@@ -68,10 +66,14 @@ fn a_thousand_slow_bodies_keep_nobody_out_for_longer_than_their_time() {
 }
 
 /// 600 logins with unknown names at once, each from the address that `address` returns; the
-/// replies' `error`s. Asserts what they cost the server and a reader.
+/// replies' `error`s. Asserts what they cost the server and a reader: at most a second, or more only
+/// on a machine that is as much slower at a single login.
 fn flood(address: fn(usize) -> String) -> Vec<String> {
     let server = start();
     let key = server.log_in("luoyun");
+    let quiet = Instant::now();
+    let _second = server.log_in("luoyun");
+    let bound = Duration::from_secs(1).max(12 * quiet.elapsed());
     let before = server.memory("VmRSS");
     let is_over = AtomicBool::new(false);
     let (errors, longest) = thread::scope(|scope| {
@@ -90,12 +92,12 @@ fn flood(address: fn(usize) -> String) -> Vec<String> {
             let field = format!("X-Real-IP: {}", address(i));
             let body = format!("username=name{i}&password=x");
             let response = server.connect().request("POST", LOGIN, &[&field], body.as_bytes());
-            let reply = response.json();
+            let found = response.json();
             if response.status == 503 {
-                assert_eq!(reply, BUSY.parse::<Value>().unwrap());
+                assert_eq!(found, reply("$BUSY"));
                 assert_eq!(response.header("retry-after"), Some("1"));
             }
-            reply["error"].as_str().unwrap().to_owned()
+            found["error"].as_str().unwrap().to_owned()
         });
         is_over.store(true, Ordering::Relaxed);
         (errors, reader.join().unwrap())
@@ -103,7 +105,7 @@ fn flood(address: fn(usize) -> String) -> Vec<String> {
     let added = (server.memory("VmHWM") - before) / 1024;
     println!("{added} MiB more, the reader waited {longest:?}");
     assert!(added <= 1024, "{added} MiB more");
-    assert!(longest <= Duration::from_secs(1), "a reader waited {longest:?}");
+    assert!(longest <= bound, "a reader waited {longest:?} of {bound:?}");
     assert!(server.accepts(&server.log_in("luoyun")));
     errors
 }

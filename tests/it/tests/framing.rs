@@ -1,16 +1,16 @@
 //! Requests as raw bytes: chunked bodies, wrong lengths and incomplete bodies.
 
+use api_tests::Server;
 use api_tests::client::exchange;
-use api_tests::{Server, Setup};
 
 const LOGIN: &str = "username=luoyun&password=luoyun";
 
-fn head(fields: &str) -> String {
+pub(crate) fn head(fields: &str) -> String {
     format!("POST /api/login HTTP/1.1\r\nHost: x\r\n{fields}\r\n")
 }
 
 /// A request with `body` in chunks of `size` bytes, without the terminating chunk.
-fn chunked(body: &str, size: usize) -> String {
+pub(crate) fn chunked(body: &str, size: usize) -> String {
     let chunk =
         |bytes: &[u8]| format!("{:x}\r\n{}\r\n", bytes.len(), String::from_utf8_lossy(bytes));
     let chunks: String = body.as_bytes().chunks(size).map(chunk).collect();
@@ -25,7 +25,7 @@ fn a_reply_does_not_wait_for_bytes_that_it_does_not_need() {
     const NO_NAME: &str = "username must be";
     const TYPE: &str = "application/x-www-form";
     const SIZE: &str = "at most 64 KiB";
-    let server = Server::start(Setup::default());
+    let server = Server::with(&[]);
     let end = "0\r\n\r\n";
     let json = "Content-Type: application/json\r\n";
     let json_chunks = head(&format!("{json}Transfer-Encoding: chunked\r\n"));
@@ -61,7 +61,7 @@ fn a_reply_does_not_wait_for_bytes_that_it_does_not_need() {
 
 #[test]
 fn a_truncated_body_is_rejected_or_not_answered() {
-    let server = Server::start(Setup::default());
+    let server = Server::with(&[]);
     for (name, request) in [
         ("shorter than its length", head("Content-Length: 1000\r\n") + LOGIN),
         ("within a chunk", format!("{}ff\r\n{LOGIN}", chunked("", 1))),
@@ -83,7 +83,7 @@ fn a_truncated_body_is_rejected_or_not_answered() {
 fn the_host_answers_as_the_documents_say() {
     const HOST: &str = "Host: x\r\n";
     const MISSING: &str = "There is nothing at this path.";
-    let server = Server::start(Setup::default());
+    let server = Server::with(&[]);
     // A `_` in a field stands for a byte that is not UTF-8.
     for (name, path, fields, status, found) in [
         ("slashes around a path", "//api/login//", HOST, "200", "username must be"),

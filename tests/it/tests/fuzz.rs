@@ -2,12 +2,12 @@
 //! fixed; `FUZZ_REQUESTS` sets the number of requests (`make fuzz`: 50,000).
 
 use std::collections::BTreeMap;
+use std::env;
 use std::sync::LazyLock;
-use std::{env, fs};
 
 use api_tests::client::exchange;
-use api_tests::server::{at_once, root};
-use api_tests::{BASEINFO, LIST, LOGIN, LOGOUT, Server, Setup};
+use api_tests::server::at_once;
+use api_tests::{BASEINFO, LIST, LOGIN, LOGOUT, Server, read};
 use fastrand::Rng;
 use serde_json::Value;
 
@@ -21,8 +21,8 @@ const TOKENS: &[u8] =
 
 /// Each `error` of the contract's table with its HTTP status, without `internal`.
 static REFUSALS: LazyLock<BTreeMap<String, u16>> = LazyLock::new(|| {
-    let contract = fs::read_to_string(root().join("docs/contract.md")).unwrap();
-    let rows = contract.lines().filter_map(|line| {
+    let rows = read("docs/contract.md");
+    let rows = rows.lines().filter_map(|line| {
         let mut cells = line.split(" | ");
         let word = cells.next()?.strip_prefix("| `")?.strip_suffix('`')?;
         Some((word.to_owned(), cells.next()?.parse().ok()?))
@@ -80,25 +80,21 @@ fn request(rng: &mut Rng, key: &str) -> (Vec<u8>, bool) {
         1 => format!("{}0000000000", body.len()),
         _ => body.len().to_string(),
     };
-    let mut head =
-        [&method[..], b" ", &path, b" HTTP/1.1\r\nHost: fuzz\r\nConnection: close\r\n", &fields]
-            .concat();
+    let version = b" HTTP/1.1\r\nHost: fuzz\r\nConnection: close\r\n";
+    let mut head = [&method[..], b" ", &path, version, &fields].concat();
     if rng.u8(..10) == 0 {
-        head.extend_from_slice(b"Transfer-Encoding: chunked\r\n\r\n");
-        let chunked =
-            [format!("{:x}\r\n", body.len()).as_bytes(), &body, b"\r\n0\r\n\r\n"].concat();
-        return ([head, chunked].concat(), false);
+        let chunked = format!("Transfer-Encoding: chunked\r\n\r\n{:x}\r\n", body.len());
+        return ([&head, chunked.as_bytes(), &body, b"\r\n0\r\n\r\n"].concat(), false);
     }
     head.extend_from_slice(format!("Content-Length: {length}\r\n\r\n").as_bytes());
     let mut parsed = [httparse::EMPTY_HEADER; 16];
     let mut parsed = httparse::Request::new(&mut parsed);
     // The host may reject a very long head.
+    let is_path = |path: &str| path.starts_with('/') && path.parse::<http::Uri>().is_ok();
     let is_well_formed = head.len() < 32_768
         && length == body.len().to_string()
         && matches!(parsed.parse(&head), Ok(httparse::Status::Complete(end)) if end == head.len())
-        && parsed
-            .path
-            .is_some_and(|path| path.starts_with('/') && path.parse::<http::Uri>().is_ok())
+        && parsed.path.is_some_and(is_path)
         && parsed.headers.iter().all(|field| str::from_utf8(field.value).is_ok());
     ([head, body].concat(), is_well_formed)
 }
@@ -170,9 +166,8 @@ fn a_reply_that_is_cut_short_violates_the_contract() {
 fn every_reply_to_a_mutated_request_follows_the_contract() {
     let count = env::var("FUZZ_REQUESTS").map_or(3000, |count| count.parse().unwrap());
     // With the default limits, throttling would answer most logins.
-    let variables = &[("login_failures", "1000000"), ("login_address_failures", "1000000")];
-    let setup = Setup { variables, ..Setup::default() };
-    let server = Server::start_process(setup, tempfile::tempdir().unwrap());
+    let limits = ["login_failures", "login_address_failures"].map(|name| (name, "1000000"));
+    let server = Server::process(&limits);
     let key = server.log_in("luoyun");
     let rounds = (0..5).map(|round| {
         send(&server, &key, SEED + 1000 * round, count / 5);

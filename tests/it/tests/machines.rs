@@ -4,7 +4,6 @@ mod proxy;
 mod servers;
 
 use std::fs;
-use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
@@ -12,8 +11,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use api_tests::server::{root, wait_until};
-use api_tests::{Admin, Client, Response};
+use api_tests::server::wait_until;
+use api_tests::{Admin, BASEINFO, Client, LOGIN, LOGOUT, LUOYUN, Server, root};
 use serde_json::Value;
 
 use crate::admin::{every_command, failing_commands};
@@ -171,7 +170,7 @@ fn an_import_without_a_reply_finds_out_what_happened() {
 fn a_dump_restores_the_database_and_ends_its_sessions() {
     let mut site = Site::new();
     let sqld = site.start_libsql();
-    let sql = fs::read_to_string(site.path("migrations/demo.sql")).unwrap()
+    let sql = site.read("migrations/demo.sql")
         + "INSERT INTO sessions VALUES ('digest', 1, 1);
            INSERT INTO instances (user_id, name, summary)
            WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000)
@@ -245,8 +244,8 @@ fn haproxy_routes_to_the_primary_and_waits_until_there_is_one() {
     let replica_of = |address: SocketAddr| format!("--replicaof 127.0.0.1 {}", address.port());
     let replica = site.start_redis(second, &replica_of(first));
     wait_until("a replica", || site.redis(second, "INFO").contains("master_link_status:up"));
-    site.set("REDIS_1", first.to_string());
-    site.set("REDIS_2", second.to_string());
+    site.set("REDIS_1", first);
+    site.set("REDIS_2", second);
     let (_proxy, proxy) = site.start_redis_proxy();
     assert_eq!(site.redis(proxy, "SET name value"), "OK");
     assert_eq!(site.redis(first, "WAIT 1 0"), "1");
@@ -265,8 +264,7 @@ fn haproxy_routes_to_the_primary_and_waits_until_there_is_one() {
     let mut waiting = Command::new("redis-cli");
     waiting.args(["-h", "127.0.0.1", "-p", &proxy.port().to_string(), "BLPOP", "list", "0"]);
     waiting.env("REDISCLI_AUTH", servers::REDIS_PASSWORD).stdout(Stdio::null());
-    waiting.stderr(Stdio::null());
-    let mut waiting = waiting.spawn().unwrap();
+    let mut waiting = waiting.stderr(Stdio::null()).spawn().unwrap();
     wait_until("a client", || site.redis(second, "INFO").contains("blocked_clients:1"));
     replica.signal("-STOP");
     wait_until("the client's exit", || waiting.try_wait().unwrap().is_some());
@@ -274,13 +272,13 @@ fn haproxy_routes_to_the_primary_and_waits_until_there_is_one() {
     wait_until("a reply", || site.redis(proxy, "GET name") == "third");
 
     // The sessions can be moved to another Redis server.
-    site.set("REDIS_1", second.to_string());
+    site.set("REDIS_1", second);
     site.run_readme("(umask 077\nREDISCLI_AUTH=$REDIS_PASSWORD redis-cli");
     let other = free_address();
     site.run(&format!("mkdir redis-{0}; mv sessions.rdb redis-{0}/dump.rdb", other.port()));
     let mut other_redis = site.start_redis(other, "--appendonly no");
     assert_eq!(site.redis(other, "GET name"), "third");
-    site.set("REDIS_1", other.to_string());
+    site.set("REDIS_1", other);
     site.run_readme("REDISCLI_AUTH=$REDIS_PASSWORD redis-cli -h \"${REDIS_1%:*}\"");
     let saved = || site.redis(other, "INFO persistence").contains("aof_rewrite_in_progress:0");
     wait_until("the append-only file", saved);
@@ -311,25 +309,6 @@ fn promote(site: &Site, request: impl Fn() + Sync) {
     });
 }
 
-/// Sends a form to `addr` on a new connection.
-fn post(addr: SocketAddr, path: &str, form: &[(&str, &str)]) -> io::Result<Response> {
-    let refused = || io::Error::from(io::ErrorKind::ConnectionRefused);
-    Client::try_connect(addr).ok_or_else(refused)?.try_post(path, form)
-}
-
-/// Logs in as the demo user `luoyun`; returns the session key.
-#[track_caller]
-fn session(addr: SocketAddr) -> String {
-    let form = [("username", "luoyun"), ("password", "luoyun")];
-    let reply = post(addr, "/api/login", &form).unwrap().json();
-    reply["session_key"].as_str().unwrap_or_else(|| panic!("{reply}")).to_owned()
-}
-
-/// Requests the list with `key` at `addr`; returns the reply's `code`.
-fn list(addr: SocketAddr, key: &str) -> Value {
-    post(addr, "/api/myun/instance", &[("session_key", key)]).unwrap().json()["code"].clone()
-}
-
 /// A request with its start and end times, and the reply if its status was 200.
 struct Sent {
     begin: Instant,
@@ -348,7 +327,7 @@ impl Sent {
 /// the given number of further requests have succeeded.
 fn under_load(addr: SocketAddr, meanwhile: impl FnOnce(&dyn Fn(usize))) -> Vec<Sent> {
     const CLIENTS: u8 = 8;
-    let key = session(addr);
+    let key = Server::at(addr).log_in("luoyun");
     let (done, is_over) = (AtomicUsize::new(0), AtomicBool::new(false));
     let client = |first: u8| {
         let source = Ipv4Addr::new(127, 0, 2, first);
@@ -359,17 +338,11 @@ fn under_load(addr: SocketAddr, meanwhile: impl FnOnce(&dyn Fn(usize))) -> Vec<S
                 break;
             }
             let begin = Instant::now();
-            let login = [("username", "luoyun"), ("password", "luoyun")];
             let read = [("session_key", key.as_str()), ("instance_id", "2252")];
-            let (path, form) = match number % 10 {
-                0 => ("/api/login", login),
-                _ => ("/api/instance/baseinfo", read),
-            };
-            connection = connection.or_else(|| Some(Client::connect_from(source, addr)));
-            let reply = connection.as_mut().and_then(|known| known.try_post(path, &form).ok());
-            if reply.is_none() {
-                connection = None;
-            }
+            let (path, form) = if number % 10 == 0 { (LOGIN, LUOYUN) } else { (BASEINFO, read) };
+            let mut client = connection.unwrap_or_else(|| Client::connect_from(source, addr));
+            let reply = client.try_post(path, &form).ok();
+            connection = reply.is_some().then_some(client);
             let reply = reply.filter(|reply| reply.status == 200).map(|reply| reply.json());
             sent.push(Sent { begin, end: Instant::now(), reply });
             done.fetch_add(usize::from(sent.last().is_some_and(Sent::is_done)), Ordering::Relaxed);
@@ -394,11 +367,8 @@ fn under_load(addr: SocketAddr, meanwhile: impl FnOnce(&dyn Fn(usize))) -> Vec<S
 #[track_caller]
 fn assert_sessions_live(addr: SocketAddr, sent: &[Sent]) -> usize {
     let keys = sent.iter().filter_map(|sent| sent.reply.as_ref()?["session_key"].as_str());
-    let mut client = Client::connect(addr);
-    let refused = keys.clone().filter(|key| {
-        client.post("/api/myun/instance", &[("session_key", key)]).json()["code"] != 0
-    });
-    assert_eq!(refused.count(), 0, "sessions were lost");
+    let server = Server::at(addr);
+    assert!(keys.clone().all(|key| server.accepts(key)), "a session was lost");
     keys.count()
 }
 
@@ -433,33 +403,33 @@ impl Machines {
         let redis = (site.start_redis(primary, ""), primary);
         let replica_of = format!("--replicaof 127.0.0.1 {}", primary.port());
         let redis_2 = site.start_redis(replica, &replica_of);
-        site.set("REDIS_1", primary.to_string());
-        site.set("REDIS_2", replica.to_string());
+        site.set("REDIS_1", primary);
+        site.set("REDIS_2", replica);
         let (redis_proxy, _) = site.start_redis_proxy();
         site.run_readme("openssl x509 -in /etc/ssl/certs/");
         let spins = [(); 2].map(|()| start_spin(&mut site));
 
-        site.set("SPIN_1", spins[0].1.to_string());
-        site.set("SPIN_2", spins[1].1.to_string());
+        site.set("SPIN_1", spins[0].1);
+        site.set("SPIN_2", spins[1].1);
         let (http_proxy, _, front) = site.start_http_proxy();
         let others = [redis_2, redis_proxy, http_proxy];
         Self { site, spins, front, redis, sqld, _others: others }
     }
 
     fn share_sessions_and_locks(&self) {
-        let (one, two) = (self.spins[0].1, self.spins[1].1);
-        let key = session(one);
-        assert_eq!(list(two, &key), 0);
-        assert_eq!(post(two, "/api/logout", &[("session_key", &key)]).unwrap().json()["code"], 0);
-        assert_eq!(list(one, &key), 1);
+        let [one, two] = [0, 1].map(|number| Server::at(self.spins[number].1));
+        let key = one.log_in("luoyun");
+        assert!(two.accepts(&key));
+        assert_eq!(two.post(LOGOUT, &[("session_key", &key)])["code"], 0);
+        assert!(!one.accepts(&key));
 
-        let key = session(one);
+        let key = one.log_in("luoyun");
         let lock = |is_locked: u8| {
             let sql = format!("UPDATE users SET is_locked = {is_locked} WHERE username = 'luoyun'");
             assert_eq!(self.site.sql(&sql).code, Some(0));
         };
         lock(1);
-        assert_eq!((list(one, &key), list(two, &key)), (1.into(), 1.into()));
+        assert!(!one.accepts(&key) && !two.accepts(&key));
         lock(0);
     }
 
@@ -511,11 +481,12 @@ impl Machines {
     }
 
     fn promote_the_replica(&mut self) {
-        let key = session(self.front);
+        let front = Server::at(self.front);
+        let key = front.log_in("luoyun");
         let (redis, addr) = &mut self.redis;
         assert_eq!(self.site.redis(*addr, "WAIT 1 5000"), "1");
         redis.kill();
-        promote(&self.site, || assert_eq!(list(self.front, &key), 0));
+        promote(&self.site, || assert!(front.accepts(&key)));
     }
 
     fn lose_the_database(&mut self) {
@@ -550,15 +521,11 @@ impl Machines {
         wait_until("HAProxy", || Client::try_connect(tls).is_some());
         self.site.set("LIBSQL_URL", format!("https://localhost:{}", tls.port()));
         let (_spin, addr) = start_spin(&mut self.site);
-        let form = [("username", "luoyun"), ("password", "luoyun")];
-        assert_eq!(
-            post(addr, "/api/login", &form).unwrap().status,
-            500,
-            "Spin trusts another root"
-        );
+        let response = Client::connect(addr).post(LOGIN, &LUOYUN);
+        assert_eq!(response.status, 500, "Spin trusts another root");
         self.site.run("cp authority.pem luoyun-api-root.pem");
         let (_spin, addr) = start_spin(&mut self.site);
-        session(addr);
+        let _key = Server::at(addr).log_in("luoyun");
     }
 }
 

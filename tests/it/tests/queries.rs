@@ -5,8 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use api_tests::dataset::{self, Size};
-use api_tests::server::root;
-use api_tests::{BASEINFO, LIST, LOGIN, LOGOUT, Server, Setup};
+use api_tests::{BASEINFO, LIST, LOGIN, LOGOUT, LUOYUN, Server, Setup, root};
 
 /// The number of statements that the sources under `folder` execute, without those that create the
 /// tables, once.
@@ -24,8 +23,7 @@ fn queries_in(folder: &Path) -> usize {
 
 #[test]
 fn every_query_is_an_index_search() {
-    let variables = &[("login_failures", "1")];
-    let server = Server::start(Setup { variables, ..Setup::default() });
+    let server = Server::with(&[("login_failures", "1")]);
     let mut queries = BTreeSet::new();
     let mut post = |path: &str, form: &[(&str, &str)]| {
         let reply = server.post(path, form);
@@ -34,20 +32,18 @@ fn every_query_is_an_index_search() {
     };
     // These requests cover every statement: an upgrade, a counted failure, its reset, a sweep, a
     // locked user.
-    let luoyun = [("username", "luoyun"), ("password", "luoyun")];
-    let _upgraded = post(LOGIN, &luoyun);
+    let _upgraded = post(LOGIN, &LUOYUN);
     let _counted = post(LOGIN, &[("username", "luoyun"), ("password", "wrong")]);
-    let forget = "UPDATE login_failures SET retry_at = 0; UPDATE sessions SET expires_at = 1;";
-    server.database().execute_batch(forget).unwrap();
-    let _forgotten = post(LOGIN, &luoyun);
-    let key = post(LOGIN, &luoyun)["session_key"].clone();
+    server.sql("UPDATE login_failures SET retry_at = 0; UPDATE sessions SET expires_at = 1;");
+    let _forgotten = post(LOGIN, &LUOYUN);
+    let key = post(LOGIN, &LUOYUN)["session_key"].clone();
     let session = ("session_key", key.as_str().unwrap());
     let _refused = post(LIST, &[session, ("p", "0")]);
     let _list = post(LIST, &[session]);
     let _desktop = post(BASEINFO, &[session, ("instance_id", "2252")]);
     let _out = post(LOGOUT, &[session]);
-    server.database().execute("UPDATE users SET is_locked = 1", []).unwrap();
-    let _locked = post(LOGIN, &luoyun);
+    server.sql("UPDATE users SET is_locked = 1");
+    let _locked = post(LOGIN, &LUOYUN);
     assert_eq!(queries.len(), queries_in(&root().join("api")), "not all were run: {queries:#?}");
 
     let db = server.database();
@@ -96,9 +92,8 @@ fn pages_and_totals_match_the_table() {
     let server = Server::start(Setup { sql, ..Setup::default() });
     let key = server.log_in("luoyun");
     let db = server.database();
-    let mut all = db
-        .prepare("SELECT id FROM instances WHERE user_id = 1 AND status <> 100 ORDER BY id")
-        .unwrap();
+    let sql = "SELECT id FROM instances WHERE user_id = 1 AND status <> 100 ORDER BY id";
+    let mut all = db.prepare(sql).unwrap();
     let all: Vec<i64> = all.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
     let total = i64::try_from(all.len()).unwrap();
     // The whole list in pages of 1,000, and some pages of 1 from the start to beyond the end.

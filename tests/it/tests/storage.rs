@@ -2,18 +2,16 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use api_tests::server::prepare_state;
-use api_tests::{Server, Setup};
+use api_tests::Server;
+use api_tests::server::{prepare_state, value};
 
 /// Every request opens the database and parses the whole schema, so each table, index and trigger
 /// adds to its latency.
 #[test]
 fn the_schema_stays_small() {
-    let server = Server::start(Setup::default());
-    let db = server.database();
-    let sql = "SELECT count(*), group_concat(name) FROM sqlite_schema";
-    let (count, names): (u32, String) =
-        db.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+    let server = Server::with(&[]);
+    let names: String = server.value("SELECT group_concat(name) FROM sqlite_schema");
+    let count = names.split(',').count();
     assert!(count <= 12, "{count} entries: {names}");
 }
 
@@ -30,12 +28,11 @@ fn only_its_owner_can_open_the_state_folder() {
 /// that of the database.
 #[test]
 fn both_stores_are_in_wal_mode() {
-    let server = Server::start(Setup::default());
+    let server = Server::with(&[]);
     let _key = server.log_in("luoyun");
     for db in [server.database(), server.key_value()] {
         for (pragma, expected) in [("journal_mode", "wal"), ("integrity_check", "ok")] {
-            let value: String = db.pragma_query_value(None, pragma, |row| row.get(0)).unwrap();
-            assert_eq!(value, expected, "{pragma}");
+            assert_eq!(value::<String>(&db, &format!("PRAGMA {pragma}")), expected, "{pragma}");
         }
     }
 }

@@ -7,10 +7,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use api_tests::server::wait_until;
-use api_tests::{Client, Response};
+use api_tests::{Client, LIST, LOGIN, Response, Server};
 
+use super::has_spin;
 use super::servers::{Process, Site};
-use super::{has_spin, post};
+use crate::framing::{chunked, head};
 
 /// Longest accepted time for an ordinary request beside other clients.
 const SHORT: Duration = Duration::from_secs(1);
@@ -38,9 +39,9 @@ impl Machine {
         // devhost does not read variables from the environment.
         let variable = "--variable client_address_header=X-Real-IP";
         let (api, address) = site.start_unit(&format!("{run} {host} {variable}"));
-        post(address, "/api/login", &[("username", "nobody"), ("password", "")]).unwrap();
+        Server::at(address).log_in_with("nobody", "");
         site.run("sqlite3 state-*/sqlite_db.db <migrations/demo.sql");
-        site.set("SPIN_1", address.to_string());
+        site.set("SPIN_1", address);
         let (proxy, tls, front) = site.start_http_proxy();
         let machine = Self { site, api, tls, front, proxy, key: String::new() };
         let login = machine.log_in(READER, "luoyun").json();
@@ -54,8 +55,7 @@ impl Machine {
 
     /// Logs in; the password is the user name.
     fn log_in(&self, source: Ipv4Addr, username: &str) -> Response {
-        let form = [("username", username), ("password", username)];
-        self.client(source).post("/api/login", &form)
+        self.client(source).post(LOGIN, &[("username", username), ("password", username)])
     }
 
     /// Requests the reader's list on a new connection, which must succeed, beside what `beside`
@@ -63,8 +63,7 @@ impl Machine {
     #[track_caller]
     fn read(&self, beside: &str) -> Duration {
         let begin = Instant::now();
-        let response =
-            self.client(READER).post("/api/myun/instance", &[("session_key", &self.key)]);
+        let response = self.client(READER).post(LIST, &[("session_key", &self.key)]);
         assert_eq!(response.status, 200, "beside {beside}: {response:?}");
         begin.elapsed()
     }
@@ -172,27 +171,19 @@ fn a_flood_of_logins_takes_little_memory_and_holds_up_nobody() {
 fn the_proxy_passes_whole_requests_and_refuses_others_as_the_contract_says() {
     let mut machine = Machine::start("");
     let login = "username=luoyun&password=luoyun";
-    let head = |fields: &str| format!("POST /api/login HTTP/1.1\r\nHost: x\r\n{fields}\r\n");
     let padded = |length: usize, more: usize| {
         let fields = format!("Content-Length: {length}\r\nX-Field: {}\r\n", "a".repeat(more));
         format!("{}{login}&{}", head(&fields), "a".repeat(length - login.len() - 1))
     };
-    let chunked = head("Transfer-Encoding: chunked\r\n");
-    let chunk = |bytes: &str| format!("{:x}\r\n{bytes}\r\n", bytes.len());
-    let chunks: String = login.split_inclusive('=').map(chunk).collect();
+    let another_path = padded(99, 0).replace("/api/login", "//api/login/");
     let welcome = "Welcome to LYC.";
     for (name, request, status, found) in [
         ("the largest request", padded(64 << 10, 16_000), 200, welcome),
         ("a body that is too large", padded((64 << 10) + 1, 0), 413, "body_too_large"),
-        ("many chunks", format!("{chunked}{chunks}0\r\n\r\n"), 200, welcome),
-        ("too many", format!("{chunked}{}", chunk(&"a".repeat(99_000))), 413, "body_too_large"),
+        ("many chunks", chunked(login, 9) + "0\r\n\r\n", 200, welcome),
+        ("too many", chunked(&"a".repeat(99_000), 99_000), 413, "body_too_large"),
         ("no host", padded(99, 0).replace("Host", "X-Host"), 200, welcome),
-        (
-            "another form of the path",
-            padded(99, 0).replace("/api/login", "//api/login/"),
-            200,
-            welcome,
-        ),
+        ("another form of the path", another_path, 200, welcome),
         ("long header fields", padded(99, 17_000), 400, "invalid_parameter"),
     ] {
         let mut client = machine.client(READER);
@@ -215,7 +206,7 @@ fn the_proxy_passes_whole_requests_and_refuses_others_as_the_contract_says() {
 
     // An address that logs in too fast has to wait, and no other one. (These do not cost much.)
     let mut fast = machine.client(ATTACKER);
-    let replies: Vec<_> = (0..=600).map(|_| fast.post("/api/login", &[])).collect();
+    let replies: Vec<_> = (0..=600).map(|_| fast.post(LOGIN, &[])).collect();
     assert!(replies[..600].iter().all(|reply| reply.status == 200));
     assert_refused(&replies[600], 429, "too_many_attempts", Some("10"));
     assert_eq!(fast.post("/api/logout", &[]).status, 200);

@@ -5,14 +5,15 @@ use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::symlink;
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 
 use api_tests::admin::{Outcome, run};
-use api_tests::server::{built, root, send_signal, wait_until};
-use api_tests::{Admin, Client};
+use api_tests::server::{built, memory, processes, send_signal, wait_until};
+use api_tests::{Admin, Client, read, root};
 use tempfile::TempDir;
 
 use crate::import::rows;
@@ -31,7 +32,7 @@ pub(super) fn free_address() -> SocketAddr {
 /// The tested commands in `deploy/README.md` that start with `first_line`.
 #[track_caller]
 fn readme(first_line: &str) -> String {
-    let readme = fs::read_to_string(root().join("deploy/README.md")).unwrap();
+    let readme = read("deploy/README.md");
     let blocks = readme.split("```sh tested\n").skip(1);
     let mut blocks = blocks.map(|block| block.split_once("```").unwrap().0);
     let block = blocks.find(|block| block.starts_with(first_line));
@@ -53,8 +54,8 @@ impl Site {
         Self { folder, environment: BTreeMap::new() }
     }
 
-    pub(super) fn set(&mut self, name: &'static str, value: impl Into<String>) {
-        self.environment.insert(name, value.into());
+    pub(super) fn set(&mut self, name: &'static str, value: impl ToString) {
+        self.environment.insert(name, value.to_string());
     }
 
     pub(super) fn get(&self, name: &str) -> &str {
@@ -70,8 +71,8 @@ impl Site {
     }
 
     fn shell(&self, script: &str) -> Command {
-        let programs = built("luoyun-admin");
-        let programs = programs.parent().unwrap().display();
+        let program = built("luoyun-admin");
+        let programs = program.parent().unwrap().display();
         let mut shell = Command::new("sh");
         shell.args(["-euc", script]).current_dir(&self.folder).envs(&self.environment);
         shell.env("PATH", format!("{programs}:{}", std::env::var("PATH").unwrap()));
@@ -140,12 +141,12 @@ impl Site {
 
     /// Starts a server with `script`: variable assignments, then the server's command.
     pub(super) fn start_command(&self, script: &str) -> Process {
-        let log = File::options().create(true).append(true).open(self.path("servers.log"));
-        let log = log.unwrap();
+        let log = File::options().create(true).append(true).open(self.path("servers.log")).unwrap();
         // The server replaces the shell, so that it receives the signals, and ends with the test.
         let mut command = self.shell(&format!("exec setpriv --pdeathsig TERM env {script}"));
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
-        let child = command.spawn().unwrap();
+        // `spin up` serves from a child process.
+        let child = command.process_group(0).spawn().unwrap();
         Process { command, child: Some(child) }
     }
 
@@ -167,9 +168,9 @@ impl Site {
         for command in values("ExecStartPre=") {
             self.run(&format!("env {environment} {command}"));
         }
-        let listen = format!("SPIN_HTTP_LISTEN_ADDR={address}");
-        let api =
-            self.start_command(&format!("{listen} {environment} {}", values("ExecStart=")[0]));
+        let start = values("ExecStart=")[0];
+        let script = format!("SPIN_HTTP_LISTEN_ADDR={address} {environment} {start}");
+        let api = self.start_command(&script);
         wait_until("the API", || Client::try_connect(address).is_some());
         (api, address)
     }
@@ -178,18 +179,15 @@ impl Site {
     /// and another one of the same frontend without TLS.
     pub(super) fn start_http_proxy(&mut self) -> (Process, SocketAddr, SocketAddr) {
         let (tls, plain) = (free_address(), free_address());
-        self.set("API_LISTEN", tls.to_string());
+        self.set("API_LISTEN", tls);
         self.set("API_CERTIFICATE", "localhost.key.pem");
         self.make_certificate();
         let tested = self.read("deploy/haproxy-http.cfg");
         let bind = format!("    bind {plain}\n    bind \"${{API_LISTEN}}\"");
         let tested = tested.replace("    bind \"${API_LISTEN}\"", &bind);
         assert!(tested.contains(&bind), "{tested}");
-        fs::write(
-            self.path("http.cfg"),
-            format!("{tested}\nglobal\n log stdout format raw local0\n"),
-        )
-        .unwrap();
+        let tested = format!("{tested}\nglobal\n log stdout format raw local0\n");
+        fs::write(self.path("http.cfg"), tested).unwrap();
         let proxy = self.start("haproxy -f deploy/haproxy-http.cfg", &[("deploy/haproxy-", "")]);
         wait_until("HAProxy", || Client::try_connect(plain).is_some());
         (proxy, tls, plain)
@@ -221,7 +219,7 @@ impl Site {
     #[track_caller]
     pub(super) fn start_redis(&mut self, address: SocketAddr, arguments: &str) -> Process {
         let port = address.port();
-        let readme = fs::read_to_string(root().join("deploy/README.md")).unwrap();
+        let readme = read("deploy/README.md");
         let (_, configuration) = readme.split_once("```text\nrequirepass").unwrap();
         let configuration = format!("requirepass{}", configuration.split_once("```").unwrap().0);
         let quoted = REDIS_PASSWORD.replace('\\', r"\\").replace('"', "\\\"");
@@ -251,7 +249,7 @@ impl Site {
     #[track_caller]
     pub(super) fn start_redis_proxy(&mut self) -> (Process, SocketAddr) {
         let address = free_address();
-        self.set("REDIS_LISTEN", address.to_string());
+        self.set("REDIS_LISTEN", address);
         self.set("REDIS_URL", format!("redis://default:{REDIS_PASSWORD_IN_URL}@{address}/0"));
         let proxy = self.start("haproxy -f deploy/haproxy.cfg", &[]);
         wait_until("HAProxy", || Client::try_connect(address).is_some());
@@ -369,39 +367,17 @@ pub(super) struct Process {
 }
 
 impl Process {
-    /// The ids of its process and of that one's children.
-    fn ids(&self) -> Vec<String> {
-        let Some(child) = &self.child else { return Vec::new() };
-        let mut ids = vec![child.id().to_string()];
-        // `spin up` serves from a child process, which any of its threads may have started.
-        for thread in fs::read_dir(format!("/proc/{}/task", child.id())).into_iter().flatten() {
-            let children = fs::read_to_string(thread.unwrap().path().join("children"));
-            ids.extend(children.unwrap_or_default().split_whitespace().map(str::to_owned));
-        }
-        ids
-    }
-
     /// Its largest resident memory so far, in MB. (proc(5), `VmHWM`.)
     pub(super) fn peak_memory(&self) -> u64 {
-        let peak = |id| -> Option<u64> {
-            let status = fs::read_to_string(format!("/proc/{id}/status")).ok()?;
-            status.split_once("VmHWM:")?.1.split_whitespace().next()?.parse().ok()
-        };
-        self.ids().into_iter().filter_map(peak).sum::<u64>() * 1024 / 1_000_000
+        self.child.as_ref().map_or(0, |child| memory(child.id(), "VmHWM") * 1024 / 1_000_000)
     }
 
     /// Kills it and its children (SIGKILL), and waits until they have ended.
     pub(super) fn kill(&mut self) {
-        let ids = self.ids();
         let Some(mut child) = self.child.take() else { return };
-        // Some of its children end with it, so the check is below.
-        let _ = send_signal("-KILL", &ids.join(" "));
+        let _ = send_signal("-KILL", &format!("-{}", child.id()));
         child.wait().unwrap();
-        let is_running = |id: &String| {
-            let status = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
-            !status.is_empty() && !status.contains(") Z ")
-        };
-        wait_until("the end of a server", || !ids.iter().any(is_running));
+        wait_until("the end of a server", || processes(child.id()).is_empty());
     }
 
     /// Sends it a signal, such as `-STOP`.
