@@ -8,7 +8,7 @@ use std::time::Instant;
 use api_tests::cases::auth_failed;
 use api_tests::dataset::{ARGON2ID, SALTED, SHA1, WEAK, insert_users};
 use api_tests::server::{at_once, wait_until};
-use api_tests::{Admin, LOGIN, Response, Server, Setup};
+use api_tests::{Admin, LIST, LOGIN, LOGOUT, Response, Server, Setup};
 use serde_json::json;
 use sha1::{Digest, Sha1};
 
@@ -85,6 +85,17 @@ fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     contents.flatten().collect()
 }
 
+fn contains(content: &[u8], secret: &str) -> bool {
+    content.windows(secret.len()).any(|window| window == secret.as_bytes())
+}
+
+/// Waits until SQLite has checkpointed the write-ahead log into the database, which it does when
+/// the last connection closes.
+fn wait_until_idle(server: &Server) {
+    let log = server.state().join("sqlite_db.db-wal");
+    wait_until("the end of the write-ahead log", || !log.exists());
+}
+
 #[test]
 fn a_replaced_hash_is_in_no_file_once_the_server_is_idle() {
     // Enough to fill several pages of the file; each hash is unique.
@@ -109,18 +120,14 @@ fn a_replaced_hash_is_in_no_file_once_the_server_is_idle() {
         admin.done_with(&cheap, b"another");
     }
 
-    // SQLite checkpoints the log into the database when the last connection closes.
-    let log = server.state().join("sqlite_db.db-wal");
-    wait_until("the end of the write-ahead log", || !log.exists());
+    wait_until_idle(&server);
     for (path, content) in files(server.state()) {
         if path.ends_with("setup.sql") {
             continue;
         }
         for i in 0..USERS {
             // Only the digest: a page may contain the salt without it.
-            let digest = digest(i);
-            let has_it = content.windows(digest.len()).any(|found| found == digest.as_bytes());
-            assert!(!has_it, "{} has the hash of u{i}", path.display());
+            assert!(!contains(&content, &digest(i)), "{} has the hash of u{i}", path.display());
         }
     }
 }
@@ -422,4 +429,67 @@ fn concurrent_guesses_for_many_names_do_not_exceed_the_limit_of_the_address() {
     let (server, start) = (Server::with(&[]), Instant::now());
     assert_eq!(guess(&server, |i| [format!("name{i}"), "x".to_owned()]), (50, 0));
     assert_throttled(&log_in_with(&server, "", "luoyun", "luoyun"), 30, start);
+}
+
+#[test]
+fn the_limits_are_configurable_with_white_space_around_them() {
+    let server = Server::with(&[
+        ("login_failures", "2\n"),
+        ("login_first_wait_seconds", " 100"),
+        ("client_address_header", " X-Real-IP\r\n"),
+    ]);
+    let start = Instant::now();
+    for _ in 0..2 {
+        assert_eq!(log_in_from(&server, "192.0.2.1", "luoyun", "x").json(), auth_failed());
+    }
+    assert_throttled(&log_in_from(&server, "192.0.2.1", "luoyun", "luoyun"), 100, start);
+    assert_eq!(log_in_from(&server, "192.0.2.2", "luoyun", "luoyun").json()["code"], 0);
+}
+
+#[test]
+fn no_secret_is_in_any_file_or_log() {
+    let server = Server::process(&[]);
+    let (name, password, wrong) = ("ada", "Tr0ub4dor-and-3", "correct-horse-battery-staple");
+    let weak = base16ct::lower::encode_string(&Sha1::digest(password));
+    // Not in `Setup::sql`, which is in a file.
+    server.sql(&format!("PRAGMA secure_delete = ON; {}", insert_users(&[(name, &weak)])));
+
+    // People also type a password into the field of the name.
+    for (username, password) in [(name, wrong), (wrong, name), (password, password)] {
+        assert_eq!(server.log_in_with(username, password), auth_failed());
+    }
+    let mut secrets = vec![password.to_owned(), wrong.to_owned(), weak];
+    for _ in 0..3 {
+        let key = server.log_in_with(name, password)["session_key"].clone();
+        secrets.push(key.as_str().expect("a session key").to_owned());
+    }
+    let [.., ended, key] = &secrets[..] else { unreachable!() };
+    assert_eq!(server.post(LOGOUT, &[("session_key", ended)])["desc"], "Bye.");
+
+    // What the components log: a failing store, and throttled logins.
+    server.sql("DROP TABLE instances");
+    let reply = server.connect().post(LIST, &[("session_key", key)]);
+    assert_eq!((reply.status, &reply.json()["error"]), (500, &json!("internal")));
+    for (username, password) in [(name, wrong), (password, wrong)] {
+        for _ in 0..6 {
+            let _ = server.log_in_with(username, password);
+        }
+        assert_eq!(server.log_in_with(username, password)["error"], "too_many_attempts");
+    }
+    for (error, lines) in [("error=internal", 1), ("error=too_many_attempts", 2)] {
+        assert_eq!(server.logged(error).len(), lines);
+    }
+
+    let strong = stored(&server, name);
+    wait_until_idle(&server);
+    let state = server.kill();
+    let files = files(state.path());
+    for (path, content) in &files {
+        for secret in &secrets {
+            assert!(!contains(content, secret), "{} has {secret}", path.display());
+        }
+        let is_database = path.extension().is_some_and(|ending| ending == "db");
+        assert!(is_database || !contains(content, &strong), "{} has the hash", path.display());
+    }
+    assert!(files.len() >= 3, "two stores and the output, not {}", files.len());
 }
