@@ -60,25 +60,17 @@ pub(crate) struct Args {
 #[derive(Subcommand)]
 pub(crate) enum Command {
     /// Manage users: add, passwd, lock, unlock, remove, list
-    User {
-        #[command(subcommand)]
-        command: User,
-    },
+    #[command(subcommand)]
+    User(User),
     /// Manage nodes, the machines that instances run on: add, set, remove, list
-    Node {
-        #[command(subcommand)]
-        command: Node,
-    },
+    #[command(subcommand)]
+    Node(Node),
     /// Manage instances, the virtual machines: add, set, remove, list
-    Instance {
-        #[command(subcommand)]
-        command: Instance,
-    },
+    #[command(subcommand)]
+    Instance(Instance),
     /// List and clear the waits after failed logins: list, clear
-    Wait {
-        #[command(subcommand)]
-        command: Wait,
-    },
+    #[command(subcommand)]
+    Wait(Wait),
     /// Make the database equal to that of a LuoYunCloud
     ///
     /// Reads the tables `auth_user`, `node` and `instance` of a PostgreSQL database,
@@ -141,7 +133,13 @@ pub(crate) enum User {
     /// The password is read from the terminal, twice and without echo, or from standard
     /// input, as one line. It is stored in the same form as by a login.
     #[command(after_long_help = "Example:\n  pass show ada | luoyun-admin user add ada")]
-    Add(NewUser),
+    Add {
+        /// The user's name
+        #[arg(value_parser = username)]
+        name: String,
+        #[command(flatten)]
+        strength: StrengthOptions,
+    },
     /// Change a user's password, and end the user's sessions
     ///
     /// The password is read as by `user add`.
@@ -180,7 +178,7 @@ pub(crate) enum User {
 }
 
 /// A user or a node that exists.
-#[derive(ArgGroup, Debug)]
+#[derive(ArgGroup, Clone)]
 #[group(required = true, multiple = false)]
 pub(crate) struct Existing {
     /// The name
@@ -191,9 +189,8 @@ pub(crate) struct Existing {
 }
 
 impl Existing {
-    /// `None` if neither is given.
-    pub(crate) fn given(name: Option<String>, id: Option<i64>) -> Option<Self> {
-        (name.is_some() || id.is_some()).then_some(Self { name, id })
+    pub(crate) fn with_id(id: i64) -> Self {
+        Self { name: None, id: Some(id) }
     }
 }
 
@@ -250,11 +247,21 @@ pub(crate) enum Node {
 #[derive(Subcommand)]
 pub(crate) enum Instance {
     /// Add an instance; prints the new id
+    #[command(mut_arg("owner", |owner| owner.required(true)))]
+    #[command(mut_arg("name", |name| name.required(true)))]
+    #[command(mut_arg("status", |status| status.default_value("new")))]
+    #[command(mut_arg("vdi_type", |vdi_type| vdi_type.default_value("1")))]
     #[command(after_long_help = "Example:\n  luoyun-admin instance add --owner ada --name x")]
-    Add(NewInstance),
+    Add {
+        #[command(flatten)]
+        properties: Properties,
+        /// Its id, 1 or more [default: the next one]
+        #[arg(long, value_parser = clap::value_parser!(i64).range(1..))]
+        id: Option<i64>,
+    },
     /// Change the given properties of an instance
+    #[command(override_usage = "luoyun-admin instance set [OPTIONS] <ID>")]
     #[command(
-        override_usage = "luoyun-admin instance set [OPTIONS] <ID>",
         after_long_help = "Examples:\n  luoyun-admin instance set 2252 --status started --vdi-port 5901\n  luoyun-admin instance set 2252 --owner grace --no-summary"
     )]
     Set {
@@ -262,7 +269,9 @@ pub(crate) enum Instance {
         #[arg(allow_negative_numbers = true)]
         id: i64,
         #[command(flatten)]
-        change: InstanceChange,
+        properties: Properties,
+        #[command(flatten)]
+        removed: Removed,
     },
     /// Mark an instance as deleted
     ///
@@ -279,7 +288,7 @@ pub(crate) enum Instance {
     List {
         /// Only the instances of this user
         #[arg(long, value_name = "USER")]
-        owner: Option<String>,
+        owner: Option<Existing>,
         /// Deleted instances too
         #[arg(long)]
         all: bool,
@@ -288,76 +297,55 @@ pub(crate) enum Instance {
     },
 }
 
+/// The properties of an instance.
 #[derive(ArgGroup)]
-pub(crate) struct NewInstance {
+pub(crate) struct Properties {
     /// Its owner, the user whose list contains it
     #[arg(long, value_name = "USER")]
-    pub(crate) owner: String,
+    pub(crate) owner: Option<Existing>,
     /// The node that it runs on
     #[arg(long, value_name = "HOSTNAME")]
-    pub(crate) node: Option<String>,
+    pub(crate) node: Option<Existing>,
     /// The node's id, instead of the hostname
     #[arg(long, value_name = "ID", conflicts_with = "node", allow_negative_numbers = true)]
-    pub(crate) node_id: Option<i64>,
-    /// Its name
-    #[arg(long, value_parser = name)]
-    pub(crate) name: String,
-    /// Its id, 1 or more [default: the next one]
-    #[arg(long, value_parser = clap::value_parser!(i64).range(1..))]
-    pub(crate) id: Option<i64>,
-    /// Its summary, a text
-    #[arg(long, value_name = "TEXT")]
-    pub(crate) summary: Option<String>,
-    #[arg(long, value_parser = StatusParser, default_value = "new", help = STATUS)]
-    pub(crate) status: i64,
-    #[arg(long, value_name = "NUMBER", default_value = "1", value_parser = vdi_type(), help = VDI_TYPE)]
-    pub(crate) vdi_type: i64,
-    #[arg(long, value_name = "PORT", value_parser = vdi_port(), help = VDI_PORT)]
-    pub(crate) vdi_port: Option<u16>,
-}
-
-#[derive(ArgGroup)]
-#[group(required = true, multiple = true)]
-#[allow(clippy::struct_excessive_bools, reason = "each is an option of its own")]
-pub(crate) struct InstanceChange {
-    /// Its owner, the user whose list contains it
-    #[arg(long, value_name = "USER")]
-    pub(crate) owner: Option<String>,
-    /// Remove its owner
-    #[arg(long, conflicts_with = "owner")]
-    pub(crate) no_owner: bool,
-    /// The node that it runs on
-    #[arg(long, value_name = "HOSTNAME")]
-    pub(crate) node: Option<String>,
-    /// The node's id, instead of the hostname
-    #[arg(long, value_name = "ID", conflicts_with = "node", allow_negative_numbers = true)]
-    pub(crate) node_id: Option<i64>,
-    /// Remove its node
-    #[arg(long, conflicts_with_all = ["node", "node_id"])]
-    pub(crate) no_node: bool,
+    #[arg(value_parser = clap::value_parser!(i64).map(Existing::with_id))]
+    pub(crate) node_id: Option<Existing>,
     /// Its name
     #[arg(long, value_parser = name)]
     pub(crate) name: Option<String>,
     /// Its summary, a text
     #[arg(long, value_name = "TEXT")]
     pub(crate) summary: Option<String>,
+    /// A number, or one of the words below
+    #[arg(long, value_parser = StatusParser)]
+    pub(crate) status: Option<i64>,
+    /// The protocol of its remote desktop; 1 is SPICE
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(i64).range(0..))]
+    pub(crate) vdi_type: Option<i64>,
+    /// The TCP port of its remote desktop on the node
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) vdi_port: Option<u16>,
+}
+
+/// The properties that an instance loses. One of these or of [`Properties`] is required.
+#[derive(ArgGroup, Default)]
+#[group(required = true, multiple = true)]
+#[group(args = ["owner", "node", "node_id", "name", "summary", "status", "vdi_type", "vdi_port"])]
+#[allow(clippy::struct_excessive_bools, reason = "each is an option of its own")]
+pub(crate) struct Removed {
+    /// Remove its owner
+    #[arg(long, conflicts_with = "owner")]
+    pub(crate) no_owner: bool,
+    /// Remove its node
+    #[arg(long, conflicts_with_all = ["node", "node_id"])]
+    pub(crate) no_node: bool,
     /// Remove its summary
     #[arg(long, conflicts_with = "summary")]
     pub(crate) no_summary: bool,
-    #[arg(long, value_parser = StatusParser, help = STATUS)]
-    pub(crate) status: Option<i64>,
-    #[arg(long, value_name = "NUMBER", value_parser = vdi_type(), help = VDI_TYPE)]
-    pub(crate) vdi_type: Option<i64>,
-    #[arg(long, value_name = "PORT", value_parser = vdi_port(), help = VDI_PORT)]
-    pub(crate) vdi_port: Option<u16>,
     /// Remove the port of its remote desktop
     #[arg(long, conflicts_with = "vdi_port")]
     pub(crate) no_vdi_port: bool,
 }
-
-const STATUS: &str = "A number, or one of the words below";
-const VDI_TYPE: &str = "The protocol of its remote desktop; 1 is SPICE";
-const VDI_PORT: &str = "The TCP port of its remote desktop on the node";
 
 #[derive(ArgGroup)]
 pub(crate) struct Import {
@@ -408,15 +396,6 @@ pub(crate) enum Wait {
         #[arg(long)]
         all: bool,
     },
-}
-
-#[derive(ArgGroup)]
-pub(crate) struct NewUser {
-    /// The user's name
-    #[arg(value_parser = username)]
-    pub(crate) name: String,
-    #[command(flatten)]
-    pub(crate) strength: StrengthOptions,
 }
 
 #[derive(ArgGroup)]
@@ -480,38 +459,25 @@ impl TypedValueParser for StatusParser {
     }
 }
 
-fn vdi_type() -> clap::builder::RangedI64ValueParser<i64> {
-    clap::value_parser!(i64).range(0..)
-}
-
-fn vdi_port() -> clap::builder::RangedI64ValueParser<u16> {
-    clap::value_parser!(u16).range(1..)
-}
-
 /// Rejects user names that cannot log in: a login drops white space and control characters
 /// around the name (docs/contract.md).
 fn username(text: &str) -> Result<String, String> {
-    if text.is_empty() || bare(text) != text || text.contains(char::is_control) {
-        return Err("a user name must not be empty, start or end with white space, or contain \
-                    control characters"
-            .to_owned());
-    }
     if text.len() > MAX_NAME_BYTES {
         return Err(format!("a user name must not be longer than {MAX_NAME_BYTES} bytes"));
     }
-    Ok(text.to_owned())
+    let is_bare = !text.is_empty() && bare(text) == text && !text.contains(char::is_control);
+    let reason = "a user name must not be empty, start or end with white space, or contain \
+                  control characters";
+    is_bare.then(|| text.to_owned()).ok_or_else(|| reason.to_owned())
 }
 
-fn name(text: &str) -> Result<String, String> {
-    if text.trim().is_empty() || text.contains(char::is_control) {
-        return Err("a name must not be blank or contain control characters".to_owned());
-    }
-    Ok(text.to_owned())
+fn name(text: &str) -> Result<String, &'static str> {
+    let is_name = !text.trim().is_empty() && !text.contains(char::is_control);
+    let reason = "a name must not be blank or contain control characters";
+    is_name.then(|| text.to_owned()).ok_or(reason)
 }
 
-fn word(text: &str) -> Result<String, String> {
-    if text.is_empty() || text.contains(|c: char| c.is_whitespace() || c.is_control()) {
-        return Err("a hostname must be one word, without white space".to_owned());
-    }
-    Ok(text.to_owned())
+fn word(text: &str) -> Result<String, &'static str> {
+    let is_word = !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || c.is_control());
+    is_word.then(|| text.to_owned()).ok_or("a hostname must be one word, without white space")
 }

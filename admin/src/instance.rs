@@ -4,39 +4,36 @@ use anyhow::{Context, Result, bail};
 use luoyun_status::{DELETED, STATUSES, status_string};
 use serde_json::{Value, json};
 
-use crate::args::{self, Existing, InstanceChange, NewInstance};
+use crate::args::{self, Properties, Removed};
 use crate::db::Database;
-use crate::{node, output, rows, user};
+use crate::output;
+use crate::rows::{self, NODE, USER};
 
 /// Runs a command on instances.
 pub(crate) fn run(db: &mut Database, command: args::Instance) -> Result<()> {
     match command {
-        args::Instance::Add(new) => add(db, new),
-        args::Instance::Set { id, change } => set(db, id, change),
+        args::Instance::Add { properties, id } => add(db, id, properties),
+        args::Instance::Set { id, properties, removed } => db.transaction(|db| {
+            status(db, id)?.with_context(|| missing(id))?;
+            let (columns, mut values) = given(db, properties, &removed)?;
+            values.push(json!(id));
+            let assignments = columns.join(" = ?, ");
+            db.execute(&format!("UPDATE instances SET {assignments} = ? WHERE id = ?"), &values)
+        }),
         args::Instance::Remove { id } => db.transaction(|db| {
             if status(db, id)?.with_context(|| missing(id))? == DELETED {
                 bail!("The instance {id} is deleted already.");
             }
-            update(db, id, &[("status", json!(DELETED))])
+            let sql = "UPDATE instances SET status = ?2 WHERE id = ?1";
+            db.execute(sql, &[json!(id), json!(DELETED)])
         }),
         args::Instance::List { owner, all, format } => {
-            let owner = owner.map(|owner| user::find(db, &owner.into())).transpose()?;
+            let owner = owner.map(|owner| rows::find(db, USER, &owner)).transpose()?;
             let strings = STATUSES
                 .iter()
                 .map(|it| format!("WHEN {} THEN '{}' ", it.number, it.string.replace('\'', "''")));
-            let sql = format!(
-                "SELECT i.id, json_object('id', i.id, 'owner', u.username, 'node', n.hostname,
-                     'name', i.name, 'summary', i.summary, 'status', i.status, 'status_string',
-                     CASE i.status {}ELSE '{}' END,
-                     'vdi_type', i.vdi_type, 'vdi_host', n.ip, 'vdi_port', i.vdi_port)
-                 FROM instances i
-                 LEFT JOIN users u ON u.id = i.user_id
-                 LEFT JOIN nodes n ON n.id = i.node_id
-                 WHERE i.id > ?1 AND (?3 IS NULL OR i.user_id = ?3) AND (?4 OR i.status <> 100)
-                 ORDER BY i.id LIMIT ?2",
-                strings.collect::<String>(),
-                status_string(-1)
-            );
+            let (strings, other) = (strings.collect::<String>(), status_string(-1));
+            let sql = format!(include_str!("instances.sql"), strings = strings, other = other);
             let columns = "ID=id, OWNER=owner, NODE=node, HOST=vdi_host, PORT=vdi_port, \
                            STATUS=status+status_string, NAME=name";
             rows::list(db, &sql, &[json!(owner), json!(all)], columns, format.json)
@@ -44,53 +41,42 @@ pub(crate) fn run(db: &mut Database, command: args::Instance) -> Result<()> {
     }
 }
 
-fn add(db: &mut Database, new: NewInstance) -> Result<()> {
+fn add(db: &mut Database, id: Option<i64>, new: Properties) -> Result<()> {
     let id = db.transaction(|db| {
-        let owner = user::find(db, &new.owner.into())?;
-        let node = Existing::given(new.node, new.node_id);
-        let node = node.map(|node| node::find(db, &node)).transpose()?;
-        if let Some(id) = new.id
+        let (columns, mut values) = given(db, new, &Removed::default())?;
+        if let Some(id) = id
             && status(db, id)?.is_some()
         {
             bail!("There is an instance {id} already, perhaps a deleted one (--all lists them).");
         }
-        let sql = "INSERT INTO instances
-                       (id, user_id, node_id, name, summary, status, vdi_type, vdi_port)
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) RETURNING id";
-        let NewInstance { id, name, summary, status, vdi_type, vdi_port, .. } = new;
-        let values = json!([id, owner, node, name, summary, status, vdi_type, vdi_port]);
-        db.query(sql, values.as_array().map_or(&[], Vec::as_slice))
+        let (columns, parameters) = (columns.join(", "), "?, ".repeat(values.len()));
+        values.push(json!(id));
+        let sql = format!("INSERT INTO instances ({columns}, id) VALUES ({parameters}?)");
+        db.query(&(sql + " RETURNING id"), &values)
     })?;
     output::write_id(&id)
 }
 
-fn set(db: &mut Database, id: i64, new: InstanceChange) -> Result<()> {
-    db.transaction(|db| {
-        status(db, id)?.with_context(|| missing(id))?;
-        let owner = new.owner.map(|owner| user::find(db, &owner.into())).transpose()?;
-        let node = Existing::given(new.node, new.node_id);
-        let node = node.map(|node| node::find(db, &node)).transpose()?;
-        let null = |given: bool| given.then_some(Value::Null);
-        let given = [
-            ("user_id", owner.map(Value::from).or(null(new.no_owner))),
-            ("node_id", node.map(Value::from).or(null(new.no_node))),
-            ("name", new.name.map(Value::from)),
-            ("summary", new.summary.map(Value::from).or(null(new.no_summary))),
-            ("status", new.status.map(Value::from)),
-            ("vdi_type", new.vdi_type.map(Value::from)),
-            ("vdi_port", new.vdi_port.map(Value::from).or(null(new.no_vdi_port))),
-        ];
-        let given = given.into_iter().filter_map(|(column, value)| Some((column, value?)));
-        update(db, id, &given.collect::<Vec<_>>())
-    })
-}
-
-fn update(db: &mut Database, id: i64, columns: &[(&str, Value)]) -> Result<()> {
-    let assignments = columns.iter().zip(2..).map(|((column, _), at)| format!("{column} = ?{at}"));
-    let assignments = assignments.collect::<Vec<_>>().join(", ");
-    let mut values = vec![json!(id)];
-    values.extend(columns.iter().map(|(_, value)| value.clone()));
-    db.execute(&format!("UPDATE instances SET {assignments} WHERE id = ?1"), &values)
+/// The columns with a new value, and these values.
+/// Fails if the owner or the node does not exist.
+fn given(
+    db: &mut Database,
+    new: Properties,
+    removed: &Removed,
+) -> Result<(Vec<&'static str>, Vec<Value>)> {
+    let owner = new.owner.map(|owner| rows::find(db, USER, &owner)).transpose()?;
+    let node = new.node.or(new.node_id).map(|node| rows::find(db, NODE, &node)).transpose()?;
+    let null = |given: bool| given.then_some(Value::Null);
+    let given = [
+        ("user_id", owner.map(Value::from).or(null(removed.no_owner))),
+        ("node_id", node.map(Value::from).or(null(removed.no_node))),
+        ("name", new.name.map(Value::from)),
+        ("summary", new.summary.map(Value::from).or(null(removed.no_summary))),
+        ("status", new.status.map(Value::from)),
+        ("vdi_type", new.vdi_type.map(Value::from)),
+        ("vdi_port", new.vdi_port.map(Value::from).or(null(removed.no_vdi_port))),
+    ];
+    Ok(given.into_iter().filter_map(|(column, value)| Some((column, value?))).unzip())
 }
 
 /// The status of the instance `id`, if it exists.

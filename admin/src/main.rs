@@ -45,10 +45,10 @@ fn run(args: Args) -> Result<()> {
     });
     let open = || Database::open(&location);
     match args.command {
-        Command::User { command } => user::run(&mut open()?, command),
-        Command::Node { command } => node::run(&mut open()?, command),
-        Command::Instance { command } => instance::run(&mut open()?, command),
-        Command::Wait { command } => wait::run(&mut open()?, command),
+        Command::User(command) => user::run(&mut open()?, command),
+        Command::Node(command) => node::run(&mut open()?, command),
+        Command::Instance(command) => instance::run(&mut open()?, command),
+        Command::Wait(command) => wait::run(&mut open()?, command),
         Command::Import(command) => import::run(&location, command),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -7,7 +7,12 @@ use serde_json::{Value, json};
 
 use crate::args::Existing;
 use crate::db::Database;
-use crate::output::{IDS_SHOWN, some_ids, visible, write_table};
+use crate::output::{count_sql, some_ids, visible, write_table};
+
+/// What a message calls a row of a table, the table, and the column with the name.
+pub(crate) type Kind = (&'static str, &'static str, &'static str);
+pub(crate) const USER: Kind = ("user", "users", "username");
+pub(crate) const NODE: Kind = ("node", "nodes", "hostname");
 
 /// Rows that one query reads: a summary may have 4 KiB, and sqld limits its replies to 10 MB.
 const PAGE_ROWS: usize = 1000;
@@ -24,14 +29,12 @@ pub(crate) fn list(
     as_json: bool,
 ) -> Result<()> {
     let mut rows: Vec<(i64, String)> = Vec::new();
-    loop {
+    let mut is_last = false;
+    while !is_last {
         let after = json!(rows.last().map_or(i64::MIN, |(id, _)| *id));
         let page = db.query(sql, &[&[after, json!(PAGE_ROWS)], values].concat())?;
-        let is_last = page.len() < PAGE_ROWS;
+        is_last = page.len() < PAGE_ROWS;
         rows.extend(page);
-        if is_last {
-            break;
-        }
     }
     let mut out = BufWriter::new(io::stdout().lock());
     if as_json {
@@ -62,12 +65,17 @@ fn cell(value: &Value) -> String {
     }
 }
 
-/// The id and the name of the row of `table` whose `column` is the name that was given, or whose
-/// id was. `noun` is what to call it.
+/// The id of `row`.
+/// Fails as [`find_named`].
+pub(crate) fn find(db: &mut Database, kind: Kind, row: &Existing) -> Result<i64> {
+    Ok(find_named(db, kind, row)?.0)
+}
+
+/// The id and the name of the row whose name or id was given.
 /// Fails if there is none, or more than one, or the database fails.
-pub(crate) fn find(
+pub(crate) fn find_named(
     db: &mut Database,
-    (noun, table, column): (&str, &str, &str),
+    (noun, table, column): Kind,
     row: &Existing,
 ) -> Result<(i64, Option<String>)> {
     let sql = format!("SELECT id, {column} FROM {table} WHERE {column} = ?1 OR id = ?2");
@@ -80,20 +88,26 @@ pub(crate) fn find(
     found.pop().with_context(missing)
 }
 
-/// Describes, for a message, how many instances that are not deleted match `condition`, with the
-/// first ids; `None` if none does.
-pub(crate) fn instances_where(
+/// Fails if there is a row with `name` already. `advice` is what to do then.
+pub(crate) fn refuse_existing(
     db: &mut Database,
-    condition: &str,
-    values: &[Value],
-) -> Result<Option<String>> {
-    let sql = format!(
-        "SELECT id, count(*) OVER () FROM instances WHERE {condition} AND status <> 100
-         ORDER BY id LIMIT {IDS_SHOWN}"
-    );
-    let found: Vec<(i64, i64)> = db.query(&sql, values)?;
-    let Some(&(_, total)) = found.first() else { return Ok(None) };
-    let ids = found.iter().map(|(id, _)| id.to_string()).collect::<Vec<_>>().join(", ");
-    let noun = if total == 1 { "instance" } else { "instances" };
-    Ok(Some(format!("{total} {noun} {}", some_ids(total, &ids))))
+    (noun, table, column): Kind,
+    name: &str,
+    advice: &str,
+) -> Result<()> {
+    let sql = format!("SELECT id FROM {table} WHERE {column} = ?1");
+    if !db.query::<(i64,)>(&sql, &[json!(name)])?.is_empty() {
+        bail!("There is a {noun} {} already. {advice}", visible(name));
+    }
+    Ok(())
+}
+
+/// Describes, for a message, how many instances that are not deleted have `id` in `column`, with
+/// the first ids; `None` if none has.
+pub(crate) fn instances_with(db: &mut Database, column: &str, id: i64) -> Result<Option<String>> {
+    let rows = format!("SELECT id FROM instances WHERE {column} = ?1 AND status <> 100");
+    let found: Vec<(i64, Option<String>)> = db.query(&count_sql(&rows), &[json!(id)])?;
+    let [(total, Some(ids))] = &found[..] else { return Ok(None) };
+    let noun = if *total == 1 { "instance" } else { "instances" };
+    Ok(Some(format!("{total} {noun} {}", some_ids(*total, ids))))
 }

@@ -12,17 +12,10 @@ use crate::{output, rows};
 /// Runs a command on waits.
 pub(crate) fn run(db: &mut Database, command: args::Wait) -> Result<()> {
     match command {
-        args::Wait::List(format) => rows::list(
-            db,
-            "SELECT number, json_object('address', address, 'failures', failures, 'seconds', seconds)
-             FROM (SELECT row_number() OVER (ORDER BY max(retry_at) DESC) AS number, address,
-                          max(failures) AS failures, max(retry_at) - unixepoch() AS seconds
-                   FROM login_failures WHERE retry_at > unixepoch() GROUP BY address)
-             WHERE number > ?1 ORDER BY number LIMIT ?2",
-            &[],
-            "ADDRESS=address, FAILURES=failures, SECONDS=seconds",
-            format.json,
-        ),
+        args::Wait::List(format) => {
+            let columns = "ADDRESS=address, FAILURES=failures, SECONDS=seconds";
+            rows::list(db, include_str!("waits.sql"), &[], columns, format.json)
+        }
         args::Wait::Clear { address, .. } => {
             let address = address.map(|address| network(&address));
             let sql = "DELETE FROM login_failures WHERE ?1 IS NULL OR address = ?1 RETURNING key";
@@ -43,9 +36,8 @@ pub(crate) fn run(db: &mut Database, command: args::Wait) -> Result<()> {
 fn network(text: &str) -> String {
     let bare = text.trim().trim_start_matches('[').trim_end_matches("/64").trim_end_matches(']');
     match bare.parse().map(|address: IpAddr| address.to_canonical()) {
-        Ok(IpAddr::V6(address)) => match address.segments() {
-            [0x64, 0xff9b, 0, 0, 0, 0, ..] => {
-                let [.., a, b, c, d] = address.octets();
+        Ok(IpAddr::V6(address)) => match (address.segments(), address.octets()) {
+            ([0x64, 0xff9b, 0, 0, 0, 0, ..], [.., a, b, c, d]) => {
                 Ipv4Addr::new(a, b, c, d).to_string()
             }
             _ => format!("{}/64", Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),

@@ -9,7 +9,7 @@ use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ErrorCode, OpenFlags, params_from_iter};
 use serde_json::Value;
 
-use super::outcome::{Cells, failure};
+use super::{Cells, failure};
 
 /// The name that Spin gives to the database, in the state folder.
 const SPINS_NAME: &str = "sqlite_db.db";

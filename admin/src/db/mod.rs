@@ -2,18 +2,19 @@
 
 mod file;
 mod location;
-mod outcome;
 mod server;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use self::file::File;
 pub(crate) use self::location::{Location, is_this_machine};
-use self::outcome::Cells;
 use self::server::Server;
 pub(crate) use self::server::is_without_reply;
+
+/// A row, as the values of its columns.
+type Cells = Vec<Value>;
 
 /// A connection to a database.
 pub(crate) enum Database {
@@ -59,25 +60,15 @@ impl Database {
         &mut self,
         work: impl FnOnce(&mut Self) -> Result<T>,
     ) -> Result<T> {
-        match self {
-            Self::File(file) => file.query("BEGIN IMMEDIATE", &[]).map(drop),
-            Self::Server(server) => server.begin(),
-        }?;
-        let result = work(self).and_then(|value| self.end("COMMIT").map(|()| value));
+        self.execute("BEGIN IMMEDIATE", &[])?;
+        let result = work(self).and_then(|value| self.execute("COMMIT", &[]).map(|()| value));
         if result.is_err() {
             // The first error is the one to report.
-            let _ = self.end("ROLLBACK");
+            let _ = self.execute("ROLLBACK", &[]);
         } else if let Self::File(file) = self {
             file.checkpoint();
         }
         result
-    }
-
-    fn end(&mut self, sql: &str) -> Result<()> {
-        match self {
-            Self::File(file) => file.query(sql, &[]).map(drop),
-            Self::Server(server) => server.end(sql),
-        }
     }
 
     /// Runs the statements that `work` passes to its argument in one transaction, without foreign
@@ -98,4 +89,34 @@ impl Database {
             Self::Server(server) => server.batch(work),
         }
     }
+}
+
+/// The error of a statement that failed with SQLite's `message`, with advice if `code`, the error
+/// code of the server or the name of a `rusqlite::ErrorCode`, is known.
+fn failure(database: &str, code: &str, message: &str) -> anyhow::Error {
+    let advice = match code {
+        _ if message.contains("no such table") => {
+            "It lacks tables of the API. Run each migrations/0….sql on it; for a file, the server \
+             does so when it starts (make up DEMO=0)"
+        }
+        "SQLITE_BUSY" | "TRANSACTION_BUSY" | "DatabaseBusy" | "DatabaseLocked" => {
+            "Another program is writing to it: try again later"
+        }
+        "TRANSACTION_TIMEOUT" => {
+            "The server ended the transaction, as it took too long while others waited: try again \
+             later"
+        }
+        "ReadOnly" | "PermissionDenied" | "CannotOpen" => {
+            "This user has no permission to write the file, its -wal and -shm, or their folder: \
+             run this as the server's user"
+        }
+        "SQLITE_CONSTRAINT" | "ConstraintViolation" => {
+            "Another program has just changed it: try again"
+        }
+        "NotADatabase" => "It is not an SQLite database",
+        "SystemIoFailure" => "The disk of its folder is full or defective",
+        "SQLITE_FULL" | "DiskFull" => "The disk of its folder is full",
+        _ => return anyhow!("{database}: {message}"),
+    };
+    anyhow!("{database}: {advice} ({message})")
 }

@@ -13,8 +13,7 @@ use serde_json::{Value, json};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::{Agent, AsSendBody, Proxy};
 
-use super::location::Location;
-use super::outcome::{Cells, failure};
+use super::{Cells, Location, failure};
 use crate::output::visible;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -57,23 +56,27 @@ impl Server {
         Self { agent: agent.into(), url: url.to_owned(), token, stream: None }
     }
 
-    /// Begins a transaction: until its end, all requests are in one stream.
-    pub(super) fn begin(&mut self) -> Result<()> {
-        self.execute("BEGIN IMMEDIATE", &[], true).map(drop)
-    }
-
-    /// Ends the transaction with `sql`: COMMIT or ROLLBACK. After a request without a reply, there
-    /// is none to end: the server rolls it back, as its stream does not go on.
-    pub(super) fn end(&mut self, sql: &str) -> Result<()> {
-        if self.stream.is_none() {
-            return Ok(());
-        }
-        self.execute(sql, &[], false).map(drop)
-    }
-
-    /// As [`super::Database::query`].
+    /// As [`super::Database::query`]. BEGIN IMMEDIATE opens a stream for the statements until COMMIT
+    /// or ROLLBACK. After a request without a reply, there is no transaction to end: the server
+    /// rolls it back, as its stream does not go on.
     pub(super) fn query(&mut self, sql: &str, values: &[Value]) -> Result<Vec<Cells>> {
-        let mut result = self.execute(sql, values, self.stream.is_some())?;
+        let is_end = matches!(sql, "COMMIT" | "ROLLBACK");
+        if is_end && self.stream.is_none() {
+            return Ok(Vec::new());
+        }
+        let keeps_open = !is_end && (self.stream.is_some() || sql == "BEGIN IMMEDIATE");
+        let mut requests = vec![execute(sql, values)];
+        if !keeps_open {
+            requests.push(json!({"type": "close"}));
+        }
+        let (baton, url) = self.stream.take().unwrap_or_else(|| (Value::Null, self.url.clone()));
+        let body = json!({"baton": baton, "requests": requests}).to_string();
+        let reply = self.post(&url, body.as_str(), TIMEOUT)?;
+        if keeps_open {
+            let next = reply["base_url"].as_str().unwrap_or(&url);
+            self.stream = Some((reply["baton"].clone(), next.to_owned()));
+        }
+        let mut result = self.result(reply, 0)?;
         let rows = result.get_mut("rows").and_then(Value::as_array_mut).into_iter().flatten();
         let cells = |row: &mut Value| row.as_array_mut().into_iter().flatten().map(cell).collect();
         rows.map(cells).collect()
@@ -110,22 +113,6 @@ impl Server {
         let mut errors = result["step_errors"].as_array().into_iter().flatten();
         let error = errors.find(|error| !error.is_null());
         error.map_or(Ok(()), |error| Err(self.failure(error)))
-    }
-
-    /// Runs a statement in the open stream or a new one, and keeps it open or closes it.
-    fn execute(&mut self, sql: &str, values: &[Value], keeps_open: bool) -> Result<Value> {
-        let mut requests = vec![execute(sql, values)];
-        if !keeps_open {
-            requests.push(json!({"type": "close"}));
-        }
-        let (baton, url) = self.stream.take().unwrap_or_else(|| (Value::Null, self.url.clone()));
-        let body = json!({"baton": baton, "requests": requests}).to_string();
-        let reply = self.post(&url, body.as_str(), TIMEOUT)?;
-        if keeps_open {
-            let next = reply["base_url"].as_str().unwrap_or(&url);
-            self.stream = Some((reply["baton"].clone(), next.to_owned()));
-        }
-        self.result(reply, 0)
     }
 
     fn post(&self, url: &str, body: impl AsSendBody, timeout: Duration) -> Result<Value> {

@@ -46,12 +46,9 @@ pub(crate) enum Kind {
     /// A whole number; 0 if the source has any other text.
     Id,
     Text,
-    /// Unix time in seconds; [`NO_TIME`] if it is outside the years 1 to 9999.
+    /// Unix time in seconds; that of the year 10000 if it is outside the years 1 to 9999.
     Time,
 }
-
-/// The first second of the year 10000, in Unix time.
-pub(crate) const NO_TIME: i64 = 253_402_300_800;
 
 /// Longest user name, in bytes: with it and the longest password, a login's body is still below
 /// its limit if each byte is percent-encoded (docs/contract.md).
@@ -67,6 +64,12 @@ impl Table {
     pub(crate) fn all_columns(&self) -> String {
         let names = self.columns.iter().map(|column| format!(", {}", column.name));
         format!("id{}", names.collect::<String>())
+    }
+
+    /// The SQL statement that creates a temporary table with these columns.
+    pub(crate) fn definition(&self, name: &str) -> String {
+        let columns = self.all_columns().replacen("id", "id INTEGER PRIMARY KEY", 1);
+        format!("CREATE TEMP TABLE {name} ({columns})")
     }
 }
 

@@ -46,12 +46,12 @@ pub(crate) fn parse(url: &str) -> Result<Parameters> {
 }
 
 /// The configuration with the parameters `given`, and with what the environment and the password
-/// file add; and how to encrypt, if at all. `ca` is the value of `--ca`.
+/// file add; and how to encrypt, if it says so. `ca` is the value of `--ca`.
 /// Fails if a parameter is unknown or invalid, or a certificate cannot be read.
 pub(crate) fn configure(
     mut given: Parameters,
     ca: Option<&Path>,
-) -> Result<(Config, Option<MakeRustlsConnect>)> {
+) -> Result<(Config, MakeRustlsConnect)> {
     for (name, variable) in VARIABLES.split_whitespace().filter_map(|it| it.split_once('=')) {
         if let Ok(value) = env::var(variable) {
             given.entry(name.to_owned()).or_insert(value);
@@ -86,7 +86,7 @@ pub(crate) fn configure(
     let is_system = root == Some(Path::new("system"));
     let tls = match mode.as_deref() {
         Some("disable") => None,
-        _ if reached.split(',').all(is_socket) => None,
+        _ if reached.split(',').all(|host| host.starts_with('/')) => None,
         None | Some("allow" | "prefer") if !is_system && reached.split(',').all(is_here) => None,
         Some("verify-ca") if !is_system => Some(tls::config(root, false)?),
         None | Some("allow" | "prefer" | "require" | "verify-ca" | "verify-full") => {
@@ -109,18 +109,14 @@ pub(crate) fn configure(
             .filter(|it| found.all(|other| other.as_ref() == Some(it)))
             .map(|it| config.password(it));
     }
-    Ok((config, tls.map(MakeRustlsConnect::new)))
-}
-
-fn is_socket(host: &str) -> bool {
-    host.starts_with('/')
+    Ok((config, MakeRustlsConnect::new(tls.unwrap_or_else(tls::unused))))
 }
 
 /// Whether a connection to `host` stays on this machine, also if it is a name.
 fn is_here(host: &str) -> bool {
     let is_loopback = |address: SocketAddr| address.ip().to_canonical().is_loopback();
     let resolve = || (host, 0).to_socket_addrs().into_iter().flatten();
-    is_socket(host) || is_this_machine(host) && resolve().all(is_loopback)
+    host.starts_with('/') || is_this_machine(host) && resolve().all(is_loopback)
 }
 
 /// The parameters in a URL; `None` if it is malformed.

@@ -7,17 +7,8 @@ use serde_json::{Value, json};
 use crate::db::{Database, is_without_reply};
 use crate::import::columns::{Table, tables};
 
-/// Largest number of rows that one statement reads or writes, and of the bytes of all its rows but
-/// the last one, as JSON: sqld 0.24 limits a text to 5 MB.
-const BATCH_ROWS: i64 = 2000;
-const BATCH_BYTES: i64 = 2_000_000;
-
 /// The first elements of the arrays in `?1`: the ids.
 const IDS: &str = "SELECT value ->> 0 FROM json_each(?1)";
-
-const RENAMED_USERS: &str = "
-    (SELECT id FROM users_difference JOIN wanted_users w USING (id) JOIN our_users o USING (id)
-     WHERE w.username <> o.username)";
 
 /// The numbers of rows per table: ours, the source's, inserted, changed, deleted.
 pub(crate) struct Difference(Vec<(String, [i64; 5])>);
@@ -63,8 +54,7 @@ pub(crate) fn version(db: &mut Database) -> Result<i64> {
 pub(crate) fn read_ours(db: &mut Database, staging: &Connection) -> Result<()> {
     for table in tables()? {
         let (name, columns) = (&table.name, table.all_columns());
-        let definitions = columns.replacen("id", "id INTEGER PRIMARY KEY", 1);
-        staging.execute_batch(&format!("CREATE TEMP TABLE our_{name} ({definitions})"))?;
+        staging.execute_batch(&table.definition(&format!("our_{name}")))?;
         let insert =
             format!("INSERT INTO our_{name} SELECT {} FROM json_each(?1)", table.elements());
         let mut insert = staging.prepare(&insert)?;
@@ -78,17 +68,11 @@ pub(crate) fn read_ours(db: &mut Database, staging: &Connection) -> Result<()> {
     Ok(())
 }
 
-/// A query for the next rows of `table` whose `key` is above `?1`, within [`BATCH_ROWS`] and
-/// [`BATCH_BYTES`]: their largest key, and their `columns` as JSON.
+/// A query for the next rows of `table` whose `key` is above `?1`: their largest key, and their
+/// `columns` as JSON. At most 2000 rows, and 2,000,000 bytes without the last one: sqld 0.24 limits
+/// a text to 5 MB.
 fn page(table: &str, key: &str, columns: &str) -> String {
-    format!(
-        "SELECT max(key), json_group_array(json(line))
-         FROM (SELECT key, line, sum(length(CAST(line AS BLOB)))
-                      OVER (ORDER BY key ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
-               FROM (SELECT {key} AS key, json_array({columns}) AS line FROM {table}
-                     WHERE {key} > ?1 ORDER BY {key} LIMIT {BATCH_ROWS}))
-         WHERE ifnull(before, 0) < {BATCH_BYTES}"
-    )
+    format!(include_str!("page.sql"), table = table, key = key, columns = columns)
 }
 
 /// Passes each page to `take`. `read` returns the page after a key, with its last key.
@@ -122,28 +106,13 @@ impl Table {
         let Self { name, columns, order, .. } = &self;
         let differs = columns.iter().map(|it| format!("o.{} IS NOT {}", it.name, it.to_write()));
         let differs = differs.collect::<Vec<_>>().join(" OR ");
-        staging.execute_batch(&format!(
-            "CREATE TEMP TABLE {name}_difference (kind, position, id, PRIMARY KEY (kind, position))
-             WITHOUT ROWID;
-             INSERT INTO {name}_difference
-             SELECT kind, row_number() OVER (ORDER BY place, id), id FROM
-                 (SELECT iif(o.id IS NULL, 'inserted', 'changed') AS kind, w.{order} AS place, w.id
-                  FROM wanted_{name} w LEFT JOIN our_{name} o ON o.id = w.id
-                  WHERE o.id IS NULL OR {differs}
-                  UNION ALL
-                  SELECT 'deleted', {order}, id FROM our_{name}
-                  WHERE id NOT IN (SELECT id FROM wanted_{name}))"
-        ))?;
-        let sql = format!(
-            "SELECT (SELECT count(*) FROM our_{name}), (SELECT count(*) FROM wanted_{name}),
-                    count(*) FILTER (WHERE kind = 'inserted'),
-                    count(*) FILTER (WHERE kind = 'changed'),
-                    count(*) FILTER (WHERE kind = 'deleted')
-             FROM {name}_difference"
-        );
-        let counts = staging.query_row(&sql, [], |row| row.try_into())?;
-        let (ours, source, inserted, changed, deleted) = counts;
-        Ok((self.name, [ours, source, inserted, changed, deleted]))
+        let compare =
+            format!(include_str!("compare.sql"), name = name, order = order, differs = differs);
+        staging.execute_batch(&compare)?;
+        let count = format!(include_str!("count.sql"), name = name);
+        let counts: (i64, i64, i64, i64, i64) =
+            staging.query_row(&count, [], |row| row.try_into())?;
+        Ok((self.name, counts.into()))
     }
 }
 
@@ -179,7 +148,7 @@ fn write(db: &mut Database, staging: &Connection, old: i64, new: i64) -> Result<
         // Two users may have swapped names, but names have to be unique after each statement.
         let name = "'import ' || hex(randomblob(16))";
         let rename = format!("UPDATE users SET username = {name} WHERE id IN ({IDS})");
-        send(RENAMED_USERS, "id", "id", &rename)?;
+        send(include_str!("renamed_users.sql"), "id", "id", &rename)?;
         // If names move from row to row, this order keeps them unique.
         for table in tables()? {
             let (name, columns, elements) = (&table.name, table.all_columns(), table.elements());

@@ -95,11 +95,9 @@ fn explain_full_disk(error: anyhow::Error) -> anyhow::Error {
 
 fn progress_bar(is_quiet: bool) -> ProgressBar {
     let target = if is_quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
-    let bar = ProgressBar::with_draw_target(None, target).with_message("reading ours");
-    match ProgressStyle::with_template("{msg:18} {wide_bar} {pos}/{len} rows") {
-        Ok(style) => bar.with_style(style),
-        Err(_) => bar,
-    }
+    let style = ProgressStyle::with_template("{msg:18} {wide_bar} {pos}/{len} rows");
+    let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::with_draw_target(None, target).with_message("reading ours").with_style(style)
 }
 
 fn report(found: &Difference, notes: &[String], is_dry_run: bool) -> Result<()> {

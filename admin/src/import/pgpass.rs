@@ -13,32 +13,27 @@ pub(crate) fn find(file: Option<&str>, wanted: [&str; 4]) -> Option<String> {
     let shown = path.display();
     let reason = match fs::metadata(&path) {
         Err(_) if file.is_none() => return None,
-        Err(error) => error.to_string(),
-        Ok(metadata) if metadata.mode() & 0o077 != 0 => {
-            format!("others can read it: chmod 600 {shown}")
+        Err(error) => Some(error.to_string()),
+        Ok(metadata) => {
+            (metadata.mode() & 0o077 != 0).then(|| format!("others can read it: chmod 600 {shown}"))
         }
-        Ok(_) => String::new(),
     };
-    if !reason.is_empty() {
+    if let Some(reason) = reason {
         let _ = writeln!(io::stderr(), "luoyun-admin: {shown} is ignored: {reason}");
         return None;
     }
     let text = fs::read_to_string(&path).ok()?;
     text.lines().filter(|line| !line.starts_with('#')).find_map(|line| {
-        let mut rest = line;
-        for wanted in wanted {
-            let mut is_escaped = false;
-            let (field, after) = rest.split_once(|c| {
-                let is_end = c == ':' && !is_escaped;
-                is_escaped = c == '\\' && !is_escaped;
-                is_end
-            })?;
-            if field != "*" && unescape(field) != wanted {
-                return None;
-            }
-            rest = after;
-        }
-        Some(unescape(rest))
+        let mut is_escaped = false;
+        let fields = line.splitn(5, |c| {
+            let is_end = c == ':' && !is_escaped;
+            is_escaped = c == '\\' && !is_escaped;
+            is_end
+        });
+        let fields: Vec<_> = fields.collect();
+        let (password, fields) = fields.split_last().filter(|_| fields.len() == 5)?;
+        let is_match = |(field, wanted): (&&str, &str)| *field == "*" || unescape(field) == wanted;
+        fields.iter().zip(wanted).all(is_match).then(|| unescape(password))
     })
 }
 

@@ -12,29 +12,11 @@ use tokio::runtime::Builder;
 use tokio::time::timeout;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{FromSql, ToSql, Type};
-use tokio_postgres::{Client, Config, NoTls, Row};
+use tokio_postgres::{Client, Config, Row};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use crate::import::columns::{Kind, NO_TIME, Table, tables};
+use crate::import::columns::{Kind, Table, tables};
 use crate::import::tls;
-
-/// Row-level security makes the queries fail: otherwise PostgreSQL would hide rows, and the import
-/// delete them here. A lock of another session ends a query before this program gives up, so that
-/// it does not stay in the server's queue. Each setting exists only from some version on.
-const SETTINGS: &str = "
-    SELECT set_config(name, CASE name WHEN 'row_security' THEN 'off' ELSE $1 END, true)
-    FROM pg_settings WHERE name IN ('row_security', 'lock_timeout')";
-
-/// The encoding of the database, and the columns of its tables with the types, or, of a domain, the
-/// type that it is made of.
-const CATALOGUE: &str = "
-    SELECT getdatabaseencoding()::text, c.relname::text, a.attname::text,
-           coalesce(nullif(t.typbasetype, 0), t.oid)::regtype::text
-    FROM pg_attribute a
-    JOIN pg_class c ON c.oid = a.attrelid
-    JOIN pg_type t ON t.oid = a.atttypid
-    WHERE c.relname IN ('auth_user', 'node', 'instance') AND pg_table_is_visible(c.oid)
-      AND a.attnum > 0 AND NOT a.attisdropped";
 
 /// Any value, as the bytes that the server has sent.
 struct Bytes<'a>(&'a [u8]);
@@ -55,34 +37,25 @@ impl<'a> FromSql<'a> for Bytes<'a> {
 /// Fails if the source cannot be reached, does not answer within `limit`, would hide rows or lacks
 /// a column that an import reads, or the disk is full.
 pub(crate) fn copy(
-    (config, tls): (Config, Option<MakeRustlsConnect>),
+    (config, tls): (Config, MakeRustlsConnect),
     limit: Duration,
     to: &rusqlite::Connection,
     progress: &ProgressBar,
 ) -> Result<()> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let result = runtime.block_on(async {
-        let client = match tls {
-            Some(tls) => connect(config.connect(tls), limit).await,
-            None => connect(config.connect(NoTls), limit).await,
+        let connected = match timeout(limit, config.connect(tls)).await {
+            Ok(connected) => connected.map_err(tls::explain),
+            Err(_) => Err(no_answer(limit)),
         };
-        let client = client.context("cannot connect to the source")?;
+        let (client, connection) = connected.context("cannot connect to the source")?;
+        // Communicates in the background.
+        tokio::spawn(connection);
         Source { client, limit, to, progress }.copy().await
     });
     // Does not wait for a name server.
     runtime.shutdown_background();
     result
-}
-
-/// Waits for a connection, and lets it communicate in the background.
-async fn connect<C: Future<Output: Send> + Send + 'static>(
-    connected: impl Future<Output = Result<(Client, C), tokio_postgres::Error>>,
-    limit: Duration,
-) -> Result<Client> {
-    let connected = timeout(limit, connected).await.map_err(|_| no_answer(limit))?;
-    let (client, connection) = connected.map_err(tls::explain)?;
-    tokio::spawn(connection);
-    Ok(client)
 }
 
 struct Source<'a> {
@@ -99,8 +72,9 @@ impl Source<'_> {
         self.within(begin).await.context(NO_SNAPSHOT)?;
         let wait = (self.limit.as_millis() * 9 / 10).max(1).to_string();
         let wait: [(&(dyn ToSql + Sync), _); 1] = [(&wait, Type::TEXT)];
-        self.within(self.client.query_typed(SETTINGS, &wait)).await.context(NO_SNAPSHOT)?;
-        let known = self.within(self.client.query_typed(CATALOGUE, &[])).await;
+        let settings = self.client.query_typed(include_str!("settings.sql"), &wait);
+        self.within(settings).await.context(NO_SNAPSHOT)?;
+        let known = self.within(self.client.query_typed(include_str!("catalogue.sql"), &[])).await;
         let known = known.context("cannot read the source's catalogue")?;
         let tables = tables()?;
         let queries =
@@ -121,8 +95,7 @@ impl Source<'_> {
         let count = self.within(self.client.query_typed(&count, &[])).await?;
         self.progress.inc_length(count[0].try_get::<_, i64>(0)?.try_into()?);
 
-        let definitions = table.all_columns().replacen("id", "id INTEGER PRIMARY KEY", 1);
-        self.to.execute_batch(&format!("CREATE TEMP TABLE {source} ({definitions})"))?;
+        self.to.execute_batch(&table.definition(source))?;
         let parameters = vec!["?"; columns.len() + 1].join(", ");
         let mut insert = self.to.prepare(&format!("INSERT INTO {source} VALUES ({parameters})"))?;
         let mut add_odd = self.to.prepare("INSERT INTO odd VALUES (?1, ?2, ?3)")?;
@@ -188,6 +161,13 @@ fn no_answer(limit: Duration) -> Error {
     anyhow!("no answer within {} s (--timeout waits longer)", limit.as_secs())
 }
 
+/// SQL for a date or time, in seconds.
+const SECONDS: &str =
+    "CASE WHEN isfinite({column}) THEN extract(epoch FROM {column}) ELSE 'NaN' END";
+
+/// SQL for a time, as [`Kind::Time`] defines it.
+const TIME: &str = include_str!("time.sql");
+
 /// The query for the rows of a table, by id. The types of the columns have changed between versions
 /// of LuoYunCloud, so they are read as text, except ids and Unix times (in seconds).
 fn query(table: &Table, known: &[Row]) -> Result<String> {
@@ -203,33 +183,24 @@ fn query(table: &Table, known: &[Row]) -> Result<String> {
             )
         };
         let (encoding, of_type): (&str, &str) = (found.get(0), found.get(3));
-        values.push(match (kind, of_type) {
-            (Kind::Id, "smallint" | "integer" | "bigint") => format!("{name}::bigint"),
-            (Kind::Id, _) => format!(
-                r"CASE WHEN {name}::text ~ '^\s*\d{{1,18}}(\.0*)?\s*$' THEN {name}::text::numeric::bigint
-                       WHEN {name} IS NOT NULL THEN 0 END"
-            ),
-            (Kind::Time, _) => {
-                let is_number = ["smallint", "integer", "bigint", "real", "double precision", "numeric"].contains(&of_type);
-                if !is_number && !of_type.starts_with("timestamp") && of_type != "date" {
-                    bail!("The source's {source}.{name} is of the type {of_type}, not a time.")
-                }
-                // NaN is larger than any number.
-                let seconds = format!("CASE WHEN isfinite({name}) THEN extract(epoch FROM {name}) ELSE 'NaN' END");
-                let seconds = if is_number { name } else { &seconds };
-                format!(
-                    "CASE WHEN {seconds} >= -62135596800 AND {seconds} < {NO_TIME}
-                          THEN floor({seconds})::bigint WHEN {name} IS NOT NULL THEN {NO_TIME} END"
-                )
+        let is_integer = matches!(of_type, "smallint" | "integer" | "bigint");
+        let is_number = is_integer || matches!(of_type, "real" | "double precision" | "numeric");
+        let is_date = of_type.starts_with("timestamp") || of_type == "date";
+        let value = match kind {
+            Kind::Id if is_integer => "{column}::bigint",
+            Kind::Id => include_str!("id.sql"),
+            Kind::Time if is_number => &TIME.replace("{seconds}", "{column}"),
+            Kind::Time if is_date => &TIME.replace("{seconds}", SECONDS),
+            Kind::Time => {
+                bail!("The source's {source}.{name} is of the type {of_type}, not a time.")
             }
-            (Kind::Text, _) => {
-                let is_address = matches!(of_type, "inet" | "cidr");
-                let text = if is_address { format!("host({name})") } else { format!("{name}::text") };
-                // PostgreSQL would refuse to send bytes that are not UTF-8 as text.
-                let is_unchecked = encoding == "SQL_ASCII";
-                if is_unchecked { format!("convert_to({text}, 'SQL_ASCII')") } else { text }
-            }
-        });
+            Kind::Text if matches!(of_type, "inet" | "cidr") => "host({column})",
+            Kind::Text => "{column}::text",
+        };
+        // PostgreSQL would refuse to send bytes that are not UTF-8 as text.
+        let is_unchecked = matches!(kind, Kind::Text) && encoding == "SQL_ASCII";
+        let value = if is_unchecked { &format!("convert_to({value}, 'SQL_ASCII')") } else { value };
+        values.push(value.replace("{column}", name));
     }
     Ok(format!("SELECT {} FROM {} ORDER BY id", values.join(", "), table.source))
 }

@@ -26,13 +26,6 @@ use sha2::{Digest, Sha256};
 
 use crate::db::Location;
 
-const TABLES: &str = "
-    CREATE TABLE IF NOT EXISTS salt AS SELECT randomblob(32) AS salt;
-    CREATE TABLE IF NOT EXISTS versions (version INTEGER PRIMARY KEY) STRICT;
-    CREATE TABLE IF NOT EXISTS imported_passwords (
-        user_id INTEGER PRIMARY KEY, fingerprint BLOB NOT NULL
-    ) STRICT;";
-
 /// How long an import and a dry run wait for each other.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -84,9 +77,8 @@ impl State {
     pub(crate) fn announce(&self) -> Result<i64> {
         let sql = "INSERT INTO versions VALUES (1 + abs(random() % 2147483647)) RETURNING version";
         let version = self.db.query_row(sql, [], |row| row.get(0));
-        let version = version.with_context(|| self.cannot_save())?;
-        self.db.execute_batch("COMMIT; BEGIN").with_context(|| self.cannot_save())?;
-        Ok(version)
+        let saved = version.and_then(|it| self.db.execute_batch("COMMIT; BEGIN").map(|()| it));
+        saved.with_context(|| self.cannot_save())
     }
 
     fn cannot_save(&self) -> String {
@@ -95,17 +87,8 @@ impl State {
 
     /// Saves the digests in `wanted_users`, which the database has in `version`, and commits.
     pub(crate) fn save(&self, version: i64) -> Result<()> {
-        let saved = self.db.execute_batch(&format!(
-            "DELETE FROM versions WHERE version <> {version};
-             DELETE FROM imported_passwords
-             WHERE user_id NOT IN (SELECT id FROM temp.wanted_users);
-             REPLACE INTO imported_passwords
-             SELECT id, fingerprint FROM temp.wanted_users s WHERE NOT EXISTS
-                 (SELECT 1 FROM imported_passwords
-                  WHERE user_id = s.id AND fingerprint = s.fingerprint);
-             COMMIT"
-        ));
-        saved.with_context(|| self.cannot_save())
+        let sql = format!(include_str!("save.sql"), version = version);
+        self.db.execute_batch(&sql).with_context(|| self.cannot_save())
     }
 }
 
@@ -149,7 +132,7 @@ fn open_locked(path: &Path) -> Result<Connection> {
     let sql = "PRAGMA temp_store = FILE; PRAGMA main.locking_mode = EXCLUSIVE; BEGIN IMMEDIATE";
     db.execute_batch(sql)?;
     db.busy_timeout(BUSY_TIMEOUT)?;
-    db.execute_batch(TABLES)?;
+    db.execute_batch(include_str!("state.sql"))?;
     Ok(db)
 }
 
@@ -165,6 +148,7 @@ fn open_copy(path: &Path) -> Result<Connection> {
         }
         db.execute_batch("COMMIT; DETACH saved")?;
     }
-    db.execute_batch(&format!("{TABLES} PRAGMA temp_store = FILE; BEGIN"))?;
+    db.execute_batch(include_str!("state.sql"))?;
+    db.execute_batch("PRAGMA temp_store = FILE; BEGIN")?;
     Ok(db)
 }

@@ -22,10 +22,8 @@ use rustls::{
 pub(crate) fn config(root: Option<&Path>, checks_name: bool) -> Result<ClientConfig> {
     let default = env::home_dir().unwrap_or_default().join(".postgresql/root.crt");
     let root = root.or(default.exists().then_some(&default));
-    let given = match root.filter(|root| *root != Path::new("system")) {
-        Some(path) => read(path)?,
-        None => Vec::new(),
-    };
+    let root = root.filter(|root| *root != Path::new("system"));
+    let given = root.map_or(Ok(Vec::new()), read)?;
     let mut authorities = RootCertStore::empty();
     let native = || rustls_native_certs::load_native_certs().certs;
     authorities.add_parsable_certificates(if given.is_empty() { native() } else { given.clone() });
@@ -40,6 +38,11 @@ pub(crate) fn config(root: Option<&Path>, checks_name: bool) -> Result<ClientCon
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(Verifier { given, authorities, checks_name }))
         .with_no_client_auth())
+}
+
+/// A configuration that trusts nothing, for a connection without TLS.
+pub(crate) fn unused() -> ClientConfig {
+    ClientConfig::builder().with_root_certificates(RootCertStore::empty()).with_no_client_auth()
 }
 
 fn read(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
@@ -93,11 +96,11 @@ pub(crate) fn explain(error: tokio_postgres::Error) -> anyhow::Error {
 }
 
 fn date(time: UnixTime) -> String {
+    let seconds = time.as_secs();
+    let sql = format!("SELECT date({seconds}, 'unixepoch')");
     let db = rusqlite::Connection::open_in_memory();
-    let seconds = time.as_secs().to_string();
-    let date = |row: &rusqlite::Row| row.get(0);
-    let date = db.and_then(|db| db.query_row("SELECT date(?1, 'unixepoch')", [&seconds], date));
-    date.unwrap_or(seconds)
+    let date = db.and_then(|db| db.query_row(&sql, [], |row| row.get(0)));
+    date.unwrap_or_else(|_| seconds.to_string())
 }
 
 /// Also trusts the server's own certificate if it is in the PEM file. PostgreSQL's manual creates

@@ -1,0 +1,7 @@
+CREATE TABLE IF NOT EXISTS salt AS SELECT randomblob(32) AS salt;
+
+CREATE TABLE IF NOT EXISTS versions (version INTEGER PRIMARY KEY) STRICT;
+
+CREATE TABLE IF NOT EXISTS imported_passwords (
+    user_id INTEGER PRIMARY KEY, fingerprint BLOB NOT NULL
+) STRICT;
