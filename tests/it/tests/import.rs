@@ -140,8 +140,8 @@ pub(crate) fn rows(path: &Path) -> Vec<String> {
 /// rows per table, and the notes.
 #[track_caller]
 pub(crate) fn assert_report(printed: &str, counts: [[usize; 4]; 3], notes: &str) {
-    let [users, nodes, instances] = counts.map(|it| it.map(|it| it.to_string()).join(" "));
-    let rows = format!("users {users}\nnodes {nodes}\ninstances {instances}");
+    let counts = counts.map(|it| it.map(|it| it.to_string()).join(" "));
+    let rows = format!("users {}\nnodes {}\ninstances {}", counts[0], counts[1], counts[2]);
     let words = printed.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
     let found: String = words.map(|line| line + "\n").collect();
     assert_eq!(found, format!("INSERTED CHANGED DELETED EQUAL\n{rows}\n{notes}"));
