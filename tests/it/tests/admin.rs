@@ -3,9 +3,8 @@
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Command, Stdio};
-use std::thread;
-use std::{env, fs};
+use std::process::Command;
+use std::{env, fs, thread};
 
 use api_tests::admin::{Outcome, run};
 use api_tests::cases::auth_failed;
@@ -14,6 +13,8 @@ use api_tests::{Admin, Server, Setup};
 use rusqlite::Connection;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+
+use crate::import::spawn;
 
 /// The lowest password cost, so that tests are fast.
 const QUICK: [&str; 4] = ["--memory-kib", "8", "--passes", "1"];
@@ -179,73 +180,19 @@ fn a_terminal_prompts_twice_with_echo_off() {
     assert_eq!(log_in(&server, "grace", b"geheim"), auth_failed());
 }
 
-/// Runs every command, on a database with empty tables.
+/// Runs every command, on a database with empty tables, and compares what each prints: JSON from
+/// the lists, text from the others. The password is the standard input.
 pub(crate) fn every_command(admin: &Admin) {
-    for list in [["user", "list"], ["node", "list"], ["instance", "list"], ["wait", "list"]] {
-        assert_eq!(admin.list(&list), json!([]));
+    let steps = include_str!("../admin/every_command.json");
+    let steps: Vec<(Vec<String>, Value)> = serde_json::from_str(steps).unwrap();
+    for (args, expected) in steps {
+        let args: Vec<_> = args.iter().map(String::as_str).collect();
+        let found = match args[1] {
+            "list" => admin.list(&args),
+            _ => admin.done_with(&args, b"word").into(),
+        };
+        assert_eq!(found, expected, "{args:?}");
     }
-    let odd = "o'neil; DROP TABLE users; --";
-    assert_eq!(add_user(admin, odd, b"word"), "1\n");
-    assert_eq!(add_user(admin, "ada", b"word"), "2\n");
-    assert_eq!(admin.done(&["node", "add", "node'1", "--ip", "10.0.0.2"]), "1\n");
-    assert_eq!(admin.done(&["node", "add", "node2"]), "2\n");
-    let add = ["instance", "add", "--owner", "ada", "--name"];
-    let options = ["'; 库 --", "--node", "node'1", "--id", "7", "--vdi-port", "5900"];
-    assert_eq!(admin.done(&[&add[..], &options].concat()), "7\n");
-    let summary = "two\nlines\r\n' \u{1b} ?1";
-    let options = ["?1", "--summary", summary, "--status", "started", "--vdi-type", "2"];
-    assert_eq!(admin.done(&[&add[..], &options].concat()), "8\n");
-    assert_eq!(admin.done(&[&add[..], &["deleted", "--status", "100"]].concat()), "9\n");
-
-    admin.done(&["user", "lock", odd]);
-    admin.done(&["user", "lock", "ada"]);
-    admin.done(&["user", "unlock", "ada"]);
-    admin.done_with(&[&["user", "passwd", "ada"], &QUICK[..]].concat(), b"another");
-    admin.done(&["node", "set", "node2", "--ip", "fd00::1"]);
-    admin.done(&["instance", "set", "7", "--owner", odd, "--no-node", "--no-vdi-port"]);
-    admin.done(&["instance", "set", "8", "--node", "node2", "--no-owner", "--status", "245"]);
-    let users = json!([
-        {"id": 1, "username": odd, "is_locked": true, "last_login": null},
-        {"id": 2, "username": "ada", "is_locked": false, "last_login": null},
-    ]);
-    assert_eq!(admin.list(&["user", "list"]), users);
-    let nodes = json!([
-        {"id": 1, "hostname": "node'1", "ip": "10.0.0.2"},
-        {"id": 2, "hostname": "node2", "ip": "fd00::1"},
-    ]);
-    assert_eq!(admin.list(&["node", "list"]), nodes);
-    let instances = json!([
-        {
-            "id": 7, "owner": odd, "node": null, "name": "'; 库 --", "summary": null,
-            "status": 1, "status_string": "new instance that hasn't run once",
-            "vdi_type": 1, "vdi_host": null, "vdi_port": null,
-        },
-        {
-            "id": 8, "owner": null, "node": "node2", "name": "?1", "summary": summary,
-            "status": 245, "status_string": "instance needs queryed",
-            "vdi_type": 2, "vdi_host": "fd00::1", "vdi_port": null,
-        },
-    ]);
-    assert_eq!(admin.list(&["instance", "list"]), instances);
-    let all = admin.list(&["instance", "list", "--owner", "ada", "--all"]);
-    assert_eq!((all.as_array().unwrap().len(), &all[0]["id"]), (1, &json!(9)));
-
-    admin.done(&["instance", "remove", "7"]);
-    assert_eq!(admin.list(&["instance", "list"])[0]["id"], 8);
-    // A deleted instance does not keep its owner from being removed.
-    admin.done(&["user", "remove", odd]);
-    admin.done(&["instance", "set", "8", "--owner", "ada"]);
-    admin.done(&["user", "remove", "ada", "--cascade"]);
-    assert_eq!(admin.list(&["user", "list"]), json!([]));
-    admin.done(&["node", "remove", "node'1"]);
-    admin.done(&["instance", "set", "8", "--status", "stopped"]);
-    admin.done(&["node", "remove", "node2", "--cascade"]);
-    assert_eq!(admin.list(&["node", "list"]), json!([]));
-    admin.done(&["wait", "clear", "--all"]);
-    let left = admin.list(&["instance", "list", "--all"]);
-    let left = left.as_array().unwrap().iter().map(|it| (&it["id"], &it["status"], &it["owner"]));
-    let expected = [(7, 100), (8, 2), (9, 100)].map(|(id, status)| (json!(id), json!(status)));
-    assert!(left.eq(expected.iter().map(|(id, status)| (id, status, &Value::Null))));
 }
 
 /// Runs commands that fail, on a database with empty tables.
@@ -261,37 +208,23 @@ pub(crate) fn failing_commands(admin: &Admin) {
     let state = || lists.map(|list| admin.list(list));
     let before = state();
     let long = vec![b'x'; 16_385];
-    let rows: &[(&[&str], &[u8], &str)] = &[
-        (&["user", "add", "ada"], b"x", "There is a user ada already."),
-        (&["user", "add", "grace"], b"", "The password is empty."),
-        (&["user", "add", "grace"], b"\n", "The password is empty."),
-        (&["user", "add", "grace"], b"a\nb\n", "more than one line"),
-        (&["user", "add", "grace"], &long, "longer than 16384 bytes"),
-        (&["user", "add", "grace"], b"\xef\xbb\xbfword", "begins with a byte order mark"),
-        (&["user", "add", "grace"], b"\xff\xfew\0o\0", "begins with a byte order mark"),
-        (&["user", "passwd", "Ada"], b"x", "There is no user Ada."),
-        (&["user", "lock", "nobody"], b"", "There is no user nobody."),
-        (&["user", "unlock", "nobody"], b"", "There is no user nobody."),
-        (&["user", "remove", "nobody"], b"", "There is no user nobody."),
-        (&["user", "remove", "ada"], b"", "User ada still owns 5 instances (id 1, 3, 4, 5, 6)."),
-        (&["node", "add", "node1"], b"", "There is a node node1 already."),
-        (&["node", "set", "none", "--ip", "::1"], b"", "There is no node none."),
-        (&["node", "remove", "none"], b"", "There is no node none."),
-        (&["node", "remove", "node1"], b"", "Node node1 still runs 5 instances (id 1, 3, 4, 5, 6)"),
-        (&[&add[..], &["nobody"]].concat(), b"", "There is no user nobody."),
-        (&[&add[..], &["ada", "--node", "none"]].concat(), b"", "There is no node none."),
-        (&[&add[..], &["ada", "--id", "2"]].concat(), b"", "There is an instance 2 already"),
-        (&["instance", "set", "9", "--no-node"], b"", "There is no instance 9."),
-        (&["instance", "set", "1", "--owner", "nobody"], b"", "There is no user nobody."),
-        (&["instance", "set", "1", "--node", "none"], b"", "There is no node none."),
-        (&["instance", "remove", "9"], b"", "There is no instance 9."),
-        (&["instance", "remove", "2"], b"", "The instance 2 is deleted already."),
-        (&["instance", "list", "--owner", "nobody"], b"", "There is no user nobody."),
-        (&["import", "mysql://host/db"], b"", "The source is not a PostgreSQL URL"),
-        (&["import", "postgres://127.0.0.1:1/x"], b"", "cannot connect to the source"),
+    #[rustfmt::skip]
+    let passwords: [(&[u8], &str); 6] = [
+        (b"", "The password is empty."),
+        (b"\n", "The password is empty."),
+        (b"a\nb\n", "more than one line"),
+        (&long, "longer than 16384 bytes"),
+        (b"\xef\xbb\xbfword", "begins with a byte order mark"),
+        (b"\xff\xfew\0o\0", "begins with a byte order mark"),
     ];
-    for (args, input, reason) in rows {
-        assert_fails(&admin.run_with(args, input), reason);
+    for (password, reason) in passwords {
+        assert_fails(&admin.run_with(&["user", "add", "grace"], password), reason);
+    }
+    let rows = include_str!("../admin/failing_commands.txt").lines();
+    for row in rows.filter(|row| !row.starts_with('#')) {
+        let (args, reason) = row.split_once(" | ").unwrap();
+        let args: Vec<_> = args.split_whitespace().collect();
+        assert_fails(&admin.run_with(&args, b"x"), reason);
     }
     admin.done(&["instance", "add", "--owner", "ada", "--name", "x", "--node", "node1"]);
     let refused = admin.run(&["user", "remove", "ada"]);
@@ -334,14 +267,10 @@ fn writers_wait_for_each_other_and_readers_do_not_wait() {
     add_user(&admin, "ada", b"word");
     let other = Connection::open(database(&folder)).unwrap();
     other.execute_batch("BEGIN IMMEDIATE; UPDATE users SET username = 'grace'").unwrap();
-    let mut lock = admin.command(&["user", "lock", "grace"]);
-    let mut lock = lock.stderr(Stdio::piped()).spawn().unwrap();
+    let mut lock = spawn(&mut admin.command(&["user", "lock", "grace"]));
     // The reader finishes while the writer waits.
     assert_eq!(admin.list(&["user", "list"])[0]["username"], "ada");
-    assert!(
-        lock.try_wait().unwrap().is_none(),
-        "the command did not wait for the other transaction"
-    );
+    assert!(lock.try_wait().unwrap().is_none(), "the command did not wait for the transaction");
     other.execute_batch("COMMIT").unwrap();
     assert!(lock.wait().unwrap().success());
     assert_eq!(admin.list(&["user", "list"])[0]["is_locked"], true);
@@ -380,9 +309,8 @@ fn answer(listener: &TcpListener, status: u16, reply: &str) -> String {
         let count = stream.read(&mut buffer).unwrap();
         request.push_str(std::str::from_utf8(&buffer[..count]).unwrap());
     }
-    let head =
-        format!("HTTP/1.1 {status} x\r\nConnection: close\r\nContent-Length: {}", reply.len());
-    write!(stream, "{head}\r\n\r\n{reply}").unwrap();
+    let head = format!("HTTP/1.1 {status} x\r\nConnection: close\r\n");
+    write!(stream, "{head}Content-Length: {}\r\n\r\n{reply}", reply.len()).unwrap();
     request
 }
 
@@ -413,7 +341,8 @@ fn a_transaction_that_gets_no_reply_is_left_to_the_server() {
 
 #[test]
 fn an_error_of_a_libsql_server_is_explained() {
-    for (status, reply, reason) in [
+    #[rustfmt::skip]
+    let rows = [
         (401, "", "refuses the token in LIBSQL_TOKEN"),
         (404, "", "No libSQL server answers at"),
         (307, "", "No libSQL server answers at"),
@@ -421,17 +350,12 @@ fn an_error_of_a_libsql_server_is_explained() {
         (429, "", "answers \"\": http status: 429"),
         (503, "\u{1b}[2J", "answers \"\\u{1b}[2J\": http status: 503"),
         (200, "<html>", "No libSQL server answers at"),
-        (
-            200,
-            r#"{"results":[{"type":"error","error":{"message":"database is locked","code":"SQLITE_BUSY"}},{"type":"ok","response":{"type":"close"}}]}"#,
-            "Another program is writing to it: try again later (database is locked)",
-        ),
-        (
-            200,
-            r#"{"results":[{"type":"error","error":{"message":"no such table: nodes"}},{"type":"ok","response":{"type":"close"}}]}"#,
-            "It lacks tables of the API.",
-        ),
-    ] {
+        (200, r#"{"results":[{"type":"error","error":{"message":"database is locked","code":"SQLITE_BUSY"}},{"type":"ok","response":{"type":"close"}}]}"#,
+         "Another program is writing to it: try again later (database is locked)"),
+        (200, r#"{"results":[{"type":"error","error":{"message":"no such table: nodes"}},{"type":"ok","response":{"type":"close"}}]}"#,
+         "It lacks tables of the API."),
+    ];
+    for (status, reply, reason) in rows {
         let (url, request) = answer_once(status, reply);
         let mut command = Admin::at(&url, Some("a-secret")).command(&["node", "list"]);
         // A proxy, which does not exist, would see the token.
@@ -482,42 +406,11 @@ fn an_invalid_command_line_changes_nothing() {
     let (folder, admin) = empty_database();
     some_rows(&folder, &admin);
     let before = fs::read(database(&folder)).unwrap();
-    let add = ["instance", "add", "--owner", "ada", "--name", "x"];
-    let rows: &[&[&str]] = &[
-        &[],
-        &["user"],
-        &["user", "add"],
-        &["user", "add", "grace", "her password"],
-        &["user", "add", "grace", "--password", "her password"],
-        &["user", "add", ""],
-        &["user", "add", " grace"],
-        &["user", "add", "grace\n"],
-        &["user", "add", "gr\u{1b}ace"],
-        &["user", "add", "grace", "--memory-kib", "7"],
-        &["user", "add", "grace", "--passes", "11"],
-        &["user", "remove"],
-        &["user", "list", "--db", "http://db.example"],
-        &["user", "list", "--db", "https://ada:s3cret@db.example"],
-        &["user", "list", "--db", "https://db.example?authToken=s3cret"],
-        &["user", "list", "--db", "postgres://db.example"],
-        &["node", "add", "two words"],
-        &["node", "add", "node2", "--ip", "10.0.0.256"],
-        &["node", "add", "node2", "--ip", "host.example"],
-        &[&add[..], &["--vdi-port", "0"]].concat(),
-        &[&add[..], &["--vdi-port", "65536"]].concat(),
-        &[&add[..], &["--id", "0"]].concat(),
-        &[&add[..], &["--status", "asleep"]].concat(),
-        &[&add[..], &["--status", "-1"]].concat(),
-        &["instance", "add", "--owner", "ada", "--name", " "],
-        &["instance", "set", "1"],
-        &["instance", "set", "1", "--vdi-port", "1", "--no-vdi-port"],
-        &["instance", "set", "--name", "x"],
-        &["import"],
-        &["import", "postgres://ada:s3cret@127.0.0.1:1/x"],
-        &["completions", "cmd"],
-    ];
+    let rows = include_str!("../admin/invalid_commands.json");
+    let rows: Vec<Vec<String>> = serde_json::from_str(rows).unwrap();
     for args in rows {
-        let outcome = admin.run_with(args, b"word");
+        let args: Vec<_> = args.iter().map(String::as_str).collect();
+        let outcome = admin.run_with(&args, b"word");
         assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(2), ""), "{args:?}");
         assert!(outcome.stderr.contains("--help"), "{args:?}: {}", outcome.stderr);
         assert!(!outcome.stderr.contains("s3cret"), "{}", outcome.stderr);
@@ -540,9 +433,7 @@ fn a_path_without_a_valid_database_is_rejected_and_left_unchanged() {
         }
         for args in [&["user", "list"][..], &["user", "lock", "ada"], &["import", "postgres:///x"]]
         {
-            let outcome = Admin::on(&path).run(args);
-            assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(1), ""), "{name} {args:?}");
-            assert!(outcome.stderr.contains(reason), "{name} {args:?}: {}", outcome.stderr);
+            assert_fails(&Admin::on(&path).run(args), reason);
         }
         assert_eq!(fs::read_to_string(&path).ok().as_deref(), content, "{name}");
     }
@@ -553,40 +444,28 @@ fn lists_are_printed_as_tables_and_as_json() {
     let (folder, admin) = empty_database();
     assert_eq!(admin.list(&["user", "list"]), json!([]));
     some_rows(&folder, &admin);
-    let change = "UPDATE users SET last_login = 1700000000; UPDATE nodes SET hostname = NULL
-                  WHERE id = 3; UPDATE instances SET name = 'a' || char(27) || '[2J库' WHERE id = 1;
-                  UPDATE nodes SET hostname = 'a' || char(8238, 8203, 160, 233, 101, 769) WHERE id = 2";
-    Connection::open(database(&folder)).unwrap().execute_batch(change).unwrap();
+    let odd = include_str!("../admin/odd_rows.sql");
+    Connection::open(database(&folder)).unwrap().execute_batch(odd).unwrap();
     add_user(&admin, "库", b"word");
 
-    assert_eq!(
-        admin.done(&["user", "list"]),
-        "ID  LAST LOGIN            LOCKED  USERNAME\n\
-         1   2023-11-14T22:13:20Z  -       ada\n\
-         2   -                     -       库\n"
-    );
-    assert_eq!(
-        admin.done(&["instance", "list"]),
-        "ID  OWNER  NODE   HOST      PORT  STATUS                               NAME\n\
-         1   ada    node1  10.0.0.2  -     1 new instance that hasn't run once  a\\u{1b}[2J库\n"
-    );
+    let users = "ID  LAST LOGIN            LOCKED  USERNAME\n\
+                 1   2023-11-14T22:13:20Z  -       ada\n\
+                 2   -                     -       库\n";
+    assert_eq!(admin.done(&["user", "list"]), users);
+    let instances = "ID  OWNER  NODE   HOST      PORT  STATUS                               NAME\n\
+         1   ada    node1  10.0.0.2  -     1 new instance that hasn't run once  a\\u{1b}[2J库\n";
+    assert_eq!(admin.done(&["instance", "list"]), instances);
     let hostname = r"a\u{202e}\u{200b}\u{a0}é".to_owned() + "e\u{301}";
     assert!(admin.done(&["node", "list"]).contains(&format!("2   -         {hostname}\n")));
-    assert_eq!(
-        admin.list(&["user", "list"])[0],
-        json!({"id": 1, "username": "ada", "is_locked": false, "last_login": "2023-11-14T22:13:20Z"})
-    );
+    assert_eq!(admin.list(&["user", "list"])[0]["last_login"], "2023-11-14T22:13:20Z");
     let nodes = json!([
         {"id": 1, "hostname": "node1", "ip": "10.0.0.2"},
         {"id": 2, "hostname": "a\u{202e}\u{200b}\u{a0}ée\u{301}", "ip": null},
         {"id": 3, "hostname": null, "ip": null},
     ]);
     assert_eq!(admin.list(&["node", "list"]), nodes);
-    let deleted = json!({
-        "id": 2, "owner": "ada", "node": null, "name": "two", "summary": null, "status": 100,
-        "status_string": "instance is deleted", "vdi_type": 1, "vdi_host": null, "vdi_port": null,
-    });
-    assert_eq!(admin.list(&["instance", "list", "--owner", "ada", "--all"])[1], deleted);
+    let all = admin.list(&["instance", "list", "--owner", "ada", "--all"]);
+    assert_eq!((&all[0]["id"], &all[1]["id"], &all[2]), (&json!(1), &json!(2), &Value::Null));
     assert_eq!(admin.list(&["instance", "list", "--owner", "库"]), json!([]));
 }
 
@@ -598,12 +477,7 @@ fn every_row_can_be_named() {
     for name in names {
         db.execute("INSERT INTO users (username, password) VALUES (?1, '!')", [name]).unwrap();
     }
-    db.execute_batch(
-        "INSERT INTO users (id, username, password) VALUES (-3, CAST(x'ff' AS TEXT), '!');
-         INSERT INTO nodes (id, hostname) VALUES (0, NULL), (1, 'twice'), (2, 'twice'), (3, '');
-         INSERT INTO instances (id, name) VALUES (0, 'zero'), (-5, 'minus')",
-    )
-    .unwrap();
+    db.execute_batch(include_str!("../admin/odd_ids.sql")).unwrap();
     let count = |condition: &str| -> u32 {
         let sql = format!("SELECT count(*) FROM {condition}");
         db.query_row(&sql, [], |row| row.get(0)).unwrap()
@@ -638,32 +512,14 @@ fn every_row_can_be_named() {
 fn waits_are_listed_and_cleared() {
     let (folder, admin) = empty_database();
     let db = Connection::open(database(&folder)).unwrap();
-    // The key, the address, and the seconds to wait: the last but one has failed, but need not.
-    for (key, address, wait) in [
-        (0, "192.0.2.1", 100),
-        (1, "192.0.2.2", 200),
-        (2, "2001:db8:0:1::/64", 300),
-        (3, "unix", 400),
-        (4, "192.0.2.3", -1),
-        (5, "192.0.2.1", 600),
-    ] {
-        let sql = "INSERT INTO login_failures (key, address, failures, retry_at, forget_at)
-            VALUES (?1, ?2, 10 + ?1, unixepoch() + ?3, 0)";
-        db.execute(sql, (key, address, wait)).unwrap();
-    }
+    db.execute_batch(include_str!("../admin/login_failures.sql")).unwrap();
     let listed = || admin.list(&["wait", "list"]).as_array().unwrap().clone();
-    let rows = listed()
-        .iter()
-        .map(|it| format!("{} {}", it["address"], it["failures"]))
-        .collect::<Vec<_>>();
-    assert_eq!(
-        rows.join(", ").replace('"', ""),
-        "192.0.2.1 15, unix 13, 2001:db8:0:1::/64 12, 192.0.2.2 11"
-    );
-    let table = admin.done(&["wait", "list"]);
-    assert!(
-        table.starts_with("ADDRESS            FAILURES  SECONDS\n192.0.2.1          15        ")
-    );
+    let rows = listed().iter().map(|it| json!([it["address"], it["failures"]])).collect::<Value>();
+    let expected =
+        json!([["192.0.2.1", 15], ["unix", 13], ["2001:db8:0:1::/64", 12], ["192.0.2.2", 11]]);
+    assert_eq!(rows, expected);
+    let table = "ADDRESS            FAILURES  SECONDS\n192.0.2.1          15        ";
+    assert!(admin.done(&["wait", "list"]).starts_with(table));
     for (address, left) in [
         ("64:ff9b::192.0.2.1", 3),
         ("[2001:db8:0:1:2::3]", 2),
@@ -706,18 +562,14 @@ fn a_database_that_cannot_be_used_is_explained() {
     assert_fails(&on("x.db").run(&["user", "list"]), "is the database of another program");
 
     let read_only = "mount --bind $D $D; mount -o remount,bind,ro $D";
-    let full =
-        "mkdir $D/full; mount -t tmpfs -o size=200k tmpfs $D/full; cp $D/sqlite_db.db $D/full
-                cat /dev/zero >$D/full/zeros 2>/dev/null || true";
+    let full = "mkdir $D/full; mount -t tmpfs -o size=200k tmpfs $D/full
+        cp $D/sqlite_db.db $D/full; cat /dev/zero >$D/full/zeros 2>/dev/null || true";
     let add = [&["user", "add", "grace"], &QUICK[..]].concat();
+    let is_full = "full/sqlite_db.db: The disk of its folder is full";
     for (script, command, expected) in [
         (read_only, admin.command(&["user", "list", "--json"]), "ada"),
         (read_only, admin.command(&["user", "lock", "ada"]), "no permission to write the file"),
-        (
-            full,
-            on("full/sqlite_db.db").command(&add),
-            "full/sqlite_db.db: The disk of its folder is full",
-        ),
+        (full, on("full/sqlite_db.db").command(&add), is_full),
     ] {
         let Some(outcome) = run_mounted(folder.path(), script, &command) else { return };
         assert!(format!("{outcome:?}").contains(expected), "{expected}: {outcome:?}");

@@ -1,0 +1,5 @@
+-- A row in each table.
+TRUNCATE auth_user, node, instance;
+INSERT INTO node VALUES (1, 'node1', '10.0.0.1');
+INSERT INTO auth_user (id, username, password, is_locked) VALUES (1, 'ada', repeat('a', 40), 'f');
+INSERT INTO instance VALUES (1, 1, 1, 'i', NULL, '1', '5900')
