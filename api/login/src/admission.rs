@@ -48,14 +48,14 @@ impl Admission {
     /// all return at once. While it waits, a login has to have no memory and no file open.
     /// Fails with `Busy` if none is free in time.
     pub(crate) fn wait(&self) -> Result<(), Error> {
-        while !self.is_free() {
-            if clock::monotonic().saturating_sub(self.start) > MAX_WAIT {
-                return Err(Error::Busy);
+        while clock::monotonic().saturating_sub(self.start) <= MAX_WAIT {
+            if self.is_free() {
+                return Ok(());
             }
             let random = u32::from(random::bytes(1)[0]);
             clock::sleep(MIN_PAUSE + Duration::from_millis(2) * random);
         }
-        Ok(())
+        Err(Error::Busy)
     }
 
     /// Whether a thread is free now. The derivation has to follow at once: other logins ask, too.
