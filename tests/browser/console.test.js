@@ -4,9 +4,10 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { readFileSync, readdirSync, rmSync } from "node:fs";
 import { after, test } from "node:test";
+import { fileURLToPath } from "node:url";
 import { BASE_URL, fill, launch, logIn, open, serve } from "./browser.js";
 
-const here = (path) => new URL(path, import.meta.url).pathname;
+const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 const axe = readFileSync(here("node_modules/axe-core/axe.min.js"), "utf8");
 const [LOGIN, LIST, INFO, LOGOUT] = ["login", "myun/instance", "instance/baseinfo", "logout"].map((path) => `api/${path}`);
 const WIDTHS = [320, 768, 1280];
