@@ -26,7 +26,10 @@ endif
 
 TEST_COMPONENTS := -p empty -p bare
 WASM := --locked --target wasm32-wasip1
+WASI03 := $(foreach package,instance-baseinfo logout myun-instance,-p $(package) -F $(package)/wasi03)
 IT := cargo test --locked -p api-tests --test it --
+ON_ANY_HOST := documented:: contract:: framing:: sessions:: passwords:: faults:: openapi:: console:: \
+	storage:: admin::
 BROWSER := EXTRA_SQL=tests/browser/fixtures.sql tests/with-devhost.sh tests/browser/run.sh
 # Locally a newer compiler's lints are warnings.
 DENY := $(if $(filter true 1,$(CI)),-- -D warnings)
@@ -38,6 +41,8 @@ help: ## list the targets
 
 up: build ## serve the API; LISTEN=127.0.0.1:3000 STATE_DIR=.spin DEMO=1
 	@LUOYUN_HOST=$$(scripts/host.sh) && export LUOYUN_HOST && \
+		LUOYUN_MANIFEST=$$(scripts/manifest.sh) && export LUOYUN_MANIFEST && \
+		{ [ $$LUOYUN_MANIFEST = spin.toml ] || $(MAKE) --no-print-directory wasi03; } && \
 		{ [ $$LUOYUN_HOST = spin ] || cargo build --locked -p devhost; } && scripts/serve.sh
 
 admin: ## build target/debug/luoyun-admin
@@ -45,6 +50,10 @@ admin: ## build target/debug/luoyun-admin
 
 build: wasm-target ## build the components
 	cargo build --release $(WASM)
+
+wasi03: build ## build target/spin-wasi03.toml and its components, for Spin 4.1 or later
+	cargo build --profile wasi03 $(WASM) $(WASI03)
+	@scripts/wasi03-manifest.sh
 
 test: lint unit api ## formatting, lints, and all tests that need only Rust and python3
 	@if [ "$$(scripts/host.sh)" = spin ]; then $(MAKE) --no-print-directory api-on-spin; \
@@ -62,11 +71,13 @@ ifdef BASE_URL
 else
 	LUOYUN_HOST=devhost $(IT) --skip floods::
 	LUOYUN_HOST=devhost $(IT) floods:: --test-threads 1
+	LUOYUN_HOST=devhost LUOYUN_MANIFEST=target/spin-wasi03.toml $(IT) $(ON_ANY_HOST)
+	LUOYUN_HOST=devhost LUOYUN_MANIFEST=target/spin-wasi03.toml $(IT) floods:: --test-threads 1
 endif
 
 api-on-spin: test-components python ## the tests over HTTP, on Spin
-	LUOYUN_HOST=spin $(IT) documented:: contract:: framing:: sessions:: passwords:: faults:: \
-		openapi:: console:: storage:: admin::
+	LUOYUN_HOST=spin $(IT) $(ON_ANY_HOST)
+	@[ "$$(scripts/manifest.sh)" = spin.toml ] || LUOYUN_HOST=spin LUOYUN_MANIFEST=target/spin-wasi03.toml $(IT) $(ON_ANY_HOST)
 
 # One test at a time: one of them measures time.
 test-import: devhost ## luoyun-admin import, from a temporary PostgreSQL server
@@ -102,6 +113,7 @@ lint: wasm-target ## formatting and clippy, for native and wasm targets
 	@scripts/rust-components.sh
 	cargo fmt --all --check
 	cargo clippy $(WASM) $(DENY)
+	cargo clippy $(WASM) $(WASI03) $(DENY)
 	cargo clippy $(WASM) -p luoyun-common $(TEST_COMPONENTS) $(DENY)
 	cargo clippy --locked --all-targets -p luoyun-common -p luoyun-password -p luoyun-schema -p luoyun-status \
 		-p login -p devhost -p api-tests -p luoyun-admin $(DENY)
@@ -112,7 +124,7 @@ clean: ## delete all build output, but no state folders
 wasm-target:
 	@scripts/wasm-target.sh
 
-test-components: build
+test-components: wasi03
 	cargo build --release $(WASM) $(TEST_COMPONENTS)
 
 browser: devhost
@@ -128,6 +140,6 @@ devhost: build
 python:
 	@scripts/need.sh python3 python3 -c 'import pty, termios'
 
-.PHONY: help up admin build test test-all unit api api-on-spin test-import test-deploy test-openapi \
+.PHONY: help up admin build wasi03 test test-all unit api api-on-spin test-import test-deploy test-openapi \
 	test-browser screenshots fuzz bench smoke lint clean wasm-target test-components browser \
 	devhost python

@@ -5,6 +5,7 @@ cd "$(dirname "$0")/.."
 
 : "${LISTEN:=127.0.0.1:3000}" "${STATE_DIR:=.spin}" "${DEMO:=1}"
 : "${LUOYUN_HOST:=$(scripts/host.sh)}"
+: "${LUOYUN_MANIFEST:=$(scripts/manifest.sh)}"
 
 # Spin ends when it has no descriptor for a connection.
 ulimit -n "$(ulimit -Hn)" 2>/dev/null || true
@@ -16,7 +17,7 @@ if answers; then
 fi
 
 scripts/state-folder.sh "$STATE_DIR"
-set -- --from spin.toml --listen "$LISTEN" --state-dir "$STATE_DIR"
+set -- --from "$LUOYUN_MANIFEST" --listen "$LISTEN" --state-dir "$STATE_DIR"
 user=NAME password=PASSWORD
 if [ "$DEMO" != 0 ]; then
     # The first login would create the tables, but the sample data come before it.

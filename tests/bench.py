@@ -17,6 +17,7 @@ import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+MANIFESTS = ["spin.toml", "target/spin-wasi03.toml"]
 LOGIN, BASEINFO, LIST = "/api/login", "/api/instance/baseinfo", "/api/myun/instance"
 SUCCESS, RIGHT = '"code":0', "username=bench&password=password"
 # A login never ends the readers' session.
@@ -73,7 +74,7 @@ def ratios(one, other, *figures):
 
 class Server:
     """A host in a process group of its own, on a new state folder, which `fill` fills."""
-    def __init__(self, bench, fill, manifest="spin.toml", variables=CHEAPEST):
+    def __init__(self, bench, fill, manifest=None, variables=CHEAPEST):
         self.folder = tempfile.TemporaryDirectory(prefix="luoyun-bench-")
         bench.callback(self.folder.cleanup)
         state = pathlib.Path(self.folder.name)
@@ -83,7 +84,8 @@ class Server:
             fill(database)
         database.close()
         command = ["spin", "up"] if HOST == "spin" else [ROOT / "target/debug/devhost"]
-        command += ["--from", ROOT / manifest, "--listen", "127.0.0.1:0", "--state-dir", state]
+        command += ["--from", ROOT / (manifest or MANIFEST)]
+        command += ["--listen", "127.0.0.1:0", "--state-dir", state]
         for name, value in variables.items():
             command += ["--variable", f"{name}={value}"]
         output = state / "output.log"
@@ -218,6 +220,23 @@ def endpoints(bench):
            "(a) requests/s", "(b) requests/s"], rows)
 
 
+def wasi(bench):
+    """The components for WASI 0.2 and 0.3."""
+    servers = {it: Server(bench, data(10_000, 1_000, 1_000), it) for it in MANIFESTS}
+    desktop, page, rows = (BASEINFO, DESKTOP), (LIST, SESSION), []
+    cases = [(name, count, [target], 0) for name, target in [("baseinfo", desktop), ("list", page)]
+             for count in [1, 4, 16, 32]]
+    for name, count, targets, logins in [*cases, ("both, beside 8 logins", 32, [desktop, page], 8)]:
+        variants = {it: [Load(server, count, *targets), Load(server, logins, (LOGIN, RIGHT))]
+                    for it, server in servers.items()}
+        variants = {it: loads[:1 + bool(logins)] for it, loads in variants.items()}
+        results = measure(variants, f"{name}, {count} connections, ", LONG)
+        [old, *_], [new, *_] = results.values()
+        rows.append([name, count, *cells(old), *cells(new), ratios(new, old, "rate", "p99")])
+    table(["endpoint", "connections", *["requests/s", "p50, ms", "p99, ms"] * 2,
+           "requests/s, p99, of the second to the first"], rows)
+
+
 def mixed(bench):
     api = Server(bench, data(10_000, 1_000, 1_000))
     readers = Load(api, 32, (BASEINFO, DESKTOP), (LIST, SESSION))
@@ -282,18 +301,21 @@ def latencies(servers, requests):
     table(["p50 in ms, 1 connection", *requests], rows)
 
 
-PARTS = {"endpoints": endpoints, "mixed": mixed, "flood": flood, "growth": growth}
+PARTS = {"endpoints": endpoints, "wasi": wasi, "mixed": mixed, "flood": flood, "growth": growth}
 QUICK = "--quick" in sys.argv
-parts = [part for part in sys.argv[1:] if part != "--quick"] or list(PARTS)
+HOST, MANIFEST = [subprocess.check_output([ROOT / "scripts" / script], text=True).strip()
+              for script in ["host.sh", "manifest.sh"]]
+parts = [part for part in sys.argv[1:] if part != "--quick"] or [
+    part for part in PARTS if part != "wasi" or MANIFEST != MANIFESTS[0]]
 if not set(parts) <= set(PARTS):
     sys.exit(f"ARGS= takes --quick and any of {', '.join(PARTS)}, not {' '.join(parts)}.")
 ROUNDS, LONG = (1, 1) if QUICK else (5, 3)
-HOST = subprocess.check_output([ROOT / "scripts/host.sh"], text=True).strip()
 with tempfile.NamedTemporaryFile("w", prefix="luoyun-bench-", suffix=".lua") as script:
     script.write(LUA)
     script.flush()
     SCRIPT = script.name
-    print(f"Server: {HOST}, on the loopback interface, with {os.cpu_count()} processors.\n")
+    print(f"Server: {HOST} with {MANIFEST}, on the loopback interface, with {os.cpu_count()} "
+          "processors.\n")
     for part in parts:
         with contextlib.ExitStack() as servers:
             PARTS[part](servers)

@@ -20,10 +20,11 @@ pub mod wire;
 
 pub use envelope::{Error, Reply};
 pub use params::Params;
+#[cfg(feature = "wasi03")]
+pub use wasip3;
 
 use std::time::Duration;
 
-use http::StatusCode;
 use serde::Serialize;
 use spin_sdk::http::{IncomingRequest, ResponseOutparam};
 
@@ -41,16 +42,66 @@ pub fn serve<T: Serialize>(
     handler: impl FnOnce(&Params) -> Result<Reply<T>, Error>,
 ) {
     let start = clock::monotonic();
-    let outcome = wire::read_form(&request)
+    answer(endpoint, start, wire::read_form(&request), handler).send(response_out);
+}
+
+/// Answers one request as [`serve`] does, in an instance that serves others meanwhile (WASI 0.3).
+/// The handler may not wait for anything but the stores.
+#[cfg(feature = "wasi03")]
+pub async fn serve_concurrently<T: Serialize>(
+    endpoint: &str,
+    request: wasip3::http::types::Request,
+    handler: impl FnOnce(&Params) -> Result<Reply<T>, Error>,
+) -> wasip3::http::types::Response {
+    let start = clock::monotonic();
+    let params = wire::wasi03::read_form(request).await;
+    wire::wasi03::response(answer(endpoint, start, params, handler)).await
+}
+
+fn answer<T: Serialize>(
+    endpoint: &str,
+    start: Duration,
+    params: Result<Params, Error>,
+    handler: impl FnOnce(&Params) -> Result<Reply<T>, Error>,
+) -> wire::Json {
+    let outcome = params
         .and_then(|params| handler(&params))
         .and_then(|reply| json::to_ascii(&reply).context("write the reply"));
     match outcome {
-        Ok(body) => wire::respond_json(response_out, StatusCode::OK, None, &body),
+        Ok(body) => wire::Json::new(body),
         Err(error) => {
             log_failure(endpoint, start, &error);
-            wire::refuse(response_out, &error);
+            wire::Json::refusal(&error)
         }
     }
+}
+
+/// Exports the handler of an endpoint as a component. With the crate's feature `wasi03`, the
+/// component is for WASI 0.3.
+#[macro_export]
+macro_rules! endpoint {
+    ($name:literal, $handler:path) => {
+        #[cfg(not(feature = "wasi03"))]
+        #[spin_sdk::http_component]
+        fn handle(
+            request: spin_sdk::http::IncomingRequest,
+            response_out: spin_sdk::http::ResponseOutparam,
+        ) {
+            $crate::serve($name, request, response_out, $handler);
+        }
+
+        #[cfg(feature = "wasi03")]
+        const _: () = {
+            use $crate::wasip3::http::types::{ErrorCode, Request, Response};
+            struct Endpoint;
+            impl $crate::wasip3::exports::http::handler::Guest for Endpoint {
+                async fn handle(request: Request) -> Result<Response, ErrorCode> {
+                    Ok($crate::serve_concurrently($name, request, $handler).await)
+                }
+            }
+    $crate::wasip3::http::service::export!(Endpoint with_types_in $crate::wasip3);
+        };
+    };
 }
 
 /// Does `work` that a request leaves to do after its outcome is stored. If it fails, that is logged
@@ -62,8 +113,13 @@ pub fn clean_up(endpoint: &str, work: impl FnOnce() -> Result<(), Error>) {
     }
 }
 
-/// Logs `error` if it concerns the operator.
+/// Logs `error` if it concerns the operator. After a failed store call, the next request opens the
+/// stores again.
 fn log_failure(endpoint: &str, start: Duration, error: &Error) {
+    if matches!(error, Error::Internal(_)) {
+        db::forget();
+        session::forget();
+    }
     if let Some(line) = error.log_line(endpoint, clock::monotonic().saturating_sub(start)) {
         wire::log(&line);
     }

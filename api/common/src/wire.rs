@@ -1,5 +1,8 @@
 //! HTTP: reads requests within limits, and sends each response in one write.
 
+#[cfg(feature = "wasi03")]
+pub(crate) mod wasi03;
+
 use std::time::Duration;
 
 use http::StatusCode;
@@ -29,20 +32,80 @@ const FORM: &str = "application/x-www-form-urlencoded";
 /// `MethodNotAllowed`, `UnsupportedMediaType`, `BodyTooLarge`; `RequestTimeout` if the body does
 /// not arrive within [`BODY_TIMEOUT`]; `InvalidParameter` if it is incomplete.
 pub(crate) fn read_form(request: &IncomingRequest) -> Result<Params, Error> {
-    if !matches!(request.method(), Method::Post) {
-        return Err(Error::MethodNotAllowed { allow: "POST" });
-    }
     let headers = request.headers();
-    let is_form = headers.get("content-type").iter().all(|value| is_form(value))
-        && headers.get("content-encoding").iter().all(|value| is_uncompressed(value));
-    let declared = headers.get("content-length").pop();
-    let declared = declared.and_then(|value| str::from_utf8(&value).ok()?.parse().ok());
+    let is_post = matches!(request.method(), Method::Post);
+    let mut form = Form::new(is_post, |name| headers.get(name))?;
     drop(headers);
 
-    let body = read_body(request, is_form, declared)?;
-    let path_with_query = request.path_with_query().unwrap_or_default();
-    let query = path_with_query.split_once('?').map_or("", |(_, query)| query);
-    Ok(Params::new(query, body))
+    let deadline = clock::after(BODY_TIMEOUT);
+    let incoming = request.consume().map_err(|()| incomplete())?;
+    let stream = incoming.stream().map_err(|()| incomplete())?;
+    let readable = stream.subscribe();
+    loop {
+        match stream.read(MAX_BODY_BYTES as u64) {
+            Ok(chunk) if chunk.is_empty() => drop(poll(&[&readable, &deadline])),
+            Ok(chunk) => form.push(chunk)?,
+            Err(StreamError::Closed) => return Ok(form.params(request.path_with_query())),
+            Err(_) => return Err(incomplete()),
+        }
+        if deadline.ready() {
+            return Err(Error::RequestTimeout);
+        }
+    }
+}
+
+/// A request whose body is arriving.
+struct Form {
+    /// Whether its fields say that the body is a form.
+    is_form: bool,
+    body: Vec<u8>,
+}
+
+impl Form {
+    /// A request with the values that `get` returns for a header field.
+    fn new(is_post: bool, get: impl Fn(&str) -> Vec<Vec<u8>>) -> Result<Self, Error> {
+        if !is_post {
+            return Err(Error::MethodNotAllowed { allow: "POST" });
+        }
+        let is_form = get("content-type").iter().all(|value| is_form(value))
+            && get("content-encoding").iter().all(|value| is_uncompressed(value));
+        // The body of a request that is also chunked may have another length.
+        let declared = get("content-length").pop();
+        let declared = declared.and_then(|value| str::from_utf8(&value).ok()?.parse().ok());
+        if !is_form && declared.is_some_and(|length: u64| length > 0) {
+            return Err(Error::UnsupportedMediaType);
+        }
+        if declared.is_some_and(|length| length > MAX_BODY_BYTES as u64) {
+            return Err(Error::BodyTooLarge);
+        }
+        Ok(Self { is_form, body: Vec::new() })
+    }
+
+    /// Adds a part of the body that is not empty.
+    fn push(&mut self, chunk: Vec<u8>) -> Result<(), Error> {
+        if !self.is_form {
+            return Err(Error::UnsupportedMediaType);
+        }
+        if self.body.len() + chunk.len() > MAX_BODY_BYTES {
+            return Err(Error::BodyTooLarge);
+        }
+        if self.body.is_empty() {
+            self.body = chunk;
+        } else {
+            self.body.extend_from_slice(&chunk);
+        }
+        Ok(())
+    }
+
+    fn params(self, path_with_query: Option<String>) -> Params {
+        let path_with_query = path_with_query.unwrap_or_default();
+        let query = path_with_query.split_once('?').map_or("", |(_, query)| query);
+        Params::new(query, self.body)
+    }
+}
+
+fn incomplete() -> Error {
+    Error::InvalidParameter { name: "The body", expected: "complete" }
 }
 
 /// Whether `content_type` is that of a form in UTF-8. An empty type or charset counts as absent.
@@ -68,71 +131,53 @@ fn is_uncompressed(content_encoding: &[u8]) -> bool {
     encodings.all(|encoding| encoding.is_empty() || encoding.eq_ignore_ascii_case(b"identity"))
 }
 
-/// Reads the body, and stops as soon as it is refused. `declared` is its `Content-Length`, in
-/// bytes, if there is one. The body of a request that is also chunked may have another length.
-fn read_body(
-    request: &IncomingRequest,
-    is_form: bool,
-    declared: Option<u64>,
-) -> Result<Vec<u8>, Error> {
-    if !is_form && declared.is_some_and(|length| length > 0) {
-        return Err(Error::UnsupportedMediaType);
-    }
-    if declared.is_some_and(|length| length > MAX_BODY_BYTES as u64) {
-        return Err(Error::BodyTooLarge);
+/// A JSON response.
+pub(crate) struct Json {
+    status: StatusCode,
+    body: Vec<u8>,
+    /// A header field beside those of every response.
+    extra: Option<(&'static str, String)>,
+}
+
+impl Json {
+    /// A reply.
+    pub(crate) fn new(body: Vec<u8>) -> Self {
+        Self { status: StatusCode::OK, body, extra: None }
     }
 
-    let incomplete = || Error::InvalidParameter { name: "The body", expected: "complete" };
-    let deadline = clock::after(BODY_TIMEOUT);
-    let incoming = request.consume().map_err(|()| incomplete())?;
-    let stream = incoming.stream().map_err(|()| incomplete())?;
-    let readable = stream.subscribe();
-    let mut body = Vec::new();
-    loop {
-        let chunk = match stream.read(MAX_BODY_BYTES as u64) {
-            Ok(chunk) => chunk,
-            Err(StreamError::Closed) => return Ok(body),
-            Err(_) => return Err(incomplete()),
-        };
-        if chunk.is_empty() {
-            poll(&[&readable, &deadline]);
-        } else if !is_form {
-            return Err(Error::UnsupportedMediaType);
-        } else if body.len() + chunk.len() > MAX_BODY_BYTES {
-            return Err(Error::BodyTooLarge);
-        } else if body.is_empty() {
-            body = chunk;
-        } else {
-            body.extend_from_slice(&chunk);
-        }
-        if deadline.ready() {
-            return Err(Error::RequestTimeout);
-        }
+    /// A refusal.
+    pub(crate) fn refusal(error: &Error) -> Self {
+        let (status, body) = error.response();
+        Self { status, body, extra: error.field() }
+    }
+
+    /// The header fields.
+    fn fields(&self) -> Vec<(String, Vec<u8>)> {
+        let length = self.body.len().to_string();
+        let fields = [
+            ("content-type", "application/json"),
+            ("content-length", &length),
+            ("cache-control", "no-store"),
+            ("x-content-type-options", "nosniff"),
+        ];
+        let extra = self.extra.as_ref().map(|(name, value)| (*name, value.as_str()));
+        owned(fields.into_iter().chain(extra))
+    }
+
+    /// Sends it.
+    pub(crate) fn send(self, response_out: ResponseOutparam) {
+        send_fields(response_out, self.status, &self.fields(), &self.body);
     }
 }
 
-/// Sends a JSON response. `extra` is a header field beside those of every response.
-pub(crate) fn respond_json(
-    response_out: ResponseOutparam,
-    status: StatusCode,
-    extra: Option<(&str, String)>,
-    body: &[u8],
-) {
-    let length = body.len().to_string();
-    let fields = [
-        ("content-type", "application/json"),
-        ("content-length", &length),
-        ("cache-control", "no-store"),
-        ("x-content-type-options", "nosniff"),
-    ];
-    let extra = extra.as_ref().map(|(name, value)| (*name, value.as_str()));
-    respond(response_out, status, fields.into_iter().chain(extra), body);
+fn owned<'a>(fields: impl IntoIterator<Item = (&'a str, &'a str)>) -> Vec<(String, Vec<u8>)> {
+    let fields = fields.into_iter();
+    fields.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec())).collect()
 }
 
 /// Sends a refusal.
 pub fn refuse(response_out: ResponseOutparam, error: &Error) {
-    let (status, body) = error.response();
-    respond_json(response_out, status, error.field(), &body);
+    Json::refusal(error).send(response_out);
 }
 
 /// Sends a response.
@@ -146,13 +191,18 @@ pub fn respond<'a>(
     fields: impl IntoIterator<Item = (&'a str, &'a str)>,
     body: &[u8],
 ) {
-    let fields: Vec<_> = fields
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()))
-        .collect();
+    send_fields(response_out, status, &owned(fields), body);
+}
+
+fn send_fields(
+    response_out: ResponseOutparam,
+    status: StatusCode,
+    fields: &[(String, Vec<u8>)],
+    body: &[u8],
+) {
     // The fields are well-formed and the status is in range, so the host accepts both. If it
     // rejected the fields, the response would have none. A new response has status 200.
-    let headers = Headers::from_list(&fields).unwrap_or_else(|_| Headers::new());
+    let headers = Headers::from_list(fields).unwrap_or_else(|_| Headers::new());
     let response = OutgoingResponse::new(headers);
     if status != StatusCode::OK {
         let _ = response.set_status_code(status.as_u16());

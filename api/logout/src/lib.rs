@@ -1,10 +1,8 @@
 //! `POST /api/logout`: ends a session.
 
 use luoyun_common::envelope::Context;
-use luoyun_common::{Error, Params, Reply, clean_up, db, serve, session};
+use luoyun_common::{Error, Params, Reply, clean_up, db, session};
 use serde::Serialize;
-use spin_sdk::http::{IncomingRequest, ResponseOutparam};
-use spin_sdk::http_component;
 use spin_sdk::sqlite::Value;
 
 const DELETE_SESSION: &str = "DELETE FROM sessions WHERE digest = ?1";
@@ -25,7 +23,4 @@ fn logout(params: &Params) -> Result<Reply<Logout>, Error> {
     Ok(Reply::new("Bye.", Logout {}))
 }
 
-#[http_component]
-fn handle(request: IncomingRequest, response_out: ResponseOutparam) {
-    serve("logout", request, response_out, logout);
-}
+luoyun_common::endpoint!("logout", logout);

@@ -1,5 +1,5 @@
 //! Components: converts core modules to components as Spin does, compiles them, and runs each
-//! request in a new instance.
+//! request in a new instance. Those for WASI 0.3 are in [`wasi03`].
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::SyncSender;
@@ -7,12 +7,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result, anyhow};
 use http::{Request, Response};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::sync::oneshot;
 use wasi_preview1_component_adapter_provider::{
     WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_PROXY_ADAPTER,
 };
-use wasmtime::component::{Linker, ResourceTable};
+use wasmtime::component::{InstancePre, Linker, ResourceTable};
 use wasmtime::{
     Cache, CacheConfig, Config, Engine, PoolingAllocationConfig, ResourceLimiter, Store,
 };
@@ -20,7 +21,7 @@ use wasmtime_wasi::cli::OutputFile;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::p2::bindings::ProxyPre;
 use wasmtime_wasi_http::p2::bindings::http::types::Scheme;
-use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
+use wasmtime_wasi_http::p3::bindings::ServicePre;
 use wasmtime_wasi_http::{
     Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView,
 };
@@ -29,8 +30,9 @@ use wit_component::ComponentEncoder;
 use crate::Measured;
 use crate::manifest::Component;
 use crate::stores::{self, Stores};
+use crate::wasi03;
 
-/// The state of one request's instance.
+/// The state of an instance.
 pub(crate) struct Guest {
     pub(crate) table: ResourceTable,
     pub(crate) component: Arc<Component>,
@@ -93,12 +95,45 @@ impl WasiHttpView for Guest {
     }
 }
 
-/// A compiled component.
-pub(crate) struct Handler {
-    pre: ProxyPre<Guest>,
+/// Creates the stores of a component's instances.
+pub(crate) struct Guests {
     component: Arc<Component>,
+    stores: Arc<Stores>,
     quiet: bool,
     log: Option<OutputFile>,
+}
+
+impl Guests {
+    /// A store for an instance of `pre`.
+    pub(crate) fn store(&self, engine: &Engine) -> wasmtime::Result<Store<Guest>> {
+        let mut wasi = WasiCtx::builder();
+        if let Some(log) = &self.log {
+            wasi.stdout(log.clone()).stderr(log.clone());
+        } else if !self.quiet {
+            wasi.inherit_stdout().inherit_stderr();
+        }
+        let guest = Guest {
+            table: ResourceTable::new(),
+            component: self.component.clone(),
+            stores: self.stores.clone(),
+            measured: Measured::default(),
+            wasi: wasi.build(),
+            http: WasiHttpCtx::new(),
+            outbound: NoOutbound,
+        };
+        let mut store = Store::new(engine, guest);
+        store.set_fuel(u64::MAX)?;
+        store.limiter(|guest| &mut guest.measured);
+        Ok(store)
+    }
+}
+
+/// A compiled component.
+pub(crate) enum Handler {
+    /// Each request gets a new instance.
+    Wasi02(Guests, ProxyPre<Guest>),
+    /// An instance serves several requests.
+    Wasi03(wasi03::Handler),
 }
 
 /// Number of requests that can be processed at a time, as in Spin.
@@ -110,6 +145,7 @@ fn new_engine() -> Result<Engine> {
     let mut pool = PoolingAllocationConfig::default();
     pool.total_core_instances(4 * MAX_INSTANCES).total_tables(2 * MAX_INSTANCES);
     let mut config = Config::new();
+    config.wasm_component_model_async(true);
     config.consume_fuel(true).allocation_strategy(pool).cache(Cache::new(CacheConfig::new()).ok());
     Ok(Engine::new(&config)?)
 }
@@ -117,65 +153,72 @@ fn new_engine() -> Result<Engine> {
 impl Handler {
     /// Compiles `component`.
     /// Fails if its file cannot be read, is not a module, or has imports that devhost lacks.
-    pub(crate) fn new(component: Component, quiet: bool, log: Option<OutputFile>) -> Result<Self> {
+    pub(crate) fn new(
+        component: Component,
+        stores: Arc<Stores>,
+        quiet: bool,
+        log: Option<OutputFile>,
+    ) -> Result<Self> {
         let source = component.source.display();
         let module = std::fs::read(&component.source)
             .with_context(|| format!("cannot read {source}: is it built?"))?;
         let pre = compile(module).with_context(|| format!("devhost cannot run {source}"))?;
-        Ok(Self { pre, component: Arc::new(component), quiet, log })
+        let guests = Guests { component: Arc::new(component), stores, quiet, log };
+        Ok(match ServicePre::new(pre.clone()) {
+            Ok(pre) => Self::Wasi03(wasi03::handler(guests, pre)),
+            Err(_) => Self::Wasi02(guests, ProxyPre::new(pre)?),
+        })
     }
 
-    /// Answers `request` in a new instance. Sends the costs to `measured` when the guest has
-    /// returned, which may be after the response has been sent.
+    /// Answers `request`.
     /// Fails if the guest traps, or returns without a response.
     pub(crate) async fn handle(
         &self,
-        stores: Arc<Stores>,
         request: Request<Incoming>,
         measured: SyncSender<Measured>,
-    ) -> Result<Response<HyperOutgoingBody>> {
-        let mut wasi = WasiCtx::builder();
-        if let Some(log) = &self.log {
-            wasi.stdout(log.clone()).stderr(log.clone());
-        } else if !self.quiet {
-            wasi.inherit_stdout().inherit_stderr();
+    ) -> Result<Response<WasiBody>> {
+        match self {
+            Self::Wasi02(guests, pre) => {
+                handle(guests.store(pre.engine())?, pre, request, measured).await
+            }
+            Self::Wasi03(handler) => {
+                let request = request.map(|body| body.map_err(Error::from).boxed_unsync());
+                Ok(handler.handle((), request).await?)
+            }
         }
-        let guest = Guest {
-            table: ResourceTable::new(),
-            component: self.component.clone(),
-            stores,
-            measured: Measured::default(),
-            wasi: wasi.build(),
-            http: WasiHttpCtx::new(),
-            outbound: NoOutbound,
-        };
-        let mut store = Store::new(self.pre.engine(), guest);
-        store.set_fuel(u64::MAX)?;
-        store.limiter(|guest| &mut guest.measured);
-
-        let (sender, receiver) = oneshot::channel();
-        let request = store.data_mut().http().new_incoming_request(Scheme::Http, request)?;
-        let response = store.data_mut().http().new_response_outparam(sender)?;
-        let proxy = self.pre.instantiate_async(&mut store).await?;
-        let guest = tokio::spawn(async move {
-            let outcome =
-                proxy.wasi_http_incoming_handler().call_handle(&mut store, request, response).await;
-            let fuel = u64::MAX - store.get_fuel()?;
-            // If the queue is full, this measurement is dropped.
-            let _ = measured.try_send(Measured { fuel, ..store.into_data().measured });
-            outcome
-        });
-        let Ok(response) = receiver.await else {
-            guest.await??;
-            return Err(anyhow!("the guest returned without a response"));
-        };
-        response.map_err(|code| anyhow!("the guest failed: {code:?}"))
     }
 }
 
+/// Answers `request` in a new instance. Sends the costs to `measured` when the guest has returned,
+/// which may be after the response has been sent.
+async fn handle(
+    mut store: Store<Guest>,
+    pre: &ProxyPre<Guest>,
+    request: Request<Incoming>,
+    measured: SyncSender<Measured>,
+) -> Result<Response<WasiBody>> {
+    let (sender, receiver) = oneshot::channel();
+    let request = store.data_mut().http().new_incoming_request(Scheme::Http, request)?;
+    let response = store.data_mut().http().new_response_outparam(sender)?;
+    let proxy = pre.instantiate_async(&mut store).await?;
+    let guest = tokio::spawn(async move {
+        let outcome =
+            proxy.wasi_http_incoming_handler().call_handle(&mut store, request, response).await;
+        let fuel = u64::MAX - store.get_fuel()?;
+        // If the queue is full, this measurement is dropped.
+        let _ = measured.try_send(Measured { fuel, ..store.into_data().measured });
+        outcome
+    });
+    let Ok(response) = receiver.await else {
+        guest.await??;
+        return Err(anyhow!("the guest returned without a response"));
+    };
+    response.map_err(|code| anyhow!("the guest failed: {code:?}"))
+}
+
 /// Converts `module` to a component and compiles it, once per process: tests start many servers.
-fn compile(module: Vec<u8>) -> Result<ProxyPre<Guest>> {
-    static COMPILED: Mutex<BTreeMap<Vec<u8>, ProxyPre<Guest>>> = Mutex::new(BTreeMap::new());
+fn compile(module: Vec<u8>) -> Result<InstancePre<Guest>> {
+    static COMPILED: Mutex<BTreeMap<Vec<u8>, InstancePre<Guest>>> = Mutex::new(BTreeMap::new());
     let mut compiled = COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(pre) = compiled.get(&module) {
         return Ok(pre.clone());
@@ -191,8 +234,10 @@ fn compile(module: Vec<u8>) -> Result<ProxyPre<Guest>> {
     let component = wasmtime::component::Component::new(&engine, &component)?;
     let mut linker = Linker::new(&engine);
     wasmtime_wasi_http::p2::add_to_linker_async(&mut linker)?;
+    wasmtime_wasi::p3::add_to_linker(&mut linker)?;
+    wasmtime_wasi_http::p3::add_to_linker(&mut linker)?;
     stores::add_to_linker(&mut linker)?;
-    let pre = ProxyPre::new(linker.instantiate_pre(&component)?)?;
+    let pre = linker.instantiate_pre(&component)?;
     compiled.insert(module, pre.clone());
     Ok(pre)
 }

@@ -9,6 +9,7 @@
 mod engine;
 mod manifest;
 mod stores;
+mod wasi03;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -31,8 +32,8 @@ use routefinder::Router;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use wasmtime_wasi::cli::OutputFile;
+use wasmtime_wasi_http::WasiBody;
 use wasmtime_wasi_http::io::TokioIo;
-use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
 
 use crate::engine::Handler;
 use crate::manifest::{Manifest, StaticResponse, Trigger};
@@ -120,7 +121,6 @@ struct App {
     info: Response<Bytes>,
     router: Router<Target>,
     handlers: BTreeMap<String, Handler>,
-    stores: Arc<Stores>,
     measured: SyncSender<Measured>,
 }
 
@@ -146,7 +146,7 @@ impl DevHost {
         let log = log.transpose()?.map(OutputFile::new);
         let mut handlers = BTreeMap::new();
         for (name, component) in manifest.component {
-            handlers.insert(name, Handler::new(component, options.quiet, log.clone())?);
+            handlers.insert(name, Handler::new(component, stores.clone(), options.quiet, log.clone())?);
         }
         let (sender, receiver) = mpsc::sync_channel(MEASUREMENTS);
 
@@ -155,7 +155,7 @@ impl DevHost {
             .block_on(TcpListener::bind(options.listen))
             .with_context(|| format!("cannot listen on {}", options.listen))?;
         let addr = listener.local_addr()?;
-        let app = App { info, router, handlers, stores, measured: sender };
+        let app = App { info, router, handlers, measured: sender };
         runtime.spawn(serve(listener, Arc::new(app)));
         Ok(Self { addr, measured: Mutex::new(receiver), runtime: Some(runtime) })
     }
@@ -251,7 +251,7 @@ impl App {
         &self,
         mut request: Request<Incoming>,
         client: SocketAddr,
-    ) -> Result<Response<HyperOutgoingBody>> {
+    ) -> Result<Response<WasiBody>> {
         let path = request.uri().path().to_owned();
         match path.strip_prefix(WELL_KNOWN) {
             Some("health") => return Ok(Response::new(body("OK".into()))),
@@ -273,7 +273,7 @@ impl App {
             request.headers_mut().append("spin-client-addr", client);
         }
         let handler = &self.handlers[name];
-        let outcome = handler.handle(self.stores.clone(), request, self.measured.clone()).await;
+        let outcome = handler.handle(request, self.measured.clone()).await;
         Ok(outcome.unwrap_or_else(|cause| {
             eprintln!("devhost: {name}: {cause:?}");
             empty(StatusCode::INTERNAL_SERVER_ERROR)
@@ -291,11 +291,11 @@ fn check_authority(request: &Request<Incoming>) -> Result<()> {
     Ok(())
 }
 
-fn body(bytes: Bytes) -> HyperOutgoingBody {
+fn body(bytes: Bytes) -> WasiBody {
     Full::new(bytes).map_err(|never| match never {}).boxed_unsync()
 }
 
-fn empty(status: StatusCode) -> Response<HyperOutgoingBody> {
+fn empty(status: StatusCode) -> Response<WasiBody> {
     let mut response = Response::new(body(Bytes::new()));
     *response.status_mut() = status;
     response

@@ -3,7 +3,8 @@
 //!
 //! If `BASE_URL` is set (`http://HOST:PORT`, a server with the demo data), tests of the contract
 //! use that server. Otherwise, and for all other tests, each test starts its own, on the host
-//! in `LUOYUN_HOST`: `spin` or `devhost`, the default.
+//! in `LUOYUN_HOST` (`spin` or `devhost`, the default), with the manifest in `LUOYUN_MANIFEST`
+//! (by default `spin.toml`).
 
 #![forbid(unsafe_code)]
 // Tests fail by panicking.

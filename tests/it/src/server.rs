@@ -137,9 +137,15 @@ impl Setup<'_> {
             variable,
             state_dir: Some(folder.to_owned()),
             listen: SocketAddr::new(loopback, 0),
-            ..Options::for_test(root().join(self.manifest.unwrap_or("spin.toml")))
+            ..Options::for_test(root().join(self.manifest.map_or_else(manifest, str::to_owned)))
         }
     }
+}
+
+/// The API's manifest: `LUOYUN_MANIFEST`, by default `spin.toml`.
+#[must_use]
+pub fn manifest() -> String {
+    env::var("LUOYUN_MANIFEST").unwrap_or_else(|_| "spin.toml".to_owned())
 }
 
 /// The command that starts the host: `spin up` or devhost.

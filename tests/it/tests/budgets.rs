@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 
 use api_tests::{BASEINFO, LIST, LOGIN, LOGOUT, LUOYUN, Server, Setup, root, toml};
 use devhost::Measured;
@@ -91,12 +92,15 @@ fn no_request_costs_more_than_its_budget() {
 
 #[test]
 fn no_module_is_larger_than_its_budget() {
-    let (components, budgets) = (toml("spin.toml")["component"].clone(), budgets("module"));
-    let paths = components.as_object().unwrap().values().map(|component| {
-        let path = root().join(component["source"].as_str().unwrap());
-        (path.file_stem().unwrap().to_str().unwrap().to_owned(), path)
-    });
-    let modules: BTreeMap<_, _> = paths.collect();
+    let budgets = budgets("module");
+    let mut modules = BTreeMap::new();
+    for (manifest, folder) in [("spin.toml", ""), ("target/spin-wasi03.toml", "target")] {
+        for component in toml(manifest)["component"].as_object().unwrap().values() {
+            let path = Path::new(folder).join(component["source"].as_str().unwrap());
+            let name = path.strip_prefix("target/wasm32-wasip1").unwrap().with_extension("");
+            modules.insert(name.display().to_string(), root().join(path));
+        }
+    }
     assert!(modules.keys().eq(budgets.as_object().unwrap().keys()), "{modules:?} and {budgets}");
     let mut exceeded = Vec::new();
     for (name, path) in &modules {

@@ -1,7 +1,8 @@
 //! Requests as raw bytes: chunked bodies, wrong lengths and incomplete bodies.
 
-use api_tests::Server;
 use api_tests::client::exchange;
+use api_tests::server::at_once;
+use api_tests::{BASEINFO, LIST, LOGIN as LOGIN_PATH, LUOYUN, Server, Setup};
 
 const LOGIN: &str = "username=luoyun&password=luoyun";
 
@@ -111,4 +112,57 @@ fn the_host_answers_as_the_documents_say() {
         assert_eq!(head.split(' ').nth(1).unwrap_or_default(), status, "{name}: {received}");
         assert!(body.contains(found) && body.is_empty() == found.is_empty(), "{name}: {received}");
     }
+}
+
+/// With head and body in two segments, Nagle's algorithm and delayed ACKs can add up to 40 ms to a
+/// reply on a keep-alive connection.
+#[test]
+fn every_reply_arrives_in_one_segment_and_is_the_connections_own() {
+    let server = Server::with(&[]);
+    let keys = ["luoyun", "gallery"].map(|user| server.log_in(user));
+    for connections in [1, 2, 4, 16] {
+        at_once(connections, |i| {
+            let key = keys[i % 2].as_str();
+            let requests: [(&str, &[(&str, &str)]); 4] = [
+                (BASEINFO, &[("session_key", key), ("instance_id", "2252")]),
+                (LIST, &[("session_key", key)]),
+                (BASEINFO, &[]),
+                (LIST, &[("session_key", key), ("sepa", "1")]),
+            ];
+            let replies = requests.map(|(path, form)| server.connect().post(path, form).body);
+            let mut client = server.connect();
+            // Many times: whether two writes become two segments is a race.
+            for at in 0..200 {
+                let (path, form) = requests[at % 4];
+                let response = client.post(path, form);
+                assert_eq!(response.reads, 1, "{path} {response:?}");
+                assert_eq!(response.body, replies[at % 4], "{path} {response:?}");
+            }
+        });
+    }
+    let mut client = server.connect();
+    for form in [&LUOYUN[..], &[]].into_iter().cycle().take(100) {
+        let response = client.post(LOGIN_PATH, form);
+        assert_eq!(response.reads, 1, "{response:?}");
+    }
+}
+
+#[test]
+fn a_client_that_does_not_read_its_reply_keeps_nobody_waiting() {
+    // More than the buffers between server and client hold.
+    let sql = "WITH RECURSIVE n(i) AS (VALUES(1) UNION ALL SELECT i + 1 FROM n WHERE i < 1000)
+               INSERT INTO instances (user_id, node_id, name, status)
+               SELECT 1, 1, replace(hex(zeroblob(8000)), '00', 'a'), 2 FROM n;";
+    let server = Server::start(Setup { sql, ..Setup::default() });
+    let key = server.log_in("luoyun");
+    let body = format!("session_key={key}&sepa=1000");
+    let request =
+        format!("POST {LIST} HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    let mut idle = server.connect();
+    idle.send(request.as_bytes());
+    // More than an instance serves at a time, and in all.
+    for _ in 0..200 {
+        assert_eq!(server.post(LIST, &[("session_key", &key), ("sepa", "1")])["code"], 0);
+    }
+    assert_eq!(idle.receive(false).json()["list"].as_array().unwrap().len(), 1000);
 }

@@ -2,10 +2,8 @@
 
 use luoyun_common::envelope::Context;
 use luoyun_common::session::{self, Caller};
-use luoyun_common::{Error, Params, Reply, db, is_active, serve};
+use luoyun_common::{Error, Params, Reply, db, is_active};
 use serde::Serialize;
-use spin_sdk::http::{IncomingRequest, ResponseOutparam};
-use spin_sdk::http_component;
 use spin_sdk::sqlite::Value;
 
 /// No row if the caller is not active (see [`Caller`]); NULLs if the instance does not exist.
@@ -63,7 +61,4 @@ fn find(caller: &Caller, id: i64) -> Result<(String, BaseInfo), Error> {
     }
 }
 
-#[http_component]
-fn handle(request: IncomingRequest, response_out: ResponseOutparam) {
-    serve("instance/baseinfo", request, response_out, baseinfo);
-}
+luoyun_common::endpoint!("instance/baseinfo", baseinfo);

@@ -2,11 +2,9 @@
 
 use luoyun_common::envelope::Context;
 use luoyun_common::session::{self, Caller};
-use luoyun_common::{Error, Params, Reply, db, is_active, serve};
+use luoyun_common::{Error, Params, Reply, db, is_active};
 use luoyun_status::status_string;
 use serde::Serialize;
-use spin_sdk::http::{IncomingRequest, ResponseOutparam};
-use spin_sdk::http_component;
 use spin_sdk::sqlite::{RowResult, Value};
 
 /// One row per instance of the page, each with the total. No row if the caller is not active
@@ -103,7 +101,4 @@ fn unexpected_row() -> Error {
     Error::Internal("list the instances: unexpected row".to_owned())
 }
 
-#[http_component]
-fn handle(request: IncomingRequest, response_out: ResponseOutparam) {
-    serve("myun/instance", request, response_out, list);
-}
+luoyun_common::endpoint!("myun/instance", list);

@@ -1,0 +1,104 @@
+//! HTTP for an instance that serves many requests, up to 16 at a time (WASI 0.3).
+//!
+//! The host sends a response's header as soon as it can, and takes the body from the instance
+//! afterwards. So that both leave in one TCP segment (see [`super::respond`]), the instance may do
+//! nothing between the two, and the host's thread nothing else before: see [`turn`].
+
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
+
+use http::StatusCode;
+use wasip3::clocks::monotonic_clock::wait_for;
+use wasip3::http::types::{Fields, Method, Request, Response};
+use wasip3::{wit_future, wit_stream};
+use wit_bindgen::StreamResult;
+
+use super::{BODY_TIMEOUT, Form, Json, incomplete};
+use crate::{Error, Params};
+
+/// Bytes of a body that are read at a time: more than a usual request has.
+const CHUNK: usize = 1024;
+
+/// Turns to wait for a body that the host has not taken. It takes bodies in its first turn, so one
+/// that is still there belongs to a response that it dropped.
+const MAX_TURNS: usize = 8;
+
+thread_local! {
+    /// Whether the host has a response of this instance without its body.
+    static IS_SENDING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Lets the host take the bodies of earlier responses, and continue on a thread that has no other
+/// task at hand: the store calls before leave it without.
+async fn turn() {
+    for _ in 0..MAX_TURNS {
+        wit_bindgen::yield_async().await;
+        if !IS_SENDING.get() {
+            return;
+        }
+    }
+}
+
+/// Reads a request, as [`super::read_form`] does. From then on, the endpoint may call stores.
+pub(crate) async fn read_form(request: Request) -> Result<Params, Error> {
+    let headers = request.get_headers();
+    let is_post = matches!(request.get_method(), Method::Post);
+    let form = Form::new(is_post, |name| headers.get(name))?;
+    drop(headers);
+    let path_with_query = request.get_path_with_query();
+
+    let form = in_time(read_body(request, form)).await?;
+    turn().await;
+    Ok(form.params(path_with_query))
+}
+
+/// The outcome of `body`; the timer is gone with it.
+async fn in_time(body: impl Future<Output = Result<Form, Error>>) -> Result<Form, Error> {
+    let mut body = pin!(body);
+    let mut timeout = pin!(wait_for(u64::try_from(BODY_TIMEOUT.as_nanos()).unwrap_or(u64::MAX)));
+    poll_fn(|context| match body.as_mut().poll(context) {
+        Poll::Pending => timeout.as_mut().poll(context).map(|()| Err(Error::RequestTimeout)),
+        ready @ Poll::Ready(_) => ready,
+    })
+    .await
+}
+
+async fn read_body(request: Request, mut form: Form) -> Result<Form, Error> {
+    let (_processed, processed) = wit_future::new(|| Ok(()));
+    let (mut stream, trailers) = Request::consume_body(request, processed);
+    loop {
+        match stream.read(Vec::with_capacity(CHUNK)).await {
+            (StreamResult::Complete(_), chunk) => form.push(chunk)?,
+            _ => return trailers.await.map(|_| form).map_err(|_| incomplete()),
+        }
+    }
+}
+
+/// The response that the host sends.
+pub(crate) async fn response(json: Json) -> Response {
+    // See `send_fields`.
+    let headers = Fields::from_list(&json.fields()).unwrap_or_else(|_| Fields::new());
+    let (mut writer, body) = wit_stream::new();
+    let (end, trailers) = wit_future::new(|| Ok(None));
+    let (response, _sent) = Response::new(headers, Some(body), trailers);
+    if json.status != StatusCode::OK {
+        let _ = response.set_status_code(json.status.as_u16());
+    }
+    wit_bindgen::backpressure_inc();
+    turn().await;
+    IS_SENDING.set(true);
+    wit_bindgen::spawn(async move {
+        // The host takes the first part, 1 MiB, whether the client reads or not.
+        let (outcome, rest) = writer.write(json.body).await;
+        IS_SENDING.set(false);
+        wit_bindgen::backpressure_dec();
+        if matches!(outcome, StreamResult::Complete(_)) && rest.remaining() > 0 {
+            // What is left was not wanted: the client closed the connection.
+            let _ = writer.write_all(rest.into_vec()).await;
+        }
+        drop(end);
+    });
+    response
+}
