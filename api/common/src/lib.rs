@@ -114,11 +114,10 @@ pub fn clean_up(endpoint: &str, work: impl FnOnce() -> Result<(), Error>) {
 }
 
 /// Logs `error` if it concerns the operator. After a failed store call, the next request opens the
-/// stores again.
+/// database again.
 fn log_failure(endpoint: &str, start: Duration, error: &Error) {
     if matches!(error, Error::Internal(_)) {
         db::forget();
-        session::forget();
     }
     if let Some(line) = error.log_line(endpoint, clock::monotonic().saturating_sub(start)) {
         wire::log(&line);

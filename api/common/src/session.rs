@@ -3,9 +3,6 @@
 //! An entry is `session:` + the SHA-1 of the key in hex → `USER_ID EXPIRES_AT EPOCH`, so the
 //! store reveals no usable key. The table `sessions` is the expiry index of the same sessions.
 
-use std::cell::RefCell;
-use std::rc::Rc;
-
 use sha1::{Digest, Sha1};
 use spin_sdk::key_value::Store;
 use spin_sdk::sqlite::{Connection, Value};
@@ -72,25 +69,15 @@ impl Entry {
 }
 
 /// The sessions in the key-value store.
-pub struct Sessions(Rc<Store>);
-
-thread_local! {
-    static KEPT: RefCell<Option<Rc<Store>>> = const { RefCell::new(None) };
-}
-
-/// Closes the key-value store after the current request.
-pub(crate) fn forget() {
-    KEPT.take();
-}
+pub struct Sessions(Store);
 
 impl Sessions {
-    /// The key-value store. For WASI 0.3, the instance keeps it for its next requests.
+    /// Opens the key-value store.
     ///
     /// # Errors
     /// `Internal` if the host cannot open it.
     pub fn open() -> Result<Self, Error> {
-        let open = || Store::open_default().context("open the key-value store");
-        db::keep(&KEPT, open).map(Self)
+        Store::open_default().map(Self).context("open the key-value store")
     }
 
     /// Sets the entry of the session whose key has this digest.
@@ -165,8 +152,7 @@ impl Caller {
     /// The parameter's refusal; `AuthRequired` and `Internal` as in [`Self::require_active`].
     pub fn require<T>(&self, parameter: Result<T, Error>) -> Result<T, Error> {
         if parameter.is_err() {
-            let db = db::open()?;
-            self.require_active(&db)?;
+            self.require_active(&*db::open()?)?;
         }
         parameter
     }

@@ -484,7 +484,7 @@ impl Machines {
         let front = Server::at(self.front);
         let key = front.log_in("luoyun");
         let (redis, addr) = &mut self.redis;
-        assert_eq!(self.site.redis(*addr, "WAIT 1 5000"), "1");
+        assert_eq!(self.site.redis(*addr, "WAIT 1 30000"), "1");
         redis.kill();
         promote(&self.site, || assert!(front.accepts(&key)));
     }
