@@ -26,7 +26,7 @@ endif
 
 TEST_COMPONENTS := -p empty -p bare
 WASM := --locked --target wasm32-wasip1
-WASI03 := $(foreach package,instance-baseinfo logout myun-instance,-p $(package) -F $(package)/wasi03)
+WASI03 := -p instance-baseinfo -p logout -p myun-instance -F luoyun-common/wasi03
 IT := cargo test --locked -p api-tests --test it --
 ON_ANY_HOST := documented:: contract:: framing:: sessions:: passwords:: faults:: openapi:: console:: \
 	storage:: admin::

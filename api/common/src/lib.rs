@@ -76,12 +76,12 @@ fn answer<T: Serialize>(
     }
 }
 
-/// Exports the handler of an endpoint as a component. With the crate's feature `wasi03`, the
-/// component is for WASI 0.3.
+/// Exports the handler of an endpoint as a component. With the feature `wasi03`, the component is for
+/// WASI 0.3.
+#[cfg(not(feature = "wasi03"))]
 #[macro_export]
 macro_rules! endpoint {
     ($name:literal, $handler:path) => {
-        #[cfg(not(feature = "wasi03"))]
         #[spin_sdk::http_component]
         fn handle(
             request: spin_sdk::http::IncomingRequest,
@@ -89,18 +89,28 @@ macro_rules! endpoint {
         ) {
             $crate::serve($name, request, response_out, $handler);
         }
+    };
+}
 
-        #[cfg(feature = "wasi03")]
-        const _: () = {
-            use $crate::wasip3::http::types::{ErrorCode, Request, Response};
-            struct Endpoint;
-            impl $crate::wasip3::exports::http::handler::Guest for Endpoint {
-                async fn handle(request: Request) -> Result<Response, ErrorCode> {
-                    Ok($crate::serve_concurrently($name, request, $handler).await)
-                }
+/// Exports the handler of an endpoint as a component for WASI 0.3.
+#[cfg(feature = "wasi03")]
+#[macro_export]
+macro_rules! endpoint {
+    ($name:literal, $handler:path) => {
+        struct Endpoint;
+
+        impl $crate::wasip3::exports::http::handler::Guest for Endpoint {
+            async fn handle(
+                request: $crate::wasip3::http::types::Request,
+            ) -> Result<
+                $crate::wasip3::http::types::Response,
+                $crate::wasip3::http::types::ErrorCode,
+            > {
+                Ok($crate::serve_concurrently($name, request, $handler).await)
             }
-    $crate::wasip3::http::service::export!(Endpoint with_types_in $crate::wasip3);
-        };
+        }
+
+        $crate::wasip3::http::service::export!(Endpoint with_types_in $crate::wasip3);
     };
 }
 
