@@ -18,6 +18,9 @@ unexport EXTRA_SQL LIBSQL_TOKEN LUOYUN_SOURCE REDISCLI_AUTH $(filter PG%,$(.VARI
 ifneq ($(MAKECMDGOALS),up)
 unexport RUNTIME_CONFIG_FILE $(filter OTEL_% SPIN_%,$(.VARIABLES))
 endif
+ifeq ($(filter bench test-deploy up,$(MAKECMDGOALS)),)
+unexport LUOYUN_MANIFEST
+endif
 ifneq ($(filter-out api smoke,$(or $(MAKECMDGOALS),help)),)
 override undefine BASE_URL
 endif
@@ -72,12 +75,13 @@ else
 	LUOYUN_HOST=devhost $(IT) --skip floods::
 	LUOYUN_HOST=devhost $(IT) floods:: --test-threads 1
 	LUOYUN_HOST=devhost LUOYUN_MANIFEST=target/spin-wasi03.toml $(IT) $(ON_ANY_HOST)
-	LUOYUN_HOST=devhost LUOYUN_MANIFEST=target/spin-wasi03.toml $(IT) floods:: --test-threads 1
+	LUOYUN_HOST=devhost LUOYUN_MANIFEST=target/spin-wasi03.toml $(IT) floods::a_ --test-threads 1
 endif
 
 api-on-spin: test-components python ## the tests over HTTP, on Spin
 	LUOYUN_HOST=spin $(IT) $(ON_ANY_HOST)
-	@[ "$$(scripts/manifest.sh)" = spin.toml ] || LUOYUN_HOST=spin LUOYUN_MANIFEST=target/spin-wasi03.toml $(IT) $(ON_ANY_HOST)
+	@[ "$$(scripts/manifest.sh)" = spin.toml ] || \
+		LUOYUN_HOST=spin LUOYUN_MANIFEST=target/spin-wasi03.toml $(IT) $(ON_ANY_HOST)
 
 # One test at a time: one of them measures time.
 test-import: devhost ## luoyun-admin import, from a temporary PostgreSQL server

@@ -119,8 +119,9 @@ class Server:
 
 
 def data(instances, users, sessions, keys=1, own=None):
-    """tests/it/dataset.sql, and `keys` known sessions of the user bench, who owns 1,000 of the
-    instances, or the first `own`."""
+    """tests/it/dataset.sql, and `keys` known sessions: number 0 of the user bench, who owns 1,000
+    of the instances, or the first `own`; the others of user 2, as a login looks at all sessions of
+    its user."""
     def fill(database):
         migrations = (ROOT / "migrations").glob("[0-9]*.sql")
         for file in [ROOT / "migrations/local.sql", *sorted(migrations)]:
@@ -130,11 +131,13 @@ def data(instances, users, sessions, keys=1, own=None):
         database.executescript(f"BEGIN; {(ROOT / 'tests/it/dataset.sql').read_text()}")
         if own:
             database.execute("UPDATE instances SET user_id = iif(id <= ?, 1, 2)", [own])
-        digests = [hashlib.sha1(f"{key:040x}".encode()).hexdigest() for key in range(keys)]
+        known = [(hashlib.sha1(f"{key:040x}".encode()).hexdigest(), 2 if key else 1)
+                 for key in range(keys)]
         database.executemany("INSERT INTO sessions (digest, user_id, expires_at) "
-                             "VALUES (?, 1, 4000000000)", [[digest] for digest in digests])
+                             "VALUES (?, ?, 4000000000)", known)
         database.executemany("INSERT INTO kv.spin_key_value VALUES ('default', ?, ?)",
-                             [(f"session:{digest}", b"1 4000000000 7") for digest in digests])
+                             [(f"session:{digest}", f"{user} 4000000000 7".encode())
+                              for digest, user in known])
         database.execute("COMMIT")
     return fill
 

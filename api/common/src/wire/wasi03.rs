@@ -21,7 +21,7 @@ use crate::{Error, Params};
 /// Bytes of a body that are read at a time: more than a usual request has.
 const CHUNK: usize = 1024;
 
-/// Turns to wait for a body that the host has not taken. It takes bodies in its first turn, so one
+/// Turns to wait for a body that the host has not taken. It takes a body in its first turn, so one
 /// that is still there belongs to a response that it dropped.
 const MAX_TURNS: usize = 8;
 
