@@ -146,7 +146,8 @@ impl DevHost {
         let log = log.transpose()?.map(OutputFile::new);
         let mut handlers = BTreeMap::new();
         for (name, component) in manifest.component {
-            handlers.insert(name, Handler::new(component, stores.clone(), options.quiet, log.clone())?);
+            handlers
+                .insert(name, Handler::new(component, stores.clone(), options.quiet, log.clone())?);
         }
         let (sender, receiver) = mpsc::sync_channel(MEASUREMENTS);
 
