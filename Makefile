@@ -75,7 +75,7 @@ else
 	LUOYUN_HOST=devhost $(IT) --skip floods::
 	LUOYUN_HOST=devhost $(IT) floods:: --test-threads 1
 	LUOYUN_HOST=devhost LUOYUN_MANIFEST=target/spin-wasi03.toml $(IT) $(ON_ANY_HOST)
-	LUOYUN_HOST=devhost LUOYUN_MANIFEST=target/spin-wasi03.toml $(IT) floods::a_ --test-threads 1
+	LUOYUN_HOST=devhost LUOYUN_MANIFEST=target/spin-wasi03.toml $(IT) floods::a_
 endif
 
 api-on-spin: test-components python ## the tests over HTTP, on Spin

@@ -15,9 +15,6 @@ thread_local! {
 /// The connection to the database. For WASI 0.3, the instance keeps it for its next requests, so a
 /// transaction or a PRAGMA has to end with the request.
 ///
-/// The key-value store is opened by each request: Spin then notices that it has lost Redis, and
-/// waits for it.
-///
 /// # Errors
 /// `Internal` if the host cannot open it.
 pub fn open() -> Result<Rc<Connection>, Error> {

@@ -72,7 +72,8 @@ impl Entry {
 pub struct Sessions(Store);
 
 impl Sessions {
-    /// Opens the key-value store.
+    /// Opens the key-value store: each request does, for WASI 0.3 too, as Spin then notices that it
+    /// has lost Redis, and waits for it.
     ///
     /// # Errors
     /// `Internal` if the host cannot open it.

@@ -104,7 +104,7 @@ pub(crate) struct Guests {
 }
 
 impl Guests {
-    /// A store for an instance of `pre`.
+    /// A store for an instance.
     pub(crate) fn store(&self, engine: &Engine) -> wasmtime::Result<Store<Guest>> {
         let mut wasi = WasiCtx::builder();
         if let Some(log) = &self.log {
