@@ -227,12 +227,13 @@ def wasi(bench):
     """The components for WASI 0.2 and 0.3."""
     servers = {it: Server(bench, data(10_000, 1_000, 1_000), it) for it in MANIFESTS}
     desktop, page, rows = (BASEINFO, DESKTOP), (LIST, SESSION), []
-    cases = [(name, count, [target], 0) for name, target in [("baseinfo", desktop), ("list", page)]
+    cases = [(name, count, [target], []) for name, target in [("baseinfo", desktop), ("list", page)]
              for count in [1, 4, 16, 32]]
-    for name, count, targets, logins in [*cases, ("both, beside 8 logins", 32, [desktop, page], 8)]:
-        variants = {it: [Load(server, count, *targets), Load(server, logins, (LOGIN, RIGHT))]
+    cases.append(("both, beside 8 logins", 32, [desktop, page], [8]))
+    for name, count, targets, logins in cases:
+        variants = {it: [Load(server, count, *targets),
+                         *(Load(server, beside, (LOGIN, RIGHT)) for beside in logins)]
                     for it, server in servers.items()}
-        variants = {it: loads[:1 + bool(logins)] for it, loads in variants.items()}
         results = measure(variants, f"{name}, {count} connections, ", LONG)
         [old, *_], [new, *_] = results.values()
         rows.append([name, count, *cells(old), *cells(new), ratios(new, old, "rate", "p99")])

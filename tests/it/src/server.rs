@@ -143,8 +143,7 @@ impl Setup<'_> {
 }
 
 /// The API's manifest: `LUOYUN_MANIFEST`, by default `spin.toml`.
-#[must_use]
-pub fn manifest() -> String {
+fn manifest() -> String {
     env::var("LUOYUN_MANIFEST").unwrap_or_else(|_| "spin.toml".to_owned())
 }
 
