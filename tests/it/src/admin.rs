@@ -40,32 +40,22 @@ impl From<Output> for Outcome {
 
 impl Admin {
     /// On the database file `db`.
-    ///
-    /// # Panics
-    /// If no temporary folder can be created.
-    #[must_use]
     pub fn on(db: &Path) -> Self {
         Self { db: db.into(), token: None, state: TempDir::new().unwrap() }
     }
 
     /// On the libSQL server at `url`, with `token`.
-    ///
-    /// # Panics
-    /// If no temporary folder can be created.
-    #[must_use]
     pub fn at(url: &str, token: Option<&str>) -> Self {
         let state = TempDir::new().unwrap();
         Self { db: url.into(), token: token.map(str::to_owned), state }
     }
 
     /// `XDG_STATE_HOME`: the folder with the state files of imports.
-    #[must_use]
     pub fn state(&self) -> &Path {
         self.state.path()
     }
 
     /// The command with `args`, for a caller that needs control over how it runs.
-    #[must_use]
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(built("luoyun-admin"));
         command.args(args).arg("--db").arg(&self.db);
@@ -75,28 +65,16 @@ impl Admin {
     }
 
     /// Runs the command with `args` and `input` on its standard input.
-    ///
-    /// # Panics
-    /// If it cannot be run.
-    #[must_use]
     pub fn run_with(&self, args: &[&str], input: &[u8]) -> Outcome {
         run(self.command(args), input)
     }
 
     /// Runs the command with `args`.
-    ///
-    /// # Panics
-    /// If it cannot be run.
-    #[must_use]
     pub fn run(&self, args: &[&str]) -> Outcome {
         self.run_with(args, b"")
     }
 
     /// Runs the command with `args` and `input` on its standard input; returns its standard output.
-    ///
-    /// # Panics
-    /// If it fails, or writes to standard error.
-    #[allow(clippy::must_use_candidate, reason = "most commands print nothing")]
     pub fn done_with(&self, args: &[&str], input: &[u8]) -> String {
         let outcome = self.run_with(args, input);
         assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(0), ""), "{args:?}");
@@ -104,29 +82,17 @@ impl Admin {
     }
 
     /// Runs the command with `args`; returns its standard output.
-    ///
-    /// # Panics
-    /// If it fails, or writes to standard error.
-    #[allow(clippy::must_use_candidate, reason = "most commands print nothing")]
     pub fn done(&self, args: &[&str]) -> String {
         self.done_with(args, b"")
     }
 
     /// Runs the command with `args` and `--json`; returns its standard output, parsed.
-    ///
-    /// # Panics
-    /// If it fails, or does not print JSON.
-    #[must_use]
     pub fn list(&self, args: &[&str]) -> Value {
         serde_json::from_str(&self.done(&[args, &["--json"]].concat())).unwrap()
     }
 }
 
 /// Runs `command`, with `input` on its standard input.
-///
-/// # Panics
-/// If it cannot be run, or does not exit within ten minutes.
-#[must_use]
 pub fn run(mut command: Command, input: &[u8]) -> Outcome {
     server::run(&mut command, input).into()
 }

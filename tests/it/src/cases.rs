@@ -40,22 +40,16 @@ fn status_and_reply(text: &str) -> (u16, Value) {
 }
 
 /// The reply in `text`, such as `$AUTH_FAILED`.
-///
-/// # Panics
-/// If it is malformed.
-#[must_use]
 pub fn reply(text: &str) -> Value {
     status_and_reply(text).1
 }
 
 /// The reply to a wrong user name or password.
-#[must_use]
 pub fn auth_failed() -> Value {
     reply("$AUTH_FAILED")
 }
 
 /// The reply to a request without a valid session.
-#[must_use]
 pub fn auth_required() -> Value {
     reply("$AUTH_REQUIRED")
 }
@@ -64,10 +58,6 @@ pub fn auth_required() -> Value {
 pub const FORM: &str = "Content-Type: application/x-www-form-urlencoded";
 
 /// Parses a row.
-///
-/// # Panics
-/// If it is malformed.
-#[must_use]
 pub fn case(row: &str) -> Case {
     let cells: Vec<_> = row.split(" | ").map(str::trim).collect();
     let [name, path, body, reply, options @ ..] = &cells[..] else { panic!("{row}") };
@@ -82,7 +72,6 @@ pub fn case(row: &str) -> Case {
 }
 
 /// The rows below the line `[name]`.
-#[must_use]
 pub fn section(name: &str) -> Vec<Case> {
     let rows = lines().skip_while(|line| *line != format!("[{name}]")).skip(1);
     let rows = rows.take_while(|line| !line.starts_with('['));
@@ -90,9 +79,6 @@ pub fn section(name: &str) -> Vec<Case> {
 }
 
 /// Runs every row of `cases` against `server`.
-///
-/// # Panics
-/// If there is none, or any reply differs; the message lists all of them.
 pub fn run(server: &Server, cases: &[Case]) {
     let key = server.log_in("luoyun");
     let failures: Vec<_> = cases.iter().filter_map(|case| failure(server, case, &key)).collect();
@@ -157,7 +143,6 @@ fn failure(server: &Server, case: &Case, key: &str) -> Option<String> {
 }
 
 /// Replaces a session key in `reply` by `$KEY`.
-#[must_use]
 pub fn without_key(mut reply: Value) -> Value {
     let is_key = |key: &str| {
         key.len() == 40 && key.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))

@@ -35,17 +35,12 @@ pub struct Response {
 
 impl Response {
     /// The value of the header field `name` (in lower case), if present.
-    #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         let field = self.headers.iter().find(|(known, _)| known == name)?;
         Some(&field.1)
     }
 
     /// The body as JSON.
-    ///
-    /// # Panics
-    /// If it is not JSON.
-    #[must_use]
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body)
             .unwrap_or_else(|_| panic!("not JSON: {:?}", String::from_utf8_lossy(&self.body)))
@@ -54,10 +49,6 @@ impl Response {
 
 /// Sends a request on a connection of its own, and then the end of the stream unless
 /// `is_complete`. Returns all bytes received until the server closes the connection.
-///
-/// # Panics
-/// If the server does not close it.
-#[must_use]
 pub fn exchange(addr: SocketAddr, request: &[u8], is_complete: bool) -> Vec<u8> {
     let mut stream = Client::connect(addr).stream;
     // A server that rejects a request early may close the connection before all is sent.
@@ -77,25 +68,16 @@ pub fn exchange(addr: SocketAddr, request: &[u8], is_complete: bool) -> Vec<u8> 
 
 impl Client {
     /// Connects to the server at `addr`.
-    ///
-    /// # Panics
-    /// If that fails.
-    #[must_use]
     pub fn connect(addr: SocketAddr) -> Self {
         Self::try_connect(addr).expect("a listening server")
     }
 
     /// Connects to the server at `addr`; `None` if that fails.
-    #[must_use]
     pub fn try_connect(addr: SocketAddr) -> Option<Self> {
         Self::on(TcpStream::connect(addr).ok()?, addr)
     }
 
     /// Connects to the server at `addr` from the loopback address `source`.
-    ///
-    /// # Panics
-    /// If that fails.
-    #[must_use]
     pub fn connect_from(source: Ipv4Addr, addr: SocketAddr) -> Self {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         socket.bind(&SocketAddr::from((source, 0)).into()).unwrap();
@@ -112,9 +94,6 @@ impl Client {
     }
 
     /// Sends a form to `path` and returns the response.
-    ///
-    /// # Panics
-    /// As [`Self::receive`] does.
     pub fn post(&mut self, path: &str, form: &[(&str, &str)]) -> Response {
         self.try_post(path, form).unwrap()
     }
@@ -130,9 +109,6 @@ impl Client {
 
     /// Sends a request with the header fields `fields`, `Host` and `Content-Length`, and returns
     /// the response.
-    ///
-    /// # Panics
-    /// As [`Self::receive`] does.
     pub fn request(&mut self, method: &str, path: &str, fields: &[&str], body: &[u8]) -> Response {
         self.try_request(method, path, fields, body).unwrap()
     }
@@ -156,26 +132,16 @@ impl Client {
     }
 
     /// Sends raw bytes.
-    ///
-    /// # Panics
-    /// If the server has closed the connection.
     pub fn send(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).unwrap();
     }
 
     /// Reads one response; the response to a `HEAD` request has no body.
-    ///
-    /// # Panics
-    /// If the server closes the connection early, or sends anything but HTTP/1.1, or a body
-    /// without `Content-Length`: replies of the API are never chunked.
     pub fn receive(&mut self, is_head: bool) -> Response {
         self.try_receive(is_head).unwrap()
     }
 
     /// Reads one response if it begins within `time`.
-    ///
-    /// # Panics
-    /// As [`Self::receive`] does.
     pub fn receive_within(&mut self, time: Duration) -> Option<Response> {
         self.stream.set_read_timeout(Some(time)).unwrap();
         let has_begun = self.stream.peek(&mut [0]).is_ok();

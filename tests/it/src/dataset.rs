@@ -18,9 +18,6 @@ pub struct Size {
 
 /// Creates the tables and a data set of `size` in the empty database `db`, and the entries of its
 /// sessions in the key-value store's file `key_value`, which stays attached as `kv`.
-///
-/// # Panics
-/// If that fails.
 pub fn fill(db: &Connection, key_value: &Path, size: Size) {
     db.execute("ATTACH ?1 AS kv", [key_value.to_str()]).unwrap();
     db.execute_batch(&tables()).unwrap();
@@ -47,7 +44,6 @@ pub const WEAK: &str = "UPDATE users SET password = '5ce229cfdbc7804f86696e7240b
     session_epoch = session_epoch - 1 WHERE id = 1";
 
 /// SQL that inserts users, each with a name and a stored password.
-#[must_use]
 pub fn insert_users<P: AsRef<str>>(users: &[(&str, P)]) -> String {
     let insert = |(name, stored): &(&str, P)| {
         let stored = stored.as_ref();

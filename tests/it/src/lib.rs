@@ -34,19 +34,11 @@ pub const LIST: &str = "/api/myun/instance";
 pub const LUOYUN: [(&str, &str); 2] = [("username", "luoyun"), ("password", "luoyun")];
 
 /// The text of the project's file `file`.
-///
-/// # Panics
-/// If it cannot be read.
-#[must_use]
 pub fn read(file: &str) -> String {
     std::fs::read_to_string(root().join(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
 }
 
 /// The content of the project's file `file`, which is TOML.
-///
-/// # Panics
-/// If it cannot be read.
-#[must_use]
 pub fn toml(file: &str) -> Value {
     toml::from_str(&read(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
 }

@@ -54,17 +54,12 @@ pub struct Setup<'a> {
 }
 
 /// The root of the project.
-#[must_use]
 pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
 /// The path of `program`, which is `devhost` or `luoyun-admin`; builds both if they are out of
 /// date.
-///
-/// # Panics
-/// If the build fails.
-#[must_use]
 pub fn built(program: &str) -> PathBuf {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     let folder = FOLDER.get_or_init(|| {
@@ -81,10 +76,6 @@ pub fn built(program: &str) -> PathBuf {
 
 /// The files in `migrations`, in the order in which a host runs them: local.sql, the numbered
 /// ones, demo.sql.
-///
-/// # Panics
-/// If they cannot be listed.
-#[must_use]
 pub fn migrations() -> Vec<PathBuf> {
     let files = fs::read_dir(root().join("migrations")).unwrap();
     let mut files: Vec<_> = files.map(|entry| entry.unwrap().path()).collect();
@@ -93,19 +84,12 @@ pub fn migrations() -> Vec<PathBuf> {
 }
 
 /// Creates the state folder as `make up` does.
-///
-/// # Panics
-/// If that fails.
 pub fn prepare_state(folder: &Path) {
     let done = Command::new(root().join("scripts/state-folder.sh")).arg(folder).status();
     assert!(done.unwrap().success());
 }
 
 /// The SQL of the migrations, without the demo data.
-///
-/// # Panics
-/// If they cannot be read.
-#[must_use]
 pub fn tables() -> String {
     let files = migrations().into_iter().filter(|path| !path.ends_with("demo.sql"));
     files.map(|path| fs::read_to_string(path).unwrap()).collect()
@@ -158,10 +142,6 @@ fn host_command() -> Vec<String> {
 
 impl Server {
     /// A server with the demo data: the one at `BASE_URL`, or a new one.
-    ///
-    /// # Panics
-    /// If it cannot be started.
-    #[must_use]
     pub fn demo() -> Self {
         match env::var("BASE_URL") {
             Ok(url) => {
@@ -174,35 +154,22 @@ impl Server {
     }
 
     /// The running server at `addr`.
-    #[must_use]
     pub fn at(addr: SocketAddr) -> Self {
         Self { addr, running: Running::External, state: None }
     }
 
     /// A new server with the demo data and these variables.
-    ///
-    /// # Panics
-    /// If it cannot be started.
-    #[must_use]
     pub fn with(variables: &[(&str, &str)]) -> Self {
         Self::start(Setup { variables, ..Setup::default() })
     }
 
     /// A new server in a separate process, with these variables.
-    ///
-    /// # Panics
-    /// If it cannot be started.
-    #[must_use]
     pub fn process(variables: &[(&str, &str)]) -> Self {
         Self::start_process(Setup { variables, ..Setup::default() }, TempDir::new().unwrap())
     }
 
     /// A new server: devhost in this process, or Spin. Its output goes to `output.log` in its
     /// state folder, and is printed if the test fails.
-    ///
-    /// # Panics
-    /// If it cannot be started.
-    #[must_use]
     pub fn start(setup: Setup) -> Self {
         if env::var("LUOYUN_HOST").is_ok_and(|host| host == "spin") {
             return Self::start_process(setup, TempDir::new().unwrap());
@@ -212,10 +179,6 @@ impl Server {
     }
 
     /// devhost in this process, with `options` and a temporary state folder.
-    ///
-    /// # Panics
-    /// If it cannot be started.
-    #[must_use]
     pub fn devhost(options: Options) -> Self {
         let state = TempDir::new().unwrap();
         let options = Options { state_dir: Some(state.path().to_owned()), ..options };
@@ -229,10 +192,6 @@ impl Server {
     }
 
     /// A new server in a separate process, on the state folder `state`.
-    ///
-    /// # Panics
-    /// If it cannot be started.
-    #[must_use]
     pub fn start_process(setup: Setup, state: TempDir) -> Self {
         let options = setup.options(state.path());
         let host = host_command();
@@ -267,92 +226,58 @@ impl Server {
     }
 
     /// Opens a connection.
-    #[must_use]
     pub fn connect(&self) -> Client {
         Client::connect(self.addr)
     }
 
     /// Sends a form to `path` on a new connection; returns the reply.
-    ///
-    /// # Panics
-    /// If there is no reply, or it is not JSON.
-    #[allow(clippy::must_use_candidate, reason = "a request may be sent for its effect")]
     pub fn post(&self, path: &str, form: &[(&str, &str)]) -> Value {
         self.connect().post(path, form).json()
     }
 
     /// Runs SQL statements on the server's database.
-    ///
-    /// # Panics
-    /// If one fails.
     pub fn sql(&self, statements: &str) {
         self.database().execute_batch(statements).unwrap();
     }
 
     /// Reads a value from the server's database.
-    ///
-    /// # Panics
-    /// If the query `sql` fails, or returns no row.
-    #[must_use]
     pub fn value<T: FromSql>(&self, sql: &str) -> T {
         value(&self.database(), sql)
     }
 
     /// The lines of the server's output so far that contain `text`.
-    ///
-    /// # Panics
-    /// If the server is the one at `BASE_URL`.
-    #[must_use]
     pub fn logged(&self, text: &str) -> Vec<String> {
         let output = output_of(self.state.as_ref().expect("a server started by the test"));
         output.lines().filter(|line| line.contains(text)).map(str::to_owned).collect()
     }
 
     /// The server's address.
-    #[must_use]
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }
 
     /// The server's address as a URL.
-    #[must_use]
     pub fn base_url(&self) -> String {
         format!("http://{}", self.addr)
     }
 
     /// The temporary folder of the server.
-    ///
-    /// # Panics
-    /// If the server is the one at `BASE_URL`.
-    #[must_use]
     pub fn state(&self) -> &Path {
         self.state.as_ref().expect("a server started by the test").path()
     }
 
     /// Opens the server's database.
-    ///
-    /// # Panics
-    /// If the server is the one at `BASE_URL`.
-    #[must_use]
     pub fn database(&self) -> rusqlite::Connection {
         rusqlite::Connection::open(self.state().join("sqlite_db.db")).unwrap()
     }
 
     /// Opens the file of the server's key-value store: `spin_key_value(store, key, value)`.
-    ///
-    /// # Panics
-    /// If the server is the one at `BASE_URL`.
-    #[must_use]
     pub fn key_value(&self) -> rusqlite::Connection {
         rusqlite::Connection::open(self.state().join("sqlite_key_value.db")).unwrap()
     }
 
     /// The cost of the next completed request, in order of completion; see
     /// [`DevHost::measured`].
-    ///
-    /// # Panics
-    /// If the server is not devhost in this process, or if there was no request.
-    #[must_use]
     pub fn measured(&self) -> devhost::Measured {
         match &self.running {
             Running::DevHost(host) => host.measured().unwrap(),
@@ -361,32 +286,22 @@ impl Server {
     }
 
     /// Logs in and returns the session key. The password is the user name, as in the demo data.
-    ///
-    /// # Panics
-    /// If the login fails.
-    #[must_use]
     pub fn log_in(&self, username: &str) -> String {
         let reply = self.log_in_with(username, username);
         reply["session_key"].as_str().unwrap_or_else(|| panic!("{reply}")).to_owned()
     }
 
     /// Logs in; returns the reply.
-    ///
-    /// # Panics
-    /// If there is none.
-    #[allow(clippy::must_use_candidate, reason = "a request may be sent for its effect")]
     pub fn log_in_with(&self, username: &str, password: &str) -> Value {
         self.post(LOGIN, &[("username", username), ("password", password)])
     }
 
     /// Whether the server accepts this session key.
-    #[must_use]
     pub fn accepts(&self, key: &str) -> bool {
         self.post(LIST, &[("session_key", key)])["code"] == 0
     }
 
     /// Whether the server accepts this session key now. False also if the host cannot answer.
-    #[must_use]
     pub fn try_accepts(&self, key: &str) -> bool {
         let form = [("session_key", key)];
         let reply = self.connect().try_post(LIST, &form);
@@ -395,10 +310,6 @@ impl Server {
     }
 
     /// A figure of the server's processes in `/proc/PID/status`, such as `VmRSS`, in KiB.
-    ///
-    /// # Panics
-    /// If the server does not run in a separate process.
-    #[must_use]
     pub fn memory(&self, field: &str) -> u64 {
         let Running::Process(child) = &self.running else {
             panic!("the server does not run in a separate process");
@@ -407,10 +318,6 @@ impl Server {
     }
 
     /// Kills the server's process (SIGKILL) and returns its state folder.
-    ///
-    /// # Panics
-    /// If the server is the one at `BASE_URL`.
-    #[must_use]
     pub fn kill(mut self) -> TempDir {
         self.signal("-KILL");
         self.state.take().expect("a server started by the test")
@@ -430,10 +337,6 @@ impl Server {
 }
 
 /// The folders in `/proc` of the running processes of a process group.
-///
-/// # Panics
-/// If the system does not list its processes.
-#[must_use]
 pub fn processes(group: u32) -> Vec<PathBuf> {
     let folders = fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap().path());
     let is_member = |folder: &PathBuf| {
@@ -445,10 +348,6 @@ pub fn processes(group: u32) -> Vec<PathBuf> {
 }
 
 /// The sum of a figure in `/proc/PID/status`, such as `VmRSS`, of a process group's members, in KiB.
-///
-/// # Panics
-/// If the system does not list its processes.
-#[must_use]
 pub fn memory(group: u32, field: &str) -> u64 {
     let figures = processes(group).into_iter().filter_map(|folder| -> Option<u64> {
         let status = fs::read_to_string(folder.join("status")).ok()?;
@@ -459,18 +358,11 @@ pub fn memory(group: u32, field: &str) -> u64 {
 }
 
 /// Reads a value from a database.
-///
-/// # Panics
-/// If the query `sql` fails, or returns no row.
-#[must_use]
 pub fn value<T: FromSql>(db: &rusqlite::Connection, sql: &str) -> T {
     db.query_row(sql, [], |row| row.get(0)).unwrap()
 }
 
 /// Calls `work` with each number below `count` at once, in threads; returns the results in order.
-///
-/// # Panics
-/// If one of them does.
 pub fn at_once<T: Send>(count: usize, work: impl Fn(usize) -> T + Sync) -> Vec<T> {
     let work = &work;
     thread::scope(|scope| {
@@ -480,9 +372,6 @@ pub fn at_once<T: Send>(count: usize, work: impl Fn(usize) -> T + Sync) -> Vec<T
 }
 
 /// Lets this process and its children open as many files as the system allows.
-///
-/// # Panics
-/// If the system does not allow its own limit.
 pub fn raise_descriptor_limit() {
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).unwrap();
@@ -490,7 +379,6 @@ pub fn raise_descriptor_limit() {
 
 /// Sends `signal`, such as `-KILL`, to `processes`: ids with spaces between them, negative for a
 /// process group. Returns whether all of them got it.
-#[must_use]
 pub fn send_signal(signal: &str, processes: &str) -> bool {
     // The shell's own command: a machine may lack the program.
     let command = format!("kill {signal} {processes}");
@@ -509,9 +397,6 @@ fn served_address(output: &str) -> Option<SocketAddr> {
 }
 
 /// Waits until `child` exits.
-///
-/// # Panics
-/// If it does not exit within a minute; it is killed then.
 pub fn wait_for_exit(child: &mut Child) -> ExitStatus {
     poll(|| child.try_wait().unwrap()).unwrap_or_else(|| {
         child.kill().unwrap();
@@ -521,9 +406,6 @@ pub fn wait_for_exit(child: &mut Child) -> ExitStatus {
 }
 
 /// Waits until `condition` holds.
-///
-/// # Panics
-/// If it does not within a minute.
 pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     let holds = poll(|| condition().then_some(()));
     assert!(holds.is_some(), "{what}: not within a minute");
@@ -542,9 +424,6 @@ fn poll<T>(mut check: impl FnMut() -> Option<T>) -> Option<T> {
 }
 
 /// Runs `command` with `input` on its standard input.
-///
-/// # Panics
-/// If it cannot be run, or does not exit within ten minutes.
 pub fn run(command: &mut Command, input: &[u8]) -> Output {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
@@ -563,10 +442,6 @@ pub fn run(command: &mut Command, input: &[u8]) -> Output {
 }
 
 /// Runs a command that has to fail; returns its standard error.
-///
-/// # Panics
-/// If it succeeds.
-#[must_use]
 pub fn errors_of(command: &mut Command) -> String {
     let output = run(command, b"");
     let errors = String::from_utf8(output.stderr).unwrap();

@@ -1,24 +1,10 @@
-//! The files in `deploy/` are well-formed, and are consistent with `spin.toml` and with each other.
+//! The files in `deploy/` are consistent with `spin.toml` and the documents.
 //! `machines` tests what they do.
 
 use std::collections::BTreeSet;
 
 use api_tests::{read, toml};
 use serde_json::Value;
-
-/// The object of this kind among the resources of `deploy/kustomization.yaml`.
-fn object(kind: &str) -> Value {
-    let files = kustomization()["resources"].as_array().unwrap().clone();
-    let objects = files.iter().flat_map(|file| -> Vec<Value> {
-        let file = format!("deploy/{}", file.as_str().unwrap());
-        serde_saphyr::from_multiple(&read(&file)).unwrap_or_else(|error| panic!("{file}: {error}"))
-    });
-    objects.into_iter().find(|object| object["kind"] == kind).unwrap()
-}
-
-fn kustomization() -> Value {
-    serde_saphyr::from_str(&read("deploy/kustomization.yaml")).unwrap()
-}
 
 /// The names in the lists `field` of all components.
 fn granted_stores(manifest: &Value, field: &str) -> BTreeSet<String> {
@@ -102,73 +88,4 @@ fn the_proxys_refusals_have_the_contracts_form() {
         status
     });
     assert!(statuses.eq(["400", "408", "429", "500", "502", "503", "504"]));
-}
-
-#[test]
-fn the_objects_of_kubernetes_fit_together() {
-    let (app, route) = (&object("SpinApp")["spec"], object("HTTPRoute"));
-    let rule = &route["spec"]["rules"][0];
-    let health = Value::from("/.well-known/spin/health");
-    for (found, expected) in [
-        (&app["checks"]["readiness"]["httpGet"]["path"], &health),
-        (&app["checks"]["liveness"]["httpGet"]["path"], &health),
-        (&app["executor"], &object("SpinAppExecutor")["metadata"]["name"]),
-        // Spin Operator gives the app's Service the name of the app.
-        (&rule["backendRefs"][0]["name"], &object("SpinApp")["metadata"]["name"]),
-        (&rule["timeouts"]["request"], &"10s".into()),
-    ] {
-        assert_eq!(found, expected);
-    }
-    let manifest = toml("spin.toml");
-    let variables = app["variables"].as_array().unwrap();
-    let mut names = variables.iter().map(|variable| variable["name"].as_str().unwrap());
-    assert!(names.all(|name| manifest["variables"][name].is_object()), "{variables:?}");
-}
-
-#[test]
-fn the_readme_creates_the_secrets_that_the_cluster_needs() {
-    let app = object("SpinApp");
-    let executor = object("SpinAppExecutor");
-    let password = environment("REDIS_PASSWORD")["valueFrom"]["secretKeyRef"].clone();
-    let key = format!("{}=", password["key"].as_str().unwrap());
-    for (secret, key) in [
-        (&app["spec"]["runtimeConfig"]["loadFromSecret"], "runtime-config.toml="),
-        (&executor["spec"]["deploymentConfig"]["caCertSecret"], "ca-certificates.crt="),
-        (&password["name"], &key),
-    ] {
-        let secret = secret.as_str().unwrap();
-        let command = format!("kubectl create secret generic {secret} --from-file={key}");
-        assert!(read("deploy/README.md").contains(&command), "{command}");
-    }
-}
-
-/// The environment variable `name` of HAProxy's container.
-fn environment(name: &str) -> Value {
-    let container = &object("Deployment")["spec"]["template"]["spec"]["containers"][0];
-    let variables = container["env"].as_array().unwrap();
-    let found = variables.iter().find(|variable| variable["name"] == name);
-    found.unwrap_or_else(|| panic!("{name}")).clone()
-}
-
-#[test]
-fn haproxy_in_the_cluster_gets_its_configuration_and_environment() {
-    for name in placeholders(&read("deploy/haproxy.cfg")) {
-        assert!(environment(name)["value"].is_string(), "{name}");
-    }
-    let deployment = object("Deployment");
-    let pod = &deployment["spec"]["template"];
-    let generated = &kustomization()["configMapGenerator"][0];
-    assert_eq!(pod["spec"]["volumes"][0]["configMap"]["name"], generated["name"]);
-    let file = generated["files"][0].as_str().unwrap();
-    let container = &pod["spec"]["containers"][0];
-    let folder = container["volumeMounts"][0]["mountPath"].as_str().unwrap();
-    let path = format!("{folder}/{file}");
-    assert!(container["args"].as_array().unwrap().contains(&path.into()));
-    let _ = read(&format!("deploy/{file}"));
-
-    let service = object("Service");
-    assert_eq!(service["spec"]["selector"], pod["metadata"]["labels"]);
-    assert_eq!(service["spec"]["ports"][0]["targetPort"], container["ports"][0]["name"]);
-    let address = format!("@{}:", service["metadata"]["name"].as_str().unwrap());
-    assert!(read("deploy/README.md").contains(&address), "{address}");
 }
