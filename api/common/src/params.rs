@@ -145,7 +145,7 @@ mod tests {
         assert_eq!(number("%2B7"), Ok(Some(7)));
         assert_eq!(number("+7"), Ok(Some(7)));
         assert_eq!(number("007"), Ok(Some(7)));
-        assert_eq!(number("%09 7%0a"), Ok(Some(7)));
+        assert_eq!(number("%C2%A0%09 7%0a%E3%80%80"), Ok(Some(7)));
         assert_eq!(number(""), Ok(None));
         assert_eq!(number("+"), Ok(None));
         for refused in [
@@ -159,7 +159,11 @@ mod tests {
             "7 7",
             "%EF%BC%97",
             "seven",
+            "1_0",
+            "7%007",
+            "%D9%A7",
             "%ff",
+            "7%",
             "0",
             "1001",
             "9223372036854775808",

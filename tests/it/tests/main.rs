@@ -10,7 +10,6 @@ mod console;
 mod contract;
 mod cost;
 mod deploy;
-mod devhost;
 mod documented;
 mod faults;
 mod floods;
