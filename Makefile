@@ -31,8 +31,7 @@ TEST_COMPONENTS := -p empty -p bare
 WASM := --locked --target wasm32-wasip1
 WASI03 := -p instance-baseinfo -p logout -p myun-instance -F luoyun-common/wasi03
 IT := cargo test --locked -p api-tests --test it --
-ON_ANY_HOST := documented:: contract:: framing:: sessions:: passwords:: faults:: openapi:: console:: \
-	storage:: admin::
+ON_ANY_HOST := --skip devhost_only:: --skip floods::
 BROWSER := EXTRA_SQL=tests/browser/fixtures.sql tests/with-devhost.sh tests/browser/run.sh
 # Locally a newer compiler's lints are warnings.
 DENY := $(if $(filter true 1,$(CI)),-- -D warnings)

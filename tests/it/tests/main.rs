@@ -5,11 +5,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod admin;
-mod budgets;
 mod console;
 mod contract;
-mod cost;
 mod deploy;
+mod devhost_only;
 mod documented;
 mod faults;
 mod floods;
@@ -19,6 +18,5 @@ mod import;
 mod machines;
 mod openapi;
 mod passwords;
-mod queries;
 mod sessions;
 mod storage;
