@@ -1,33 +1,140 @@
 //! The commands on instances.
 
+use std::ffi::OsStr;
+
 use anyhow::{Context, Result, bail};
-use luoyun_status::{DELETED, STATUSES, status_string};
+use clap::builder::{PossibleValue, TypedValueParser};
+use clap::{Arg, Args, Subcommand};
+use luoyun_status::{DELETED, STATUSES, Status, status_string};
 use serde_json::{Value, json};
 
-use crate::args::{self, Properties, Removed};
 use crate::db::Database;
 use crate::output;
-use crate::rows::{self, NODE, USER};
+use crate::rows::{self, Existing, Format, NODE, USER};
+
+/// Manage instances, the virtual machines: add, set, remove, list
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Add an instance; prints the new id
+    #[command(mut_arg("owner", |owner| owner.required(true)))]
+    #[command(mut_arg("name", |name| name.required(true)))]
+    #[command(mut_arg("status", |status| status.default_value("new")))]
+    #[command(mut_arg("vdi_type", |vdi_type| vdi_type.default_value("1")))]
+    #[command(after_long_help = "Example:\n  luoyun-admin instance add --owner ada --name x")]
+    Add {
+        #[command(flatten)]
+        properties: Properties,
+        /// Its id, 1 or more [default: the next one]
+        #[arg(long, value_parser = clap::value_parser!(i64).range(1..))]
+        id: Option<i64>,
+    },
+    /// Change the given properties of an instance
+    #[command(override_usage = "luoyun-admin instance set [OPTIONS] <ID>")]
+    #[command(
+        after_long_help = "Examples:\n  luoyun-admin instance set 2252 --status started --vdi-port 5901\n  luoyun-admin instance set 2252 --owner grace --no-summary"
+    )]
+    Set {
+        /// The instance's id
+        #[arg(allow_negative_numbers = true)]
+        id: i64,
+        #[command(flatten)]
+        properties: Properties,
+        #[command(flatten)]
+        removed: Removed,
+    },
+    /// Mark an instance as deleted
+    ///
+    /// As in LuoYunCloud, the row stays, with status 100, and the API leaves it out of every
+    /// reply. `instance set ID --status stopped` restores the instance.
+    #[command(after_long_help = "Example:\n  luoyun-admin instance remove 2252")]
+    Remove {
+        /// The instance's id
+        #[arg(allow_negative_numbers = true)]
+        id: i64,
+    },
+    /// List the instances, by id
+    #[command(after_long_help = "Example:\n  luoyun-admin instance list --owner ada --all")]
+    List {
+        /// Only the instances of this user
+        #[arg(long, value_name = "USER")]
+        owner: Option<Existing>,
+        /// Deleted instances too
+        #[arg(long)]
+        all: bool,
+        #[command(flatten)]
+        format: Format,
+    },
+}
+
+/// The properties of an instance.
+#[derive(Args)]
+pub(crate) struct Properties {
+    /// Its owner, the user whose list contains it
+    #[arg(long, value_name = "USER")]
+    pub(crate) owner: Option<Existing>,
+    /// The node that it runs on
+    #[arg(long, value_name = "HOSTNAME")]
+    pub(crate) node: Option<Existing>,
+    /// The node's id, instead of the hostname
+    #[arg(long, value_name = "ID", conflicts_with = "node", allow_negative_numbers = true)]
+    #[arg(value_parser = clap::value_parser!(i64).map(Existing::with_id))]
+    pub(crate) node_id: Option<Existing>,
+    /// Its name
+    #[arg(long, value_parser = name)]
+    pub(crate) name: Option<String>,
+    /// Its summary, a text
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) summary: Option<String>,
+    /// A number, or one of the words below
+    #[arg(long, value_parser = StatusParser)]
+    pub(crate) status: Option<i64>,
+    /// The protocol of its remote desktop; 1 is SPICE
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(i64).range(0..))]
+    pub(crate) vdi_type: Option<i64>,
+    /// The TCP port of its remote desktop on the node
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) vdi_port: Option<u16>,
+}
+
+/// The properties that an instance loses. One of these or of [`Properties`] is required.
+#[derive(Args, Default)]
+#[group(required = true, multiple = true)]
+#[group(args = ["owner", "node", "node_id", "name", "summary", "status", "vdi_type", "vdi_port"])]
+#[allow(clippy::struct_excessive_bools, reason = "each is an option of its own")]
+pub(crate) struct Removed {
+    /// Remove its owner
+    #[arg(long, conflicts_with = "owner")]
+    pub(crate) no_owner: bool,
+    /// Remove its node
+    #[arg(long, conflicts_with_all = ["node", "node_id"])]
+    pub(crate) no_node: bool,
+    /// Remove its summary
+    #[arg(long, conflicts_with = "summary")]
+    pub(crate) no_summary: bool,
+    /// Remove the port of its remote desktop
+    #[arg(long, conflicts_with = "vdi_port")]
+    pub(crate) no_vdi_port: bool,
+}
 
 /// Runs a command on instances.
-pub(crate) fn run(db: &mut Database, command: args::Instance) -> Result<()> {
+pub(crate) fn run(db: &mut Database, command: Command) -> Result<()> {
     match command {
-        args::Instance::Add { properties, id } => add(db, id, properties),
-        args::Instance::Set { id, properties, removed } => db.transaction(|db| {
+        Command::Add { properties, id } => add(db, id, properties),
+        Command::Set { id, properties, removed } => db.transaction(|db| {
             status(db, id)?.with_context(|| missing(id))?;
             let (columns, mut values) = given(db, properties, &removed)?;
             values.push(json!(id));
             let assignments = columns.join(" = ?, ");
             db.execute(&format!("UPDATE instances SET {assignments} = ? WHERE id = ?"), &values)
         }),
-        args::Instance::Remove { id } => db.transaction(|db| {
+        Command::Remove { id } => db.transaction(|db| {
             if status(db, id)?.with_context(|| missing(id))? == DELETED {
                 bail!("The instance {id} is deleted already.");
             }
             let sql = "UPDATE instances SET status = ?2 WHERE id = ?1";
             db.execute(sql, &[json!(id), json!(DELETED)])
         }),
-        args::Instance::List { owner, all, format } => {
+        Command::List { owner, all, format } => {
             let owner = owner.map(|owner| rows::find(db, USER, &owner)).transpose()?;
             let strings = STATUSES
                 .iter()
@@ -87,4 +194,42 @@ fn status(db: &mut Database, id: i64) -> Result<Option<i64>> {
 
 fn missing(id: i64) -> String {
     format!("There is no instance {id}. luoyun-admin instance list --all shows all.")
+}
+
+/// Parses a status, given as a number or as a word.
+fn status_number(text: &str) -> Result<i64, String> {
+    let known = STATUSES.iter().find(|status| status.word == text).map(|status| status.number);
+    let number = text.parse().ok().filter(|number| *number >= 0);
+    known.or(number).ok_or_else(|| {
+        let words: Vec<_> = STATUSES.iter().map(|status| status.word).collect();
+        format!("a status is a number, or one of {}", words.join(", "))
+    })
+}
+
+/// Parses a status, and names the words for completions and `--help`.
+#[derive(Clone)]
+struct StatusParser;
+
+impl TypedValueParser for StatusParser {
+    type Value = i64;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        argument: Option<&Arg>,
+        value: &OsStr,
+    ) -> Result<i64, clap::Error> {
+        TypedValueParser::parse_ref(&status_number, command, argument, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        let value = |it: &Status| PossibleValue::new(it.word).help(it.number.to_string());
+        Some(Box::new(STATUSES.iter().map(value)))
+    }
+}
+
+fn name(text: &str) -> Result<String, &'static str> {
+    let is_name = !text.trim().is_empty() && !text.contains(char::is_control);
+    let reason = "a name must not be blank or contain control characters";
+    is_name.then(|| text.to_owned()).ok_or(reason)
 }

@@ -1,17 +1,55 @@
 //! The commands on nodes.
 
+use std::net::IpAddr;
+
 use anyhow::{Result, bail};
+use clap::Subcommand;
 use serde_json::json;
 
-use crate::args;
 use crate::db::Database;
 use crate::output;
-use crate::rows::{self, NODE};
+use crate::rows::{self, Existing, Format, NODE};
+
+/// Manage nodes, the machines that instances run on: add, set, remove, list
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Add a node; prints the new id
+    #[command(after_long_help = "Example:\n  luoyun-admin node add node1 --ip 10.0.0.2")]
+    Add {
+        /// Its hostname
+        #[arg(value_parser = word)]
+        hostname: String,
+        /// Its IP address, where the remote desktops of its instances are
+        #[arg(long)]
+        ip: Option<IpAddr>,
+    },
+    /// Change the IP address of a node
+    #[command(after_long_help = "Example:\n  luoyun-admin node set node1 --ip 10.0.0.3")]
+    Set {
+        #[command(flatten)]
+        node: Existing,
+        /// Its IP address, where the remote desktops of its instances are
+        #[arg(long)]
+        ip: IpAddr,
+    },
+    /// Remove a node
+    #[command(after_long_help = "Example:\n  luoyun-admin node remove node1 --cascade")]
+    Remove {
+        #[command(flatten)]
+        node: Existing,
+        /// Leave its instances without a node
+        #[arg(long)]
+        cascade: bool,
+    },
+    /// List all nodes, by id
+    #[command(after_long_help = "Example:\n  luoyun-admin node list")]
+    List(Format),
+}
 
 /// Runs a command on nodes.
-pub(crate) fn run(db: &mut Database, command: args::Node) -> Result<()> {
+pub(crate) fn run(db: &mut Database, command: Command) -> Result<()> {
     match command {
-        args::Node::Add { hostname, ip } => {
+        Command::Add { hostname, ip } => {
             let id = db.transaction(|db| {
                 let advice = "For another address: luoyun-admin node set.";
                 rows::refuse_existing(db, NODE, &hostname, advice)?;
@@ -20,11 +58,11 @@ pub(crate) fn run(db: &mut Database, command: args::Node) -> Result<()> {
             })?;
             output::write_id(&id)
         }
-        args::Node::Set { node, ip } => db.transaction(|db| {
+        Command::Set { node, ip } => db.transaction(|db| {
             let id = rows::find(db, NODE, &node)?;
             db.execute("UPDATE nodes SET ip = ?2 WHERE id = ?1", &[json!(id), json!(ip)])
         }),
-        args::Node::Remove { node, cascade } => db.transaction(|db| {
+        Command::Remove { node, cascade } => db.transaction(|db| {
             let id = rows::find(db, NODE, &node)?;
             if !cascade && let Some(instances) = rows::instances_with(db, "node_id", id)? {
                 bail!(
@@ -35,10 +73,15 @@ pub(crate) fn run(db: &mut Database, command: args::Node) -> Result<()> {
             db.execute("UPDATE instances SET node_id = NULL WHERE node_id = ?1", &[json!(id)])?;
             db.execute("DELETE FROM nodes WHERE id = ?1", &[json!(id)])
         }),
-        args::Node::List(format) => {
+        Command::List(format) => {
             let sql = "SELECT id, json_object('id', id, 'hostname', hostname, 'ip', ip)
                        FROM nodes WHERE id > ?1 ORDER BY id LIMIT ?2";
             rows::list(db, sql, &[], "ID=id, IP=ip, HOSTNAME=hostname", format.json)
         }
     }
+}
+
+fn word(text: &str) -> Result<String, &'static str> {
+    let is_word = !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || c.is_control());
+    is_word.then(|| text.to_owned()).ok_or("a hostname must be one word, without white space")
 }

@@ -3,13 +3,36 @@
 use std::io::{self, IsTerminal, Read};
 
 use anyhow::{Context, Result, anyhow, bail};
-use luoyun_password::{SALT_BYTES, Strength};
+use clap::Args;
+use luoyun_password::{MEMORY_KIB, PASSES, SALT_BYTES, Strength};
 
 use crate::output::visible;
 
 /// Longest new password, in bytes: with the longest user name, a login's body is still below its
 /// limit if each byte is percent-encoded (docs/contract.md).
 const MAX_BYTES: usize = 16 * 1024;
+
+#[derive(Args)]
+pub(crate) struct StrengthOptions {
+    /// Memory of Argon2id, in KiB: the server's variable `password_memory_kib`
+    #[arg(long, value_name = "KIB", default_value_t = Strength::DEFAULT.memory_kib,
+          value_parser = clap::value_parser!(u32).range(range(MEMORY_KIB)))]
+    memory_kib: u32,
+    /// Passes over the memory: the server's variable `password_passes`
+    #[arg(long, value_name = "NUMBER", default_value_t = Strength::DEFAULT.passes,
+          value_parser = clap::value_parser!(u32).range(range(PASSES)))]
+    passes: u32,
+}
+
+impl StrengthOptions {
+    pub(crate) fn strength(&self) -> Strength {
+        Strength { memory_kib: self.memory_kib, passes: self.passes }
+    }
+}
+
+fn range(range: std::ops::RangeInclusive<u32>) -> std::ops::RangeInclusive<i64> {
+    i64::from(*range.start())..=i64::from(*range.end())
+}
 
 /// Reads a new password of `username` from the terminal, or from standard input if that is not a
 /// terminal. Returns it encoded for storage, with `strength`.

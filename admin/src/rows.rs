@@ -1,11 +1,12 @@
 //! Lists of rows, for people or as JSON, and rows by name or id.
 
+use std::fmt::{self, Display, Formatter};
 use std::io::{self, BufWriter, Write};
 
 use anyhow::{Context, Result, bail};
+use clap::Args;
 use serde_json::{Value, json};
 
-use crate::args::Existing;
 use crate::db::Database;
 use crate::output::{count_sql, some_ids, visible, write_table};
 
@@ -13,6 +14,45 @@ use crate::output::{count_sql, some_ids, visible, write_table};
 pub(crate) type Kind = (&'static str, &'static str, &'static str);
 pub(crate) const USER: Kind = ("user", "users", "username");
 pub(crate) const NODE: Kind = ("node", "nodes", "hostname");
+
+/// A user or a node that exists.
+#[derive(Args, Clone)]
+#[group(required = true, multiple = false)]
+pub(crate) struct Existing {
+    /// The name
+    pub(crate) name: Option<String>,
+    /// The id, as `list` shows it, instead of the name
+    #[arg(long, allow_negative_numbers = true)]
+    pub(crate) id: Option<i64>,
+}
+
+impl Existing {
+    pub(crate) fn with_id(id: i64) -> Self {
+        Self { name: None, id: Some(id) }
+    }
+}
+
+impl From<String> for Existing {
+    fn from(name: String) -> Self {
+        Self { name: Some(name), id: None }
+    }
+}
+
+impl Display for Existing {
+    fn fmt(&self, f: &mut Formatter) -> fmt::Result {
+        match (&self.name, self.id) {
+            (None, Some(id)) => write!(f, "with the id {id}"),
+            (name, _) => f.write_str(&visible(name.as_deref().unwrap_or_default())),
+        }
+    }
+}
+
+#[derive(Args)]
+pub(crate) struct Format {
+    /// Print an array of JSON objects
+    #[arg(long)]
+    pub(crate) json: bool,
+}
 
 /// Rows that one query reads: a summary may have 4 KiB, and sqld limits its replies to 10 MB.
 const PAGE_ROWS: usize = 1000;

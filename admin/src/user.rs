@@ -1,17 +1,71 @@
 //! The commands on users.
 
 use anyhow::{Result, bail};
+use clap::Subcommand;
 use serde_json::json;
 
-use crate::args::{self, Existing};
 use crate::db::Database;
-use crate::rows::{self, USER};
+use crate::import::{MAX_NAME_BYTES, bare};
+use crate::password::StrengthOptions;
+use crate::rows::{self, Existing, Format, USER};
 use crate::{output, password};
 
+/// Manage users: add, passwd, lock, unlock, remove, list
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Add a user; prints the new id
+    ///
+    /// The password is read from the terminal, twice and without echo, or from standard
+    /// input, as one line. It is stored in the same form as by a login.
+    #[command(after_long_help = "Example:\n  pass show ada | luoyun-admin user add ada")]
+    Add {
+        /// The user's name
+        #[arg(value_parser = username)]
+        name: String,
+        #[command(flatten)]
+        strength: StrengthOptions,
+    },
+    /// Change a user's password, and end the user's sessions
+    ///
+    /// The password is read as by `user add`.
+    #[command(after_long_help = "Example:\n  luoyun-admin user passwd ada")]
+    Passwd {
+        #[command(flatten)]
+        user: Existing,
+        #[command(flatten)]
+        strength: StrengthOptions,
+    },
+    /// Lock a user, and end the user's sessions
+    ///
+    /// A locked user cannot log in. Lock imported users in the source: an import undoes
+    /// this.
+    #[command(after_long_help = "Example:\n  luoyun-admin user lock ada")]
+    Lock(Existing),
+    /// Unlock a user
+    #[command(after_long_help = "Example:\n  luoyun-admin user unlock ada")]
+    Unlock(Existing),
+    /// Remove a user, and end the user's sessions
+    ///
+    /// Remove imported users in the source: an import adds them again.
+    #[command(after_long_help = "Example:\n  luoyun-admin user remove ada --cascade")]
+    Remove {
+        #[command(flatten)]
+        user: Existing,
+        /// Mark the user's instances as deleted
+        #[arg(long)]
+        cascade: bool,
+    },
+    /// List all users, by id
+    ///
+    /// The list has the time of the last login, in UTC.
+    #[command(after_long_help = "Example:\n  luoyun-admin user list --json | jq -r .[].username")]
+    List(Format),
+}
+
 /// Runs a command on users.
-pub(crate) fn run(db: &mut Database, command: args::User) -> Result<()> {
+pub(crate) fn run(db: &mut Database, command: Command) -> Result<()> {
     match command {
-        args::User::Add { name, strength } => {
+        Command::Add { name, strength } => {
             let advice = "For another password: luoyun-admin user passwd.";
             // Checked before the prompt, so that nobody types a password in vain.
             rows::refuse_existing(db, USER, &name, advice)?;
@@ -23,7 +77,7 @@ pub(crate) fn run(db: &mut Database, command: args::User) -> Result<()> {
             })?;
             output::write_id(&id)
         }
-        args::User::Passwd { user, strength } => {
+        Command::Passwd { user, strength } => {
             let (id, username) = rows::find_named(db, USER, &user)?;
             let username = username.unwrap_or_default();
             let password = password::read_encoded(&username, strength.strength())?;
@@ -33,9 +87,9 @@ pub(crate) fn run(db: &mut Database, command: args::User) -> Result<()> {
                 db.execute(sql, &[json!(id), json!(password)])
             })
         }
-        args::User::Lock(user) => set_locked(db, &user, true),
-        args::User::Unlock(user) => set_locked(db, &user, false),
-        args::User::Remove { user, cascade } => db.transaction(|db| {
+        Command::Lock(user) => set_locked(db, &user, true),
+        Command::Unlock(user) => set_locked(db, &user, false),
+        Command::Remove { user, cascade } => db.transaction(|db| {
             let id = rows::find(db, USER, &user)?;
             if !cascade && let Some(instances) = rows::instances_with(db, "user_id", id)? {
                 bail!(
@@ -49,7 +103,7 @@ pub(crate) fn run(db: &mut Database, command: args::User) -> Result<()> {
             // This also ends the sessions, as their user no longer exists.
             db.execute("DELETE FROM users WHERE id = ?1", &[json!(id)])
         }),
-        args::User::List(format) => {
+        Command::List(format) => {
             let columns = "ID=id, LAST LOGIN=last_login, LOCKED=is_locked, USERNAME=username";
             rows::list(db, include_str!("users.sql"), &[], columns, format.json)
         }
@@ -62,4 +116,16 @@ fn set_locked(db: &mut Database, user: &Existing, is_locked: bool) -> Result<()>
         let sql = "UPDATE users SET is_locked = ?2 WHERE id = ?1";
         db.execute(sql, &[json!(id), json!(is_locked)])
     })
+}
+
+/// Rejects user names that cannot log in: a login drops white space and control characters
+/// around the name (docs/contract.md).
+fn username(text: &str) -> Result<String, String> {
+    if text.len() > MAX_NAME_BYTES {
+        return Err(format!("a user name must not be longer than {MAX_NAME_BYTES} bytes"));
+    }
+    let is_bare = !text.is_empty() && bare(text) == text && !text.contains(char::is_control);
+    let reason = "a user name must not be empty, start or end with white space, or contain \
+                  control characters";
+    is_bare.then(|| text.to_owned()).ok_or_else(|| reason.to_owned())
 }

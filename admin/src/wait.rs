@@ -3,20 +3,41 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use anyhow::{Result, bail};
+use clap::Subcommand;
 use serde_json::json;
 
-use crate::args;
 use crate::db::Database;
-use crate::{output, rows};
+use crate::output;
+use crate::rows::{self, Format};
+
+/// List and clear the waits after failed logins: list, clear
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// List the addresses whose logins have to wait, the longest wait first
+    #[command(after_long_help = "Example:\n  luoyun-admin wait list")]
+    List(Format),
+    /// Let an address, or all, log in again at once
+    ///
+    /// Of an IPv6 address, the prefix of 64 bits counts, as in the list.
+    #[command(after_long_help = "Example:\n  luoyun-admin wait clear 192.0.2.1")]
+    #[group(required = true, multiple = false)]
+    Clear {
+        /// The address
+        address: Option<String>,
+        /// Clear all waits
+        #[arg(long)]
+        all: bool,
+    },
+}
 
 /// Runs a command on waits.
-pub(crate) fn run(db: &mut Database, command: args::Wait) -> Result<()> {
+pub(crate) fn run(db: &mut Database, command: Command) -> Result<()> {
     match command {
-        args::Wait::List(format) => {
+        Command::List(format) => {
             let columns = "ADDRESS=address, FAILURES=failures, SECONDS=seconds";
             rows::list(db, include_str!("waits.sql"), &[], columns, format.json)
         }
-        args::Wait::Clear { address, .. } => {
+        Command::Clear { address, .. } => {
             let address = address.map(|address| network(&address));
             let sql = "DELETE FROM login_failures WHERE ?1 IS NULL OR address = ?1 RETURNING key";
             let cleared: Vec<(i64,)> = db.transaction(|db| db.query(sql, &[json!(address)]))?;

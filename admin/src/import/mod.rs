@@ -14,10 +14,12 @@ mod tls;
 
 use std::env;
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use clap::CommandFactory;
+use clap::error::ErrorKind::ArgumentConflict;
+use clap::{Args, Command};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rusqlite::ErrorCode;
 
@@ -25,18 +27,94 @@ use crate::db::{Database, Location};
 pub(crate) use crate::import::columns::{MAX_NAME_BYTES, bare};
 use crate::import::difference::Difference;
 use crate::import::state::State;
-use crate::{args, output};
+use crate::output;
+
+/// Make the database equal to that of a LuoYunCloud
+///
+/// Reads the tables `auth_user`, `node` and `instance` of a PostgreSQL database,
+/// and makes users, nodes and instances here equal to them, ids included. ROWS
+/// THAT ARE NOT IN THE SOURCE ARE DELETED HERE, also those added with
+/// luoyun-admin. Try --dry-run first.
+///
+/// It may run while the API is in use, every minute if you like. Equal rows are
+/// not written; if all rows are equal, nothing is. All changes are one
+/// transaction: however the import ends, the database is either unchanged or
+/// equal to the source.
+///
+/// Columns that are not simply copied (docs/import.md has them all):
+///   password    Copied only if it has changed in the source since the last import,
+///               as a login may have stored it in a stronger form here, or `user
+///               passwd` may have set another one. A copied password ends the
+///               user's sessions. See --state
+///   is_locked   As in the source: `user lock` here lasts until the next import.
+///               NULL means not locked, as in LuoYunCloud
+///   last_login  The later of the two. A time without a time zone is read as UTC
+///   vdi_type    Not in the source: 1 (SPICE) for a new instance, else unchanged
+///   odd values  Converted or left out. The import prints the number of rows of
+///               each kind, with the first ids
+///
+/// The connection:
+///   URL, environment (PGHOST, PGUSER, PGSSLMODE, …) and ~/.pgpass mean what
+///   they mean to psql, except that connections to another machine use TLS and
+///   check the server's certificate; sslmode=disable turns that off. Put no
+///   password into a URL on the command line, which every user of the machine
+///   can read: put it into PGPASSWORD or ~/.pgpass, or the whole URL into
+///   LUOYUN_SOURCE.
+///
+/// Examples:
+///   Show what an import would change:
+///     luoyun-admin import --dry-run postgres://luoyun@db.example/luoyun
+///
+///   Connect through the Unix socket, as the user of the operating system:
+///     luoyun-admin import postgres:///luoyun
+///
+///   Import every minute with cron, which mails errors:
+///     * * * * * cd /srv/api && luoyun-admin import --quiet postgres:///luoyun
+#[derive(Args)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct Import {
+    /// The source: postgres://USER@HOST:PORT/DATABASE?PARAMETER=VALUE
+    #[arg(env = "LUOYUN_SOURCE", hide_env_values = true)]
+    pub(crate) url: String,
+    /// Print the counts, but change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Print nothing but errors
+    #[arg(long)]
+    pub(crate) quiet: bool,
+    /// Allow it to delete all rows of a table, or more than a tenth and more than ten
+    #[arg(long)]
+    pub(crate) allow_deletions: bool,
+    /// End if the source sends nothing for so long
+    #[arg(long, value_name = "SECONDS", default_value = "60",
+          value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub(crate) timeout: u64,
+    /// Trust only the certificates in this PEM file and those that they sign
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
+    /// The state file, with digests of the source's passwords, to detect changed ones
+    ///
+    /// The first import creates it, readable only by its owner. Keep it as secret as the
+    /// source. The next import copies all passwords again if it is missing, after a restore
+    /// of the database, and after an import with another state file: always import from the
+    /// same machine [default: the database file with the extension .import; for a server, in
+    /// ~/.local/state/luoyun-admin]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) state: Option<PathBuf>,
+}
 
 /// Imports into the database at `location`.
 /// Fails if the source or the database cannot be read or written, another import is running, or
 /// too many rows would be deleted. The database is then as before.
-pub(crate) fn run(location: &Location, command: args::Import) -> Result<()> {
+pub(crate) fn run(location: &Location, command: Import) -> Result<()> {
     let parameters = connection::parse(&command.url)?;
     let is_from_environment = env::var("LUOYUN_SOURCE").is_ok_and(|url| url == command.url);
     if parameters.contains_key("password") && !is_from_environment {
         let message = "every user of this machine can read a password in the URL: put it into \
                        PGPASSWORD or ~/.pgpass, or the whole URL into LUOYUN_SOURCE";
-        args::Args::command().error(clap::error::ErrorKind::ArgumentConflict, message).exit();
+        Import::augment_args(Command::new("luoyun-admin import"))
+            .error(ArgumentConflict, message)
+            .exit();
     }
     let source = connection::configure(parameters, command.ca.as_deref())?;
     let progress = progress_bar(command.quiet);
