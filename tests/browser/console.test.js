@@ -11,11 +11,14 @@ const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 const axe = readFileSync(here("node_modules/axe-core/axe.min.js"), "utf8");
 const [LOGIN, LIST, INFO, LOGOUT] = ["login", "myun/instance", "instance/baseinfo", "logout"].map((path) => `api/${path}`);
 const WIDTHS = [320, 768, 1280];
+const WRONG = "The user name or the password is wrong.";
+const UNCONFIRMED = "You are logged out here, but not yet on the server. Keep this page open: it tries again.";
 const OFFLINE = "The server does not answer.";
 const BYE = "You are logged out.";
+const RANGES = [, "Page 1 of 3, 1–10 of 23", "Page 2 of 3, 11–20 of 23", "Page 3 of 3, 21–23 of 23"];
 
-const textOf = (page, selector) => page.$eval(selector, (element) => element.textContent);
-const textsOf = (page, selector) => page.$$eval(selector, (elements) => elements.map((element) => element.textContent));
+const textOf = (page, selector) => page.$eval(selector, (element) => element.textContent.trim());
+const textsOf = (page, selector) => page.$$eval(selector, (elements) => elements.map((element) => element.textContent.trim()));
 const names = (page) => textsOf(page, "#rows td:nth-child(2)");
 const isShown = (page, selector) => page.$eval(selector, (element) => element.checkVisibility());
 const isDisabled = (page, selector) => page.$eval(selector, (element) => element.disabled);
@@ -25,7 +28,7 @@ const press = (page, selector) => page.$$eval(selector, (buttons) => buttons.for
 /** Waits until the text of `selector` is `expected`, or matches it. */
 async function waitForText(page, selector, expected) {
   const { source } = expected instanceof RegExp ? expected : RegExp(`^${expected.replace(/[.()?]/g, "\\$&")}$`);
-  const isThere = (selector, source) => RegExp(source).test(document.querySelector(selector).textContent);
+  const isThere = (selector, source) => RegExp(source).test(document.querySelector(selector).textContent.trim());
   try {
     await page.waitForFunction(isThere, { timeout: 10_000, polling: 20 }, selector, source);
   } catch (error) {
@@ -33,9 +36,16 @@ async function waitForText(page, selector, expected) {
   }
 }
 
-/** Waits for a message, or for a page of the list by its number. */
-const waitFor = (page, expected) =>
-  typeof expected === "number" ? waitForText(page, "#page", `Page ${expected} of 3, 23 in all`) : waitForText(page, "#message", expected);
+/** Waits until a message is spoken, and in view; or for a page of the list by its number. */
+async function waitFor(page, expected) {
+  if (typeof expected === "number") return waitForText(page, "#page", RANGES[expected]);
+  await waitForText(page, "#live", expected);
+  assert.equal(await page.evaluate(() => {
+    const message = [...document.querySelectorAll("#message, #warning")].find((element) => element.checkVisibility() && !element.closest(".spoken"));
+    const { top, bottom } = message?.getBoundingClientRect() ?? { top: 0, bottom: 0 };
+    return top >= visualViewport.offsetTop - 1 && bottom <= visualViewport.offsetTop + visualViewport.height + 1;
+  }), true, `${expected} is out of view`);
+}
 const click = (page, selector, expected) => page.click(selector).then(() => waitFor(page, expected));
 const reload = (page, expected) => page.reload().then(() => waitFor(page, expected));
 const back = (page, expected) => page.evaluate(() => history.back()).then(() => waitFor(page, expected));
@@ -43,7 +53,7 @@ const back = (page, expected) => page.evaluate(() => history.back()).then(() => 
 /** Logs in, and waits for the list. */
 async function enter(page, user) {
   await logIn(page, user);
-  await waitFor(page, `${{ many: 23, luoyun: 3, hostile: 2 }[user]} virtual machines`);
+  await waitFor(page, { many: RANGES[1], luoyun: "3 virtual machines", hostile: "2 virtual machines" }[user]);
 }
 
 const refusal = (error, status = 200, headers = {}) => ({ status, headers, body: { code: 1, desc: "In English.", error } });
@@ -134,7 +144,8 @@ for (const name of ["chrome", "firefox"]) {
     site.rules[LIST] = () => ((site.rules[LIST] = null), { body: { code: 0, list: [{ id: 1 }, instance(2, { vdi_host: "a b" }), instance(3, { vdi_type: 2 })] } });
     await reload(page, "3 virtual machines");
     assert.deepEqual(await textsOf(page, "#rows td"), [
-      "1", "", "", "none", "2", "vm 2", "application is running", "none", "3", "vm 3", "application is running", "10.0.0.2:5900 ",
+      "1", "", "unknown", "Cannot open: unknown.", "2", "vm 2", "application is running", "The desktop has no valid address at the moment.",
+      "3", "vm 3", "application is running", "10.0.0.2:5900The desktop is not a SPICE desktop.",
     ]);
     for (const [p, shown] of [["9", 3], ["1e3", 1], ["9".repeat(400), 3], ["0003", 3], ["0", 1], ["-2", 1], ["NaN", 1], ["", 1], ["%00", 1]]) {
       await page.goto(`${site.url}?p=${p}`);
@@ -144,34 +155,60 @@ for (const name of ["chrome", "firefox"]) {
 
   pageTest("GLib reads every name and address in the saved files", {}, async (page, site) => {
     const rows = [
-      // The name, the address; what the file has instead.
-      ["C:\\new", "10.0.0.2"],
-      ["DEV\\build\\", "node-1.example_x"],
-      ["  two spaces  ", "fd00::1"],
-      [" ", "[fd00::1]", "3", "fd00::1"],
-      ["", "fe80::1%eth0", "4"],
-      ["a\nhost=evil\r\n[x]\tb\r", "[fe80::1%eth0]", , "fe80::1%eth0"],
-      ["\t\n\\s", "::ffff:10.0.0.2"],
-      ["a;b,c#d=e \"f\" 'g' $h", "::"],
-      ["#[=;", "10.0.0.2"],
+      // The name, the address, the file; what the file has instead.
+      ["C:\\new", "10.0.0.2", "C_new-0.vv"],
+      ["DEV\\build\\", "node-1.example_x", "DEV_build-1.vv"],
+      ["  two spaces  ", "fd00::1", "two_spaces-2.vv"],
+      [" ", "[fd00::1]", "3.vv", "3", "fd00::1"],
+      ["", "fe80::1%eth0", "4.vv", "4"],
+      ["a\nhost=evil\r\n[x]\tb\r", "[fe80::1%eth0]", "a_host_evil_x_b-5.vv", , "fe80::1%eth0"],
+      ["\t\n\\s", "::ffff:10.0.0.2", "s-6.vv"],
+      ["a;b,c#d=e \"f\" 'g' $h", "::", "a_b_c_d_e_f_g_h-7.vv"],
+      ["../.#[=;", "10.0.0.2", "8.vv"],
       // remote-viewer replaces %d by the display's number.
-      ["50%d %%d %s", "10.0.0.2", "50%\u2060d %%\u2060d %s"],
-      ["位🖥\u202e\u200f\u2028\u00a0", "10.0.0.2"],
-      ["\0\f\x01\x7f", "10.0.0.2", "\ufffd\ufffd\x01\x7f"],
-      ["位".repeat(64), "10.0.0.2"],
+      ["50%d %%d %s", "10.0.0.2", "50_d_d_s-9.vv", "50%\u2060d %%\u2060d %s"],
+      ["位🖥\u202e\u200f\u2028\u00a0", "10.0.0.2", "位-10.vv"],
+      ["\0\f\x01\x7f", "10.0.0.2", "11.vv", "\ufffd\ufffd\x01\x7f"],
+      ["位".repeat(64), "10.0.0.2", `${"位".repeat(50)}-12.vv`],
+      // Windows takes this for a device.
+      ["Con.é 2.0", "10.0.0.2", "_Con.é_2.0-13.vv"],
     ];
     site.rules[LIST] = () => listOf(rows.map(([name], id) => instance(id, { name })));
     await logIn(page, "luoyun");
     const texts = [];
-    for (const [id, [, host]] of rows.entries()) {
+    for (const [id, [, host, file]] of rows.entries()) {
       site.rules[INFO] = () => desktop({ host });
       await page.waitForSelector(`#open${id}:enabled`);
       await press(page, `#open${id}`);
-      await waitFor(page, `Saved ${id}.vv. Open it with remote-viewer.`);
-      texts.push(await saved(page, `${id}.vv`));
+      await waitFor(page, `Downloading ${file}… Open it with remote-viewer.`);
+      texts.push(await saved(page, file));
     }
-    const files = rows.map(([name, from, title = name, host = from]) => ({ group: "virt-viewer", type: "spice", host, port: "5900", title }));
+    const files = rows.map(([name, from, , title = name, host = from]) =>
+      ({ group: "virt-viewer", type: "spice", host, port: "5900", title, "delete-this-file": "1" }));
     assert.deepEqual(readByGLib(texts), files);
+  });
+
+  pageTest("only running desktops can be opened, each by a name of its own, and once", {}, async (page, site) => {
+    const statuses = [3, 4, 5, 0, 1, 2, 9, 77, 100, 245, 255, null];
+    site.rules[LIST] = () => listOf(statuses.map((status, id) => instance(id, { name: "vm", status, status_string: `status ${status}` })));
+    await logIn(page, "luoyun");
+    await waitFor(page, "Page 1 of 2, 1–12 of 12");
+    assert.deepEqual(await page.$$eval("#rows button", (buttons) => buttons.map((button) => button.ariaLabel)),
+      [0, 1, 2].map((id) => `Open the desktop of vm (${id})`));
+    assert.deepEqual((await textsOf(page, "#rows td:last-child")).slice(3), statuses.slice(3).map((status) => `Cannot open: status ${status}.`));
+    assert.equal(await page.$eval("#rows .status", (cell) => getComputedStyle(cell, "::before").content), '""');
+    for (const select of ["td:last-child", ".address"]) {
+      const copied = await page.$eval(`#rows ${select}`, (element) => getSelection().selectAllChildren(element) ?? String(getSelection()).trim());
+      assert.equal(copied, "10.0.0.2:5900");
+    }
+    for (const [id, open] of [["0", () => page.click("#open0", { count: 2, clickCount: 2 })], ["1", () => press(page, "#open1")]]) {
+      site.rules[INFO] = () => desktop({});
+      await open();
+      await waitFor(page, `Downloading vm-${id}.vv… Open it with remote-viewer.`);
+      await press(page, `#open${id}`);
+      await saved(page, `vm-${id}.vv`);
+    }
+    assert.equal(site.count(INFO), 2);
   });
 
   pageTest("what has gone between list and click saves nothing, and the list is loaded again", {}, async (page, site) => {
@@ -194,21 +231,36 @@ for (const name of ["chrome", "firefox"]) {
     assert.deepEqual(readdirSync(page.downloads), []);
   });
 
-  pageTest("a logout ends the session; without the server's reply, on the page", {}, async (page, site) => {
-    for (const [rule, message] of [
-      [null, BYE],
-      ...[null, { status: 500, body: "" }, refusal("internal", 500)].map((reply) => [() => reply, "You are logged out here, but not yet on the server."]),
+  pageTest("a logout ends the session, when the server answers again; until then, a warning stays", {}, async (page, site) => {
+    const keyOf = (page) => page.evaluate(() => sessionStorage.getItem("session_key"));
+    const isOpen = async (session_key) => (await (await fetch(site.url + LIST, { method: "POST", body: new URLSearchParams({ session_key }) })).json()).code === 0;
+    const online = () => page.evaluate(() => dispatchEvent(new Event("online")));
+    for (const [reply, ...steps] of [
+      [undefined],
+      [null, online],
+      [{ status: 500, body: "" }, () => page.reload()],
+      [refusal("internal", 500), () => page.click("#read"), () => enter(page, "many")],
     ]) {
       await enter(page, "luoyun");
-      const key = await page.evaluate(() => sessionStorage.getItem("session_key"));
+      const key = await keyOf(page);
       assert.match(key, /^[0-9a-f]{40}$/);
       assert.equal(await page.evaluate(() => localStorage.length + document.cookie.length), 0);
-      site.rules[LOGOUT] = rule;
-      await click(page, "#logout", message);
-      assert.deepEqual([await page.evaluate(() => sessionStorage.length), await names(page), await isShown(page, "#login")], [0, [], true]);
-      if (rule) continue;
-      const reply = await fetch(site.url + LIST, { method: "POST", body: new URLSearchParams({ session_key: key }) });
-      assert.equal((await reply.json()).error, "auth_required");
+      if (reply !== undefined) site.rules[LOGOUT] = () => reply;
+      await click(page, "#logout", reply === undefined ? BYE : UNCONFIRMED);
+      assert.deepEqual([await keyOf(page), await names(page), await isShown(page, "#login"), await isOpen(key)], [null, [], true, reply !== undefined]);
+      if (reply === undefined) continue;
+      await online();
+      await logIn(page, "luoyun", "wrong");
+      await waitFor(page, WRONG);
+      assert.equal(await textOf(page, "#warning p"), UNCONFIRMED);
+      assert.equal(await isShown(page, "#warning"), true);
+      site.rules[LOGOUT] = null;
+      for (const step of steps) await step();
+      await page.waitForFunction(() => !sessionStorage.getItem("ending"));
+      assert.deepEqual([await isOpen(key), await isShown(page, "#warning")], [false, false]);
+      if (await isShown(page, "#login")) continue;
+      assert.equal(await isOpen(await keyOf(page)), true);
+      await click(page, "#logout", BYE);
     }
   });
 
@@ -227,7 +279,7 @@ for (const name of ["chrome", "firefox"]) {
     ["a login", LOGIN, ["#login button"], (page) => logIn(page, "luoyun")],
     ["a list", LIST, ["#next", "#previous", "#retry"], (page) => logIn(page, "many")],
     ["the next page", LIST, ["#next", "#previous", "#rows button"], (page) => press(page, "#next")],
-    ["a file", INFO, ["#rows button", "#next"], (page) => press(page, "#open502, #open503")],
+    ["a file", INFO, ["#rows button", "#next"], (page) => press(page, "#open506, #open507")],
   ]) {
     pageTest(`${what} is requested once, and not used after a logout and another login`, {}, async (page, site) => {
       if (!/login|list/.test(what)) await enter(page, "many");
@@ -240,7 +292,7 @@ for (const name of ["chrome", "firefox"]) {
         await press(page, control);
       }
       await page.select("#language", "zh");
-      await waitFor(page, "请稍候…");
+      await waitForText(page, "#message", "请稍候…");
       assert.equal((await page.$$("button[aria-busy=true]:disabled")).length, what === "a list" ? 0 : 1);
       await page.select("#language", "en");
       if (what === "a login") {
@@ -297,7 +349,7 @@ for (const name of ["chrome", "firefox"]) {
       await reload(page, message);
       assert.deepEqual([await focused(page), await isShown(page, "#logout")], ["retry", true]);
       site.rules[LIST] = null;
-      await click(page, "#retry", "23 virtual machines");
+      await click(page, "#retry", RANGES[1]);
     }
     site.rules[LIST] = () => null;
     await click(page, "#next", OFFLINE);
@@ -323,23 +375,28 @@ for (const name of ["chrome", "firefox"]) {
     }
   });
 
-  pageTest("a wait is a deadline on the clock, for the name that has to wait", {}, async (page, site) => {
-    site.rules[LOGIN] = () => refusal("too_many_attempts", 429, { "retry-after": "30" });
-    await logIn(page, "guessed", "wrong");
-    await waitFor(page, "Too many wrong passwords.");
+  pageTest("a wait is a deadline on the clock, for the name that has to wait, and spoken at its start and end", {}, async (page, site) => {
+    const limit = (seconds) => (site.rules[LOGIN] = () => refusal("too_many_attempts", 429, { "retry-after": seconds }));
     const jump = (ahead) => page.evaluate((ahead) => (window.ahead = ahead), ahead);
-    for (const [name, ahead] of [["guessed", 0], ["luoyun", 0], [" guessed ", -3_600_000]]) {
+    limit("900");
+    await logIn(page, "other", "wrong");
+    await waitFor(page, "Too many attempts to log in. Try again in 15 min.");
+    limit("30");
+    await logIn(page, "guessed", "wrong");
+    await waitFor(page, "Too many attempts to log in. Try again in 30 s.");
+    assert.equal(await focused(page), "password");
+    for (const [name, ahead] of [["guessed", 0], ["luoyun", 0], [" \x7fguessed\u0085\u3000", -3_600_000]]) {
       await jump(ahead);
       await fill(page, "#username", name);
-      assert.match(await textOf(page, "#countdown"), name === "luoyun" ? /^$/ : /^Try again in (2\d|30) s$/);
+      assert.match(await textOf(page, "#notice"), name === "luoyun" ? /^$/ : /^Try again in (2\d|30) s\.$/);
       assert.equal(await isDisabled(page, "#login button"), name !== "luoyun");
     }
     // As when the lid was closed.
-    for (const [ahead, countdown] of [[20_000, /^Try again in (\d|10) s$/], [40_000, /^$/]]) {
-      await jump(ahead);
-      await waitForText(page, "#countdown", countdown);
-    }
-    assert.equal(await isDisabled(page, "#login button"), false);
+    await jump(20_000);
+    await waitForText(page, "#countdown", /^Try again in (\d|10) s\.$/);
+    await jump(40_000);
+    await waitFor(page, "You can log in again.");
+    assert.deepEqual([await textOf(page, "#countdown"), await isDisabled(page, "#login button")], ["", false]);
   });
 
   pageTest("the keyboard alone is sufficient", {}, async (page) => {
@@ -349,8 +406,11 @@ for (const name of ["chrome", "firefox"]) {
     await waitFor(page, 1);
     assert.equal(await focused(page), "heading");
     await type("Tab", "Enter");
-    assert.equal(await saved(page, "501.vv"), "[virt-viewer]\ntype=spice\nhost=10.0.0.2\nport=5901\ntitle=vm 1\n");
-    await waitFor(page, "Saved 501.vv. Open it with remote-viewer.");
+    await waitFor(page, RANGES[1]);
+    assert.equal(await focused(page), "reload");
+    await type("Tab", "Enter");
+    assert.equal(await saved(page, "vm_1-501.vv"), "[virt-viewer]\ntype=spice\nhost=10.0.0.2\nport=5901\ntitle=vm 1\ndelete-this-file=1\n");
+    await waitFor(page, "Downloading vm_1-501.vv… Open it with remote-viewer.");
     assert.equal(await focused(page), "open501");
     for (let i = 0; i < 20 && (await focused(page)) !== "next"; i += 1) await type("Tab");
     await type(" ");
@@ -390,7 +450,7 @@ for (const name of ["chrome", "firefox"]) {
       await enter(page, "many");
       await page.select("#language", "zh");
       await page.click("#next");
-      await waitForText(page, "#page", "第 2 页，共 3 页，23 台");
+      await waitForText(page, "#page", "第 2 页，共 3 页，第 11–20 台，共 23 台");
       await click(page, "#logout", "您已退出。");
       await press(page, "#next");
       assert.equal(await isShown(page, "#login"), true);
@@ -403,7 +463,7 @@ for (const name of ["chrome", "firefox"]) {
     const tab = await open(browser, site, { context: page.browserContext() });
     await tab.evaluate((key) => (sessionStorage.session_key = key), key);
     await tab.reload();
-    await waitFor(tab, "23 virtual machines");
+    await waitFor(tab, RANGES[1]);
     await press(tab, "#logout");
     await waitFor(page, BYE);
     assert.deepEqual(await names(page), []);
@@ -417,7 +477,7 @@ for (const name of ["chrome", "firefox"]) {
     assert.deepEqual([await names(page), await isShown(page, "#login")], [[], true]);
   });
 
-  pageTest("below a path, the page uses the API there", { prefix: "/vdi" }, async (page, site) => {
+  pageTest("below a path, the page uses the API there, and shares no session with another path", { prefix: "/a" }, async (page, site) => {
     for (const url of [site.url, site.url.slice(0, -1)]) {
       await page.goto(url);
       await enter(page, "many");
@@ -425,12 +485,79 @@ for (const name of ["chrome", "firefox"]) {
       await reload(page, 2);
       await click(page, "#logout", BYE);
     }
+    await enter(page, "many");
+    await page.goto(site.url.replace(/a.$/, "b/"));
+    assert.equal(await isShown(page, "#login"), true);
+    await enter(page, "luoyun");
+    await page.goto(site.url);
+    await waitFor(page, RANGES[1]);
+    assert.equal(await textOf(page, "#user"), "many");
+  });
+
+  // Each size of the window; where a phone's keyboard covers the rest, of what it leaves.
+  for (const [width, height, visible] of [[1280, 800], [320, 200], [390, 664, 280]]) {
+    const prepare = visible && (() => Object.defineProperty(window, "visualViewport", { value: Object.assign(new EventTarget(), { scale: 1, offsetTop: 0, height: 280 }) }));
+    pageTest(`a result is in view, in its form, row or bar, and tied to its control: ${width}×${visible ?? height}`, { width, height, prepare }, async (page, site) => {
+      const assertTied = async (control, home) =>
+        assert.deepEqual(await page.$eval(control, (control, home) => {
+          const message = document.getElementById("message");
+          const isTied = control.getAttribute("aria-describedby").split(" ").some((id) => document.getElementById(id).contains(message));
+          return [isTied, control.closest(home).contains(message), message.checkVisibility()];
+        }, home), [true, true, true]);
+      await logIn(page, "many", "wrong");
+      await waitFor(page, WRONG);
+      for (const control of ["#username", "#password"]) {
+        await assertTied(control, "form");
+        assert.equal(await page.$eval(control, (input) => input.ariaInvalid), "true");
+      }
+      assert.equal(await focused(page), "password");
+      site.rules[LOGIN] = () => null;
+      await logIn(page, "many", "wrong");
+      await waitFor(page, OFFLINE);
+      await assertTied("#enter", "form");
+      site.rules[LOGIN] = null;
+      await enter(page, "many");
+      for (const [rule, reply, control, home, message] of [
+        [INFO, desktop({}), "#open510", "tr", "Downloading vm_10-510.vv… Open it with remote-viewer."],
+        [INFO, null, "#open509", "tr", OFFLINE],
+        [INFO, desktop({ port: null }), "#open508", "tr", "The desktop has no port at the moment."],
+        [LIST, null, "#next", "nav", OFFLINE],
+        [LIST, null, "#retry", "nav", OFFLINE],
+        [LIST, null, "#reload", "section", OFFLINE],
+      ]) {
+        site.rules[rule] = () => reply;
+        await click(page, control, message);
+        await assertTied(control, home);
+      }
+      if (visible) return;
+      site.rules[INFO] = () => null;
+      await click(page, "#open510", OFFLINE);
+      // As when the browser shows downloads below the page.
+      await page.setViewport({ width, height: height - 60 });
+      await page.waitForFunction(() => document.getElementById("message").getBoundingClientRect().bottom <= innerHeight);
+    });
+  }
+
+  pageTest("the header names the user, and the list its time, which Reload renews", {}, async (page, site) => {
+    site.rules[LIST] = () => listOf([instance(1)]);
+    await logIn(page, " \x7fluoyun\u3000", "luoyun");
+    await waitFor(page, "1 virtual machine");
+    assert.equal(await textOf(page, "#account"), "luoyun\n      Log out");
+    assert.match(await textOf(page, "#count"), /^1 virtual machine, as of \d+:\d\d:\d\d\s[AP]M$/);
+    const time = await textOf(page, "#count");
+    await page.waitForFunction((time) => !time.includes(new Date().toLocaleTimeString("en")), {}, time);
+    site.rules[LIST] = null;
+    await click(page, "#reload", "3 virtual machines");
+    assert.notEqual((await textOf(page, "#count")).slice(-11), time.slice(-11));
+    await reload(page, "3 virtual machines");
+    assert.equal(await textOf(page, "#user"), "luoyun");
+    assert.equal(await page.$eval("#viewer", ({ href, rel }) => `${href} ${rel}`), "https://virt-manager.org/download/ noreferrer");
   });
 
   pageTest("without JavaScript, a sentence says what is needed", {}, async (page, site) => {
     site.rules[""] = (forward) => forward({ "content-security-policy": "script-src 'none'" });
     await page.goto(site.url);
-    await waitFor(page, "This page needs JavaScript. 本页面需要 JavaScript。");
+    await waitForText(page, "#message", "This page needs JavaScript. 本页面需要 JavaScript。");
     assert.equal(await isShown(page, "#language"), false);
     page.errors.length = 0;
   });
@@ -438,7 +565,7 @@ for (const name of ["chrome", "firefox"]) {
   const long = { name: "W".repeat(64), summary: "概要W".repeat(341), status_string: "new instance that hasn't run once", vdi_host: "fd00:1234:5678:9abc:def0:1234:5678:9abc" };
   const rules = { failed: () => null, long: () => listOf([instance(2252, long), instance(2, { summary: "s".repeat(1024) })], 1e6) };
   for (const [locale, scheme, wrong, bye] of [
-    ["en-US", "light", "The user name or the password is wrong.", BYE],
+    ["en-US", "light", WRONG, BYE],
     ["zh-CN", "dark", "用户名或密码错误。", "您已退出。"],
   ]) {
     // Firefox takes no scheme over BiDi.
