@@ -1,14 +1,11 @@
 # make up and make test do all the set-up; `make` alone lists the targets.
 
-# Variables that a shell may have set for something else. Cargo builds where spin.toml looks, with
-# the flags of this project.
+# Variables that a shell may have set for something else. Cargo builds where spin.toml looks.
 override export CARGO_TARGET_DIR := $(CURDIR)/target
 unexport CARGO_BUILD_BUILD_DIR CARGO_BUILD_RUSTFLAGS CARGO_BUILD_TARGET CARGO_ENCODED_RUSTFLAGS \
 	CLIPPY_CONF_DIR RUSTFLAGS $(filter CARGO_PROFILE_% CARGO_TARGET_WASM32_%,$(.VARIABLES))
-# The programs that the recipes run behave as by default, in English.
 override export LC_ALL := C.UTF-8
-unexport BASH_ENV CDPATH ENV GREP_OPTIONS LANGUAGE NODE_ENV NODE_OPTIONS PIP_TARGET PIP_USER \
-	POSIXLY_CORRECT PYTHONHOME PYTHONPATH
+unexport BASH_ENV CDPATH ENV LANGUAGE NODE_ENV NODE_OPTIONS PIP_TARGET PIP_USER PYTHONHOME PYTHONPATH
 override export TMPDIR := $(or $(and $(filter 1,$(words $(TMPDIR))),$(wildcard $(TMPDIR)/.),$(abspath $(TMPDIR))),/tmp)
 # Nothing on this machine is reached through a proxy.
 override export no_proxy := 127.0.0.1,localhost,::1,$(or $(no_proxy),$(NO_PROXY))
@@ -29,7 +26,8 @@ endif
 
 TEST_COMPONENTS := -p empty -p bare
 WASM := --locked --target wasm32-wasip1
-WASI03 := -p instance-baseinfo -p logout -p myun-instance -F luoyun-common/wasi03
+# The endpoints that also have a component for WASI 0.3.
+WASI03 := instance-baseinfo logout myun-instance
 IT := cargo test --locked -p api-tests --test it --
 ON_ANY_HOST := --skip devhost_only:: --skip floods::
 BROWSER := EXTRA_SQL=tests/browser/fixtures.sql tests/with-devhost.sh tests/browser/run.sh
@@ -39,27 +37,28 @@ DENY := $(if $(filter true 1,$(CI)),-- -D warnings)
 .DEFAULT_GOAL := help
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 13
 
-up: build ## serve the API; LISTEN=127.0.0.1:3000 STATE_DIR=.spin DEMO=1
-	@LUOYUN_HOST=$$(scripts/host.sh) && export LUOYUN_HOST && \
-		LUOYUN_MANIFEST=$$(scripts/manifest.sh) && export LUOYUN_MANIFEST && \
-		{ [ $$LUOYUN_MANIFEST = spin.toml ] || $(MAKE) --no-print-directory wasi03; } && \
-		{ [ $$LUOYUN_HOST = spin ] || cargo build --locked -p devhost; } && scripts/serve.sh
+up: components ## serve the API; LISTEN=127.0.0.1:3000 STATE_DIR=.spin DEMO=1
+	@scripts/serve.sh
 
 admin: ## build target/debug/luoyun-admin
 	cargo build --locked -p luoyun-admin
 
-build: wasm-target ## build the components
+components: wasm-target ## build the components for WASI 0.2
 	cargo build --release $(WASM)
 
-wasi03: build ## build target/spin-wasi03.toml and its components, for Spin 4.1 or later
-	cargo build --profile wasi03 $(WASM) $(WASI03)
-	@scripts/wasi03-manifest.sh
+# spin-wasi03.toml is spin.toml with other sources. It is as old as the beginning of the build:
+# scripts/manifest.sh compares it with the source files.
+build: components ## build all components, and spin-wasi03.toml for Spin 4.1 or later
+	@sed $(foreach it,$(WASI03),-e 's|/release/$(subst -,_,$(it)).wasm|/wasi03/$(subst -,_,$(it)).wasm|' \
+		-e 's|--release \(.* -p $(it)"\)|--profile wasi03 -F luoyun-common/wasi03 \1|') spin.toml >spin-wasi03.new
+	cargo build --profile wasi03 $(WASM) $(WASI03:%=-p %) -F luoyun-common/wasi03
+	@mv spin-wasi03.new spin-wasi03.toml
 
 test: lint unit api ## formatting, lints, and all tests that need only Rust and python3
-	@if [ "$$(scripts/host.sh)" = spin ]; then $(MAKE) --no-print-directory api-on-spin; \
-		else echo "The tests over HTTP ran on tests/devhost only."; fi
+	@case $$(scripts/host.sh) in spin*) $(MAKE) --no-print-directory api-on-spin ;; \
+		*) echo "The tests over HTTP ran on tests/devhost only." ;; esac
 
 test-all: test test-import test-deploy test-openapi test-browser ## make test, and the tests that need PostgreSQL, PyPI or npm
 
@@ -73,23 +72,23 @@ ifdef BASE_URL
 else
 	LUOYUN_HOST=devhost $(IT) --skip floods::
 	LUOYUN_HOST=devhost $(IT) floods:: --test-threads 1
-	LUOYUN_HOST=devhost LUOYUN_MANIFEST=target/spin-wasi03.toml $(IT) $(ON_ANY_HOST)
-	LUOYUN_HOST=devhost LUOYUN_MANIFEST=target/spin-wasi03.toml $(IT) floods::a_
+	LUOYUN_HOST=devhost LUOYUN_MANIFEST=spin-wasi03.toml $(IT) $(ON_ANY_HOST)
+	LUOYUN_HOST=devhost LUOYUN_MANIFEST=spin-wasi03.toml $(IT) floods::a_
 endif
 
 api-on-spin: test-components python ## the tests over HTTP, on Spin
 	LUOYUN_HOST=spin $(IT) $(ON_ANY_HOST)
 	@[ "$$(scripts/manifest.sh)" = spin.toml ] || \
-		LUOYUN_HOST=spin LUOYUN_MANIFEST=target/spin-wasi03.toml $(IT) $(ON_ANY_HOST)
+		LUOYUN_HOST=spin LUOYUN_MANIFEST=spin-wasi03.toml $(IT) $(ON_ANY_HOST)
 
 # One test at a time: one of them measures time.
 test-import: devhost ## luoyun-admin import, from a temporary PostgreSQL server
 	@tests/with-postgres.sh $(IT) import:: --ignored --test-threads 1 --nocapture
 
 # One test at a time: they measure time.
-test-deploy: devhost ## deploy/ with Redis, HAProxy, sqld, PostgreSQL and, if installed, Spin
+test-deploy: build devhost ## deploy/ with systemd, Redis, HAProxy, sqld, PostgreSQL and, if installed, Spin
 	@tests/with-postgres.sh tests/sqld/run.sh $(IT) machines:: --ignored --test-threads 1 --nocapture
-	@[ "$$(scripts/host.sh)" = spin ] || echo "Not run: the API on several machines, which needs Spin."
+	@[ "$$(scripts/host.sh)" != devhost ] || echo "Not run: the API on several machines, which needs Spin."
 
 test-openapi: devhost python ## check devhost against api/openapi.yaml, with schemathesis
 	@scripts/need.sh python3-venv python3 -c 'import ensurepip'
@@ -102,7 +101,7 @@ screenshots: browser ## take the README's screenshots again
 	@scripts/need.sh fonts-noto-cjk sh -c 'fc-list :lang=zh | grep -q .'
 	@$(BROWSER) tests/browser/screenshots.js
 
-fuzz: build ## send 50,000 mutated requests
+fuzz: components ## send 50,000 mutated requests
 	FUZZ_REQUESTS=50000 LUOYUN_HOST=devhost $(IT) fuzz:: --nocapture
 
 bench: test-components devhost ## measure speed, compared with components that do less; ARGS=--quick
@@ -116,18 +115,19 @@ lint: wasm-target ## formatting and clippy, for native and wasm targets
 	@scripts/rust-components.sh
 	cargo fmt --all --check
 	cargo clippy $(WASM) $(DENY)
-	cargo clippy $(WASM) $(WASI03) $(DENY)
+	cargo clippy $(WASM) $(WASI03:%=-p %) -F luoyun-common/wasi03 $(DENY)
 	cargo clippy $(WASM) -p luoyun-common $(TEST_COMPONENTS) $(DENY)
 	cargo clippy --locked --all-targets -p luoyun-common -p luoyun-password -p luoyun-schema -p luoyun-status \
 		-p login -p devhost -p api-tests -p luoyun-admin $(DENY)
 
 clean: ## delete all build output, but no state folders
 	cargo clean
+	rm -f spin-wasi03.*
 
 wasm-target:
 	@scripts/wasm-target.sh
 
-test-components: wasi03
+test-components: build
 	cargo build --release $(WASM) $(TEST_COMPONENTS)
 
 browser: devhost
@@ -137,12 +137,12 @@ browser: devhost
 		command -v "$${FIREFOX:-firefox-esr}"' || { echo "Where these packages are missing, \
 	as in Ubuntu, set CHROMIUM and FIREFOX to the browsers' executables." >&2; exit 1; }
 
-devhost: build
+devhost: components
 	cargo build --locked -p devhost -p luoyun-admin
 
 python:
 	@scripts/need.sh python3 python3 -c 'import pty, termios'
 
-.PHONY: help up admin build wasi03 test test-all unit api api-on-spin test-import test-deploy test-openapi \
+.PHONY: help up admin components build test test-all unit api api-on-spin test-import test-deploy test-openapi \
 	test-browser screenshots fuzz bench smoke lint clean wasm-target test-components browser \
 	devhost python

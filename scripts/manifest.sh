@@ -1,11 +1,19 @@
 #!/bin/sh
-# Prints the manifest to serve: on Spin 4.1 or later, target/spin-wasi03.toml, whose components are
-# faster there, else spin.toml, which all hosts run. LUOYUN_MANIFEST decides.
+# Prints the manifest to serve: on Spin 4.1 or later, spin-wasi03.toml, whose components are faster
+# there, unless a source is newer; else spin.toml, which all hosts run. LUOYUN_MANIFEST decides.
 set -eu
+cd "$(dirname "$0")/.."
 [ -z "${LUOYUN_MANIFEST:-}" ] || { echo "$LUOYUN_MANIFEST" && exit; }
-host=$("$(dirname "$0")/host.sh")
-case $host,$(timeout 10 spin --version 2>&1 </dev/null) in
-'spin,spin 3.'* | 'spin,spin 4.0.'* | devhost,*) echo spin.toml && exit ;;
+host=$(scripts/host.sh)
+case $host in
+'spin 4.'[1-9]*) ;;
+*) echo spin.toml && exit ;;
 esac
-echo 'Spin 4.1 or later: using the components for WASI 0.3.' >&2
-echo target/spin-wasi03.toml
+sources='.cargo spin.toml Cargo.toml Cargo.lock migrations api'
+# shellcheck disable=SC2086 # a list of names
+if stale=$(find -H $sources -type f -newer spin-wasi03.toml 2>&1 | head -n 1) && [ -z "$stale" ]; then
+    echo spin-wasi03.toml
+else
+    echo "Using the components for WASI 0.2: make build has not run since a change ($stale)." >&2
+    echo spin.toml
+fi

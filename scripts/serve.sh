@@ -4,8 +4,15 @@ set -eu
 cd "$(dirname "$0")/.."
 
 : "${LISTEN:=127.0.0.1:3000}" "${STATE_DIR:=.spin}" "${DEMO:=1}"
-: "${LUOYUN_HOST:=$(scripts/host.sh)}"
-: "${LUOYUN_MANIFEST:=$(scripts/manifest.sh)}"
+host=$(scripts/host.sh)
+LUOYUN_HOST=${host%% *}
+export LUOYUN_HOST
+# The components for WASI 0.2 are built.
+case $host,${LUOYUN_MANIFEST:-} in
+spin\ 4.[1-9]*, | *wasi03*) make --no-print-directory build ;;
+esac
+[ "$LUOYUN_HOST" = spin ] || cargo build --locked -p devhost
+manifest=$(scripts/manifest.sh)
 
 # Spin ends when it has no descriptor for a connection.
 ulimit -n "$(ulimit -Hn)" 2>/dev/null || true
@@ -17,7 +24,7 @@ if answers; then
 fi
 
 scripts/state-folder.sh "$STATE_DIR"
-set -- --from "$LUOYUN_MANIFEST" --listen "$LISTEN" --state-dir "$STATE_DIR"
+set -- --from "$manifest" --listen "$LISTEN" --state-dir "$STATE_DIR"
 user=NAME password=PASSWORD
 if [ "$DEMO" != 0 ]; then
     # The first login would create the tables, but the sample data come before it.

@@ -17,7 +17,7 @@ import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-MANIFESTS = ["spin.toml", "target/spin-wasi03.toml"]
+MANIFESTS = ["spin.toml", "spin-wasi03.toml"]
 LOGIN, BASEINFO, LIST = "/api/login", "/api/instance/baseinfo", "/api/myun/instance"
 SUCCESS, RIGHT = '"code":0', "username=bench&password=password"
 # A login never ends the readers' session.
@@ -83,7 +83,7 @@ class Server:
             database.execute("ATTACH ? AS kv", [str(state / "sqlite_key_value.db")])
             fill(database)
         database.close()
-        command = ["spin", "up"] if HOST == "spin" else [ROOT / "target/debug/devhost"]
+        command = ["spin", "up"] if HOST != "devhost" else [ROOT / "target/debug/devhost"]
         command += ["--from", ROOT / (manifest or MANIFEST)]
         command += ["--listen", "127.0.0.1:0", "--state-dir", state]
         for name, value in variables.items():
