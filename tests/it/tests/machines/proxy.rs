@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use api_tests::server::wait_until;
 use api_tests::{Client, LIST, LOGIN, Response, Server};
 
-use super::has_spin;
 use super::servers::{Process, Site};
+use super::{has_spin, under_load};
 use crate::framing::{chunked, head};
 
 /// Longest accepted time for an ordinary request beside other clients.
@@ -214,4 +214,23 @@ fn the_proxy_passes_whole_requests_and_refuses_others_as_the_contract_says() {
 
     machine.api.kill();
     assert_refused(&machine.log_in(READER, "luoyun"), 503, "busy", Some("1"));
+}
+
+#[test]
+#[ignore = "needs HAProxy: make test-deploy"]
+fn a_reload_of_the_proxy_loses_no_request() {
+    let machine = Machine::start("");
+    let loaded = || machine.site.read("servers.log").matches("Loading success").count();
+    let before = loaded();
+    let sent = under_load(machine.front, |more| {
+        for reload in 1..=3 {
+            more(100);
+            machine.proxy.signal("-USR2");
+            wait_until("a reload", || loaded() >= before + reload);
+        }
+        more(300);
+    });
+    let failed = sent.iter().filter(|sent| !sent.is_done()).count();
+    println!("proxy reloaded 3 times: {failed} of {} requests failed", sent.len());
+    assert_eq!(failed, 0);
 }
