@@ -5,8 +5,15 @@ set -eu
 cd "$(dirname "$0")/.."
 
 state=$(mktemp -d)
-server=
-trap 'kill $server 2>/dev/null; rm -rf "$state"' EXIT
+server= command=
+stop() {
+    kill $command $server 2>/dev/null || true
+    wait
+    rm -rf "$state"
+}
+trap stop EXIT
+trap 'exit 130' INT
+trap 'exit 143' HUP TERM
 start() {
     set -- --listen 127.0.0.1:0 --state-dir "$state" \
         --variable password_memory_kib=8 --variable password_passes=1 \
@@ -25,4 +32,7 @@ until BASE_URL=$(sed -n 's/^Serving //p' "$state/output") && [ -n "$BASE_URL" ];
     sleep 0.1
 done
 export BASE_URL
-"$@" || { status=$?; echo "The server's output:"; tail -n 50 "$state/output"; exit $status; } >&2
+# In the background, so that a signal ends both at once.
+"$@" &
+command=$!
+wait $command || { status=$?; echo "The server's output:"; tail -n 50 "$state/output"; exit $status; } >&2

@@ -9,4 +9,4 @@ cd "$(dirname "$0")/../.."
 
 export CHROMIUM="${CHROMIUM:-$(command -v chromium)}"
 export FIREFOX="${FIREFOX:-$(command -v firefox-esr)}"
-node "$@"
+exec node "$@"

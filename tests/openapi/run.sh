@@ -21,5 +21,5 @@ export SESSION_KEY
 checks=not_a_server_error,status_code_conformance,content_type_conformance
 checks=$checks,response_headers_conformance,response_schema_conformance
 checks=$checks,unsupported_method,allow_header_conformance
-PYTHONPATH=tests/openapi SCHEMATHESIS_HOOKS=hooks $venv/bin/schemathesis run api/openapi.yaml \
+exec env PYTHONPATH=tests/openapi SCHEMATHESIS_HOOKS=hooks $venv/bin/schemathesis run api/openapi.yaml \
     --url "$BASE_URL" --seed 20261123 --max-examples 200 --checks $checks
