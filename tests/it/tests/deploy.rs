@@ -2,8 +2,10 @@
 //! `machines` tests what they do.
 
 use std::collections::BTreeSet;
+use std::os::unix::fs::symlink;
+use std::process::Command;
 
-use api_tests::{read, toml};
+use api_tests::{read, root, toml};
 use serde_json::Value;
 
 /// The names in the lists `field` of all components.
@@ -47,7 +49,7 @@ fn the_readme_names_every_environment_variable_of_the_files() {
 
 #[test]
 fn every_command_in_the_readme_is_run_by_a_test_or_marked_as_not_tried() {
-    let tests = ["machines.rs", "machines/proxy.rs", "machines/servers.rs"]
+    let tests = ["machines.rs", "machines/proxy.rs", "machines/servers.rs", "machines/systemd.rs"]
         .map(|file| read(&format!("tests/it/tests/{file}")))
         .concat();
     let tests = tests.replace("\\\"", "\u{1}");
@@ -56,9 +58,9 @@ fn every_command_in_the_readme_is_run_by_a_test_or_marked_as_not_tried() {
     let literals = calls.filter_map(|rest| rest.trim_start().strip_prefix('"')?.split('"').next());
     let literals: Vec<String> =
         literals.map(|literal| literal.replace('\u{1}', "\"").replace("\\n", "\n")).collect();
-    let readme = read("deploy/README.md");
+    let documents = read("deploy/README.md") + &*read("docs/operations.md");
     let mut tried = 0;
-    for fenced in readme.split("\n```").skip(1).step_by(2) {
+    for fenced in documents.split("\n```").skip(1).step_by(2) {
         let (kind, block) = fenced.split_once('\n').unwrap();
         assert!(["sh tested", "sh not tried", "text"].contains(&kind), "{kind}");
         if kind == "sh tested" {
@@ -88,4 +90,38 @@ fn the_proxys_refusals_have_the_contracts_form() {
         status
     });
     assert!(statuses.eq(["400", "408", "429", "500", "502", "503", "504"]));
+}
+
+#[test]
+fn only_spin_4_1_gets_the_components_for_wasi03_and_only_if_no_source_is_newer() {
+    const SOURCES: &str = ".cargo Cargo.toml Cargo.lock spin.toml api migrations";
+    let folder = tempfile::tempdir().unwrap();
+    symlink(root().canonicalize().unwrap().join("scripts"), folder.path().join("scripts")).unwrap();
+    let sh = |script: &str| {
+        let mut shell = Command::new("sh");
+        shell.args(["-euc", script]).current_dir(&folder).env("PATH", "bin:/usr/bin:/bin");
+        let output =
+            shell.env_remove("LUOYUN_HOST").env_remove("LUOYUN_MANIFEST").output().unwrap();
+        assert!(output.status.success(), "{script}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    sh(&format!("mkdir bin {SOURCES}; touch api/lib.rs spin-wasi03.toml"));
+    let (all, faster) = ("spin.toml\n", "spin-wasi03.toml\n");
+    for (spin, expected) in [
+        ("exit 1", all),
+        ("sleep 60", all),
+        ("echo Spin Version 6.5.2", all),
+        ("echo spin 2.7.0", all),
+        ("echo spin 3.6.3", all),
+        ("echo 'spin 4.0.2 (d8f8d7b 2026-03-16)'", all),
+        ("echo 'spin 4.1.0-pre0 (94a8fc8 2026-08-21)'", faster),
+        ("echo spin 5.0.0", all),
+        ("echo spin 4.10.0", faster),
+    ] {
+        sh(&format!("printf '#!/bin/sh\n%s\n' \"{spin}\" >bin/spin; chmod +x bin/spin"));
+        assert_eq!(sh("scripts/manifest.sh"), expected, "{spin}");
+    }
+    assert_eq!(sh("touch api/lib.rs; scripts/manifest.sh"), all, "a source is newer");
+    assert_eq!(sh("rm spin-wasi03.toml; scripts/manifest.sh"), all, "not built");
+    assert_eq!(sh("rm bin/spin; scripts/manifest.sh"), all, "no Spin");
 }

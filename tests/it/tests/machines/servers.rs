@@ -29,14 +29,25 @@ pub(super) fn free_address() -> SocketAddr {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap()
 }
 
-/// The tested commands in `deploy/README.md` that start with `first_line`.
+/// The tested commands in the documents that start with `first_line`.
 #[track_caller]
-fn readme(first_line: &str) -> String {
-    let readme = read("deploy/README.md");
-    let blocks = readme.split("```sh tested\n").skip(1);
+pub(super) fn readme(first_line: &str) -> String {
+    block("```sh tested\n", first_line)
+}
+
+/// The file in `deploy/README.md` that starts with `first_line`.
+#[track_caller]
+pub(super) fn settings(first_line: &str) -> String {
+    block("```text\n", first_line)
+}
+
+#[track_caller]
+fn block(fence: &str, first_line: &str) -> String {
+    let documents = read("deploy/README.md") + &*read("docs/operations.md");
+    let blocks = documents.split(fence).skip(1);
     let mut blocks = blocks.map(|block| block.split_once("```").unwrap().0);
     let block = blocks.find(|block| block.starts_with(first_line));
-    block.unwrap_or_else(|| panic!("deploy/README.md has no commands {first_line}")).to_owned()
+    block.unwrap_or_else(|| panic!("no document has {first_line}")).to_owned()
 }
 
 /// A folder with the project's files, and the environment variables of the README.
@@ -48,8 +59,12 @@ pub(super) struct Site {
 impl Site {
     pub(super) fn new() -> Self {
         let folder = TempDir::new().unwrap();
-        for name in ["deploy", "migrations", "scripts", "spin.toml", "target"] {
-            symlink(root().join(name).canonicalize().unwrap(), folder.path().join(name)).unwrap();
+        for entry in fs::read_dir(root()).unwrap() {
+            let name = entry.unwrap().file_name();
+            if name != ".spin" {
+                symlink(root().canonicalize().unwrap().join(&name), folder.path().join(name))
+                    .unwrap();
+            }
         }
         Self { folder, environment: BTreeMap::new() }
     }
@@ -79,10 +94,15 @@ impl Site {
         shell
     }
 
+    /// Runs `script` with `input`.
+    pub(super) fn try_run(&self, script: &str, input: &str) -> Outcome {
+        run(self.shell(script), input.as_bytes())
+    }
+
     /// Runs `script`, which must succeed; returns its standard output.
     #[track_caller]
     pub(super) fn run(&self, script: &str) -> String {
-        let outcome = run(self.shell(script), b"");
+        let outcome = self.try_run(script, "");
         assert_eq!(outcome.code, Some(0), "{script}: {outcome:?}");
         outcome.stdout
     }
@@ -156,18 +176,20 @@ impl Site {
         let address = free_address();
         let [state, run] = ["state", "run"]
             .map(|name| self.path(&format!("{name}-{}", address.port())).display().to_string());
-        self.run(&format!("mkdir -p {state} {run}/no-certificates"));
-        let unit = self.read("deploy/luoyun-api.service").replace("\\\n", "").replace("$$", "$");
-        let unit =
-            unit.replace("/usr/local/bin/spin up", host).replace("/var/lib/luoyun-api", &state);
-        let unit = unit.replace("/run/luoyun-api", &run).replace("/etc/", "");
+        let adapted = |file: &str| {
+            let text = self.read(file).replace("/usr/local/bin/spin up", host);
+            let text = text.replace("/usr/local/bin/spin", "/bin/sh").replace("/etc/", "");
+            let text = text.replace("/var/lib/luoyun-api", &state).replace("/run/luoyun-api", &run);
+            text.replace("/opt/luoyun-api/deploy", &run)
+        };
+        let unit = adapted("deploy/luoyun-api.service").replace("\\\n", "").replace("$$", "$");
+        self.run(&format!("mkdir -p {state} {run}/no-certificates; touch luoyun-api.env"));
+        fs::write(format!("{run}/prepare.sh"), adapted("deploy/prepare.sh")).unwrap();
         let values = |key: &str| -> Vec<&str> {
             unit.lines().filter_map(|line| line.strip_prefix(key)).collect()
         };
         let environment = values("Environment=").join(" ");
-        for command in values("ExecStartPre=") {
-            self.run(&format!("env {environment} {command}"));
-        }
+        self.run(&format!("env {environment} sh {}", values("ExecStartPre=")[1]));
         let start = values("ExecStart=")[0];
         let script = format!("SPIN_HTTP_LISTEN_ADDR={address} {environment} {start}");
         let api = self.start_command(&script);
@@ -186,9 +208,10 @@ impl Site {
         let bind = format!("    bind {plain}\n    bind \"${{API_LISTEN}}\"");
         let tested = tested.replace("    bind \"${API_LISTEN}\"", &bind);
         assert!(tested.contains(&bind), "{tested}");
-        let tested = format!("{tested}\nglobal\n log stdout format raw local0\n");
         fs::write(self.path("http.cfg"), tested).unwrap();
-        let proxy = self.start("haproxy -f deploy/haproxy-http.cfg", &[("deploy/haproxy-", "")]);
+        // -W: with a master process, as under systemd, for reloads.
+        let command = [("deploy/haproxy-", ""), ("haproxy", "haproxy -W")];
+        let proxy = self.start("haproxy -f deploy/haproxy-http.cfg", &command);
         wait_until("HAProxy", || Client::try_connect(plain).is_some());
         (proxy, tls, plain)
     }
@@ -219,9 +242,7 @@ impl Site {
     #[track_caller]
     pub(super) fn start_redis(&mut self, address: SocketAddr, arguments: &str) -> Process {
         let port = address.port();
-        let readme = read("deploy/README.md");
-        let (_, configuration) = readme.split_once("```text\nrequirepass").unwrap();
-        let configuration = format!("requirepass{}", configuration.split_once("```").unwrap().0);
+        let configuration = settings("requirepass");
         let quoted = REDIS_PASSWORD.replace('\\', r"\\").replace('"', "\\\"");
         let configuration = configuration.replace("PASSWORD", &format!("\"{quoted}\""));
         let folder = self.path(&format!("redis-{port}"));
@@ -367,6 +388,10 @@ pub(super) struct Process {
 }
 
 impl Process {
+    pub(super) fn id(&self) -> u32 {
+        self.child.as_ref().unwrap().id()
+    }
+
     /// Its largest resident memory so far, in MB. (proc(5), `VmHWM`.)
     pub(super) fn peak_memory(&self) -> u64 {
         self.child.as_ref().map_or(0, |child| memory(child.id(), "VmHWM") * 1024 / 1_000_000)
@@ -382,7 +407,7 @@ impl Process {
 
     /// Sends it a signal, such as `-STOP`.
     pub(super) fn signal(&self, signal: &str) {
-        assert!(send_signal(signal, &self.child.as_ref().unwrap().id().to_string()));
+        assert!(send_signal(signal, &self.id().to_string()));
     }
 
     /// Restarts it with the same command.
