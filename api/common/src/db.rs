@@ -1,36 +1,37 @@
 //! The database.
 
-use std::cell::RefCell;
-use std::rc::Rc;
-
 use spin_sdk::sqlite::{Connection, Value};
 
 use crate::Error;
 use crate::envelope::Context;
+use crate::kept::Kept;
 
 thread_local! {
-    static KEPT: RefCell<Option<Rc<Connection>>> = const { RefCell::new(None) };
+    static KEPT: Kept<Connection> = const { Kept::new(open) };
 }
 
-/// The connection to the database. For WASI 0.3, the instance keeps it for its next requests, so a
-/// transaction or a PRAGMA has to end with the request.
+/// Opens a connection to the database.
 ///
 /// # Errors
 /// `Internal` if the host cannot open it.
-pub fn open() -> Result<Rc<Connection>, Error> {
-    if let Some(connection) = KEPT.with_borrow(Clone::clone) {
-        return Ok(connection);
-    }
-    let connection = Rc::new(Connection::open_default().context("open the database")?);
-    if cfg!(feature = "wasi03") {
-        KEPT.set(Some(connection.clone()));
-    }
-    Ok(connection)
+pub fn open() -> Result<Connection, Error> {
+    Connection::open_default().context("open the database")
 }
 
-/// Closes the connection after the current request.
-pub(crate) fn forget() {
-    KEPT.take();
+/// Runs a statement on the connection that the instance keeps; returns the first row. The statement
+/// may run twice, so it has to be idempotent. `operation` names it in the log.
+///
+/// # Errors
+/// `Internal` if the database fails.
+pub fn run(operation: &str, sql: &str, values: &[Value]) -> Result<Option<Vec<Value>>, Error> {
+    let result = KEPT.with(|kept| kept.call(|db| db.execute(sql, values).context(operation)))?;
+    Ok(result.rows.into_iter().next().map(|row| row.values))
+}
+
+/// The error of a row that the tables exclude.
+#[must_use]
+pub fn unexpected_row() -> Error {
+    Error::Internal("query the database: unexpected row".to_owned())
 }
 
 /// The value of a nullable text column; `None` for NULL and any other type.

@@ -40,6 +40,14 @@ impl Formatter for Ascii {
         }
         Ok(())
     }
+
+    fn write_raw_fragment<W>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()>
+    where
+        W: ?Sized + Write,
+    {
+        // In JSON, what is not ASCII is part of a string.
+        self.write_string_fragment(writer, fragment)
+    }
 }
 
 fn escape(unit: u16) -> [u8; 6] {

@@ -1,8 +1,7 @@
 //! Code that all endpoints of the LuoYunCloud API share.
 //!
 //! A request goes one way: [`serve`] reads it and hands its [`Params`] to the endpoint's
-//! handler, which finds the caller ([`session::authenticate`]), runs its query ([`db`]) and
-//! returns a [`Reply`] or an [`Error`]; `serve` sends it in one write.
+//! handler, which finds the [`session::Session`], runs its query and returns a [`Reply`] or an [`Error`]; `serve` sends it in one write.
 //!
 //! `params` and `envelope` use no store, so their unit tests run natively.
 
@@ -12,6 +11,7 @@ pub mod clock;
 pub mod db;
 pub mod envelope;
 mod json;
+mod kept;
 pub mod params;
 pub mod random;
 pub mod session;
@@ -45,17 +45,17 @@ pub fn serve<T: Serialize>(
     answer(endpoint, start, wire::read_form(&request), handler).send(response_out);
 }
 
-/// Answers one request as [`serve`] does, in an instance that serves others meanwhile (WASI 0.3).
-/// The handler may not wait for anything but the stores.
+/// Answers one request as [`serve`] does, in an instance that serves others afterwards (WASI 0.3).
 #[cfg(feature = "wasi03")]
-pub async fn serve_concurrently<T: Serialize>(
+pub async fn serve_in_turn<T: Serialize>(
     endpoint: &str,
     request: wasip3::http::types::Request,
     handler: impl FnOnce(&Params) -> Result<Reply<T>, Error>,
 ) -> wasip3::http::types::Response {
+    let turn = wire::wasi03::Turn::begin();
     let start = clock::monotonic();
     let params = wire::wasi03::read_form(request).await;
-    wire::wasi03::response(answer(endpoint, start, params, handler)).await
+    wire::wasi03::response(answer(endpoint, start, params, handler), turn).await
 }
 
 fn answer<T: Serialize>(
@@ -106,7 +106,7 @@ macro_rules! endpoint {
                 $crate::wasip3::http::types::Response,
                 $crate::wasip3::http::types::ErrorCode,
             > {
-                Ok($crate::serve_concurrently($name, request, $handler).await)
+                Ok($crate::serve_in_turn($name, request, $handler).await)
             }
         }
 
@@ -123,12 +123,8 @@ pub fn clean_up(endpoint: &str, work: impl FnOnce() -> Result<(), Error>) {
     }
 }
 
-/// Logs `error` if it concerns the operator. After a failed store call, the next request opens the
-/// database again.
+/// Logs `error` if it concerns the operator.
 fn log_failure(endpoint: &str, start: Duration, error: &Error) {
-    if matches!(error, Error::Internal(_)) {
-        db::forget();
-    }
     if let Some(line) = error.log_line(endpoint, clock::monotonic().saturating_sub(start)) {
         wire::log(&line);
     }

@@ -5,9 +5,10 @@
 
 use sha1::{Digest, Sha1};
 use spin_sdk::key_value::Store;
-use spin_sdk::sqlite::{Connection, Value};
+use spin_sdk::sqlite::Value;
 
 use crate::envelope::Context;
+use crate::kept::Kept;
 use crate::{Error, Params, clock, db, random};
 
 /// Length of a session key, in bytes (160 bits, 40 hex digits).
@@ -72,13 +73,16 @@ impl Entry {
 pub struct Sessions(Store);
 
 impl Sessions {
-    /// Opens the key-value store: each request does, for WASI 0.3 too, as Spin then notices that it
-    /// has lost Redis, and waits for it.
+    /// Opens the key-value store.
     ///
     /// # Errors
     /// `Internal` if the host cannot open it.
     pub fn open() -> Result<Self, Error> {
         Store::open_default().map(Self).context("open the key-value store")
+    }
+
+    fn get(&self, digest: &str) -> Result<Option<Vec<u8>>, Error> {
+        self.0.get(&name(digest)).context("get the session's entry")
     }
 
     /// Sets the entry of the session whose key has this digest.
@@ -102,70 +106,80 @@ fn name(digest: &str) -> String {
     format!("session:{digest}")
 }
 
-/// The SQL condition that the caller is active: the user `u` exists and is not locked, and the
-/// user's sessions were not ended. Its parameters, ?1 and ?2, are [`Caller::parameters`].
-#[macro_export]
-macro_rules! is_active {
-    () => {
-        "u.id = ?1 AND u.session_epoch = ?2 AND u.is_locked = 0"
-    };
+thread_local! {
+    static KEPT: Kept<Sessions> = const { Kept::new(Sessions::open) };
 }
 
-/// The user of a session that has not expired. The endpoint's query has to check [`is_active!`].
-pub struct Caller {
-    /// The user's id.
-    pub user_id: i64,
-    /// The user's `session_epoch` at login.
-    pub epoch: i64,
-    /// The store that holds the session.
-    pub sessions: Sessions,
-    /// The digest of the session's key.
-    pub digest: String,
+/// The session of a request, which has not expired. Its user may have been locked, removed or given
+/// another password since: each [`Self::query`] checks that.
+pub struct Session {
+    digest: String,
+    entry: Entry,
 }
 
-/// The caller of a request, by the `session_key` in its `params`.
-///
-/// # Errors
-/// `AuthRequired` if the key is missing, malformed, unknown or expired; `SessionCorrupted` if
-/// its entry is unreadable; `Internal` if the key-value store fails.
-pub fn authenticate(params: &Params) -> Result<Caller, Error> {
-    let digest = Key::from_params(params).ok_or(Error::AuthRequired)?.digest;
-    let sessions = Sessions::open()?;
-    let found = sessions.0.get(&name(&digest)).context("get the session's entry")?;
-    let entry = Entry::parse(&found.ok_or(Error::AuthRequired)?).ok_or(Error::SessionCorrupted)?;
-    if entry.expires_at <= clock::now() {
-        return Err(Error::AuthRequired);
-    }
-    Ok(Caller { user_id: entry.user_id, epoch: entry.epoch, sessions, digest })
-}
-
-impl Caller {
-    /// The parameters of [`is_active!`].
-    #[must_use]
-    pub fn parameters(&self) -> [Value; 2] {
-        [self.user_id, self.epoch].map(Value::Integer)
-    }
-
-    /// The value of a parsed parameter. The contract checks the session before the parameters,
-    /// so only an active user may get the parameter's refusal.
+impl Session {
+    /// The session that the `session_key` in `params` names.
     ///
     /// # Errors
-    /// The parameter's refusal; `AuthRequired` and `Internal` as in [`Self::require_active`].
+    /// `AuthRequired` if the key is missing, malformed, unknown or expired; `SessionCorrupted` if
+    /// its entry is unreadable; `Internal` if the key-value store fails.
+    pub fn find(params: &Params) -> Result<Self, Error> {
+        let digest = Key::from_params(params).ok_or(Error::AuthRequired)?.digest;
+        let found = KEPT.with(|kept| kept.call(|sessions| sessions.get(&digest)))?;
+        let entry = found.ok_or(Error::AuthRequired)?;
+        let entry = Entry::parse(&entry).ok_or(Error::SessionCorrupted)?;
+        if entry.expires_at <= clock::now() {
+            return Err(Error::AuthRequired);
+        }
+        Ok(Self { digest, entry })
+    }
+
+    /// Selects `columns` of the session's user `u` and of tables that `joins` adds by LEFT JOINs.
+    /// Their parameters are `values`, from ?3.
+    ///
+    /// # Errors
+    /// `AuthRequired` if the user is gone or locked, or the user's sessions were ended; `Internal`
+    /// if the database fails.
+    pub fn query<const N: usize>(
+        &self,
+        columns: &str,
+        joins: &str,
+        values: &[i64],
+    ) -> Result<[Value; N], Error> {
+        let sql = format!(
+            "SELECT {columns} FROM users u {joins} \
+             WHERE u.id = ?1 AND u.session_epoch = ?2 AND u.is_locked = 0"
+        );
+        let values = [&[self.entry.user_id, self.entry.epoch], values].concat();
+        let values: Vec<_> = values.into_iter().map(Value::Integer).collect();
+        let row = db::run("query the database", &sql, &values)?.ok_or(Error::AuthRequired)?;
+        row.try_into().map_err(|_| db::unexpected_row())
+    }
+
+    /// The value of a parsed parameter. The contract checks the session before the parameters, so
+    /// only an active user may get the parameter's refusal.
+    ///
+    /// # Errors
+    /// The parameter's refusal, or as [`Self::query`].
     pub fn require<T>(&self, parameter: Result<T, Error>) -> Result<T, Error> {
         if parameter.is_err() {
-            self.require_active(&*db::open()?)?;
+            self.check_user()?;
         }
         parameter
     }
 
-    /// Checks that the caller exists, is not locked, and that the sessions were not ended.
+    fn check_user(&self) -> Result<(), Error> {
+        self.query::<1>("1", "", &[]).map(drop)
+    }
+
+    /// Ends the session: deletes its entry. Returns the digest of its key, for the row.
     ///
     /// # Errors
-    /// `AuthRequired` if not; `Internal` if the database fails.
-    pub fn require_active(&self, db: &Connection) -> Result<(), Error> {
-        const FIND_ACTIVE: &str = concat!("SELECT 1 FROM users u WHERE ", is_active!());
-        let active = db.execute(FIND_ACTIVE, &self.parameters()).context("check the user")?;
-        if active.rows.is_empty() { Err(Error::AuthRequired) } else { Ok(()) }
+    /// As [`Self::query`], or `Internal` if the key-value store fails.
+    pub fn end(self) -> Result<String, Error> {
+        self.check_user()?;
+        KEPT.with(|kept| kept.call(|sessions| sessions.delete(&self.digest)))?;
+        Ok(self.digest)
     }
 }
 

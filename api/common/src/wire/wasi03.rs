@@ -1,10 +1,10 @@
-//! HTTP for an instance that serves many requests, up to 16 at a time (WASI 0.3).
+//! HTTP for an instance that serves many requests, one at a time (WASI 0.3).
 //!
 //! The host sends a response's header as soon as it can, and takes the body from the instance
-//! afterwards. So that both leave in one TCP segment (see [`super::respond`]), the instance may do
-//! nothing between the two, and the host's thread nothing else before: see [`turn`].
+//! afterwards. So that both leave in one TCP segment (see [`super::respond`]), the instance does
+//! nothing between the two; and it yields before it calls a store and before it responds, so that it
+//! continues on a thread of the host that has no other task at hand.
 
-use std::cell::Cell;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
@@ -21,23 +21,21 @@ use crate::{Error, Params};
 /// Bytes of a body that are read at a time: more than a usual request has.
 const CHUNK: usize = 1024;
 
-/// Turns to wait for a body that the host has not taken. It takes a body in its first turn, so one
-/// that is still there belongs to a response that it dropped.
-const MAX_TURNS: usize = 8;
+/// A request's turn: until it is dropped, the host gives the instance no other request. A call of a
+/// store blocks the whole instance, so others would wait for it; and so that each request has the
+/// memory to itself.
+pub(crate) struct Turn(());
 
-thread_local! {
-    /// Whether the host has a response of this instance without its body.
-    static IS_SENDING: Cell<bool> = const { Cell::new(false) };
+impl Turn {
+    pub(crate) fn begin() -> Self {
+        wit_bindgen::backpressure_inc();
+        Self(())
+    }
 }
 
-/// Lets the host take the bodies of earlier responses, and continue on a thread that has no other
-/// task at hand: the store calls before leave it without.
-async fn turn() {
-    for _ in 0..MAX_TURNS {
-        wit_bindgen::yield_async().await;
-        if !IS_SENDING.get() {
-            return;
-        }
+impl Drop for Turn {
+    fn drop(&mut self) {
+        wit_bindgen::backpressure_dec();
     }
 }
 
@@ -50,7 +48,7 @@ pub(crate) async fn read_form(request: Request) -> Result<Params, Error> {
     let path_with_query = request.get_path_with_query();
 
     let form = in_time(read_body(request, form)).await?;
-    turn().await;
+    wit_bindgen::yield_async().await;
     Ok(form.params(path_with_query))
 }
 
@@ -76,8 +74,8 @@ async fn read_body(request: Request, mut form: Form) -> Result<Form, Error> {
     }
 }
 
-/// The response that the host sends.
-pub(crate) async fn response(json: Json) -> Response {
+/// The response that the host sends. The request's turn ends when the host has taken the body.
+pub(crate) async fn response(json: Json, turn: Turn) -> Response {
     // See `send_fields`.
     let headers = Fields::from_list(&json.fields()).unwrap_or_else(|_| Fields::new());
     let (mut writer, body) = wit_stream::new();
@@ -86,19 +84,11 @@ pub(crate) async fn response(json: Json) -> Response {
     if json.status != StatusCode::OK {
         let _ = response.set_status_code(json.status.as_u16());
     }
-    wit_bindgen::backpressure_inc();
-    turn().await;
-    IS_SENDING.set(true);
+    wit_bindgen::yield_async().await;
     wit_bindgen::spawn(async move {
-        // The host takes the first part, 1 MiB, whether the client reads or not.
-        let (outcome, rest) = writer.write(json.body).await;
-        IS_SENDING.set(false);
-        wit_bindgen::backpressure_dec();
-        if matches!(outcome, StreamResult::Complete(_)) && rest.remaining() > 0 {
-            // What is left was not wanted: the client closed the connection.
-            let _ = writer.write_all(rest.into_vec()).await;
-        }
-        drop(end);
+        // What is left was not wanted: the client closed the connection.
+        let _ = writer.write_all(json.body).await;
+        drop((end, turn));
     });
     response
 }
