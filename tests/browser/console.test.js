@@ -526,7 +526,9 @@ for (const name of ["chrome", "firefox"]) {
         [LIST, null, "#reload", "section", OFFLINE],
       ]) {
         site.rules[rule] = () => reply;
-        await click(page, control, message);
+        // At the lower edge of the window.
+        await page.$eval(control, (button) => (button.scrollIntoView({ block: "end" }), button.click()));
+        await waitFor(page, message);
         await assertTied(control, home);
       }
       if (visible) return;
