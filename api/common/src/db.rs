@@ -3,13 +3,30 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use spin_sdk::sqlite::{Connection, Value};
+use spin_sdk::sqlite::{self, Connection, QueryResult, Value};
 
-use crate::Error;
 use crate::envelope::Context;
+use crate::{Error, schema};
 
 thread_local! {
-    static KEPT: RefCell<Option<Rc<Connection>>> = const { RefCell::new(None) };
+    static KEPT: RefCell<Option<Rc<Database>>> = const { RefCell::new(None) };
+}
+
+/// A connection to the database.
+pub struct Database(Connection);
+
+impl Database {
+    /// Runs the statement `sql`, with `values` for its `?1`, `?2`, …; returns its rows. If it names
+    /// something that an earlier version's database lacks, that is added first.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub fn execute(&self, sql: &str, values: &[Value]) -> Result<QueryResult, sqlite::Error> {
+        match self.0.execute(sql, values) {
+            Err(error) if schema::complete(&self.0, &error)? => self.0.execute(sql, values),
+            result => result,
+        }
+    }
 }
 
 /// The connection to the database. For WASI 0.3, the instance keeps it for its next requests, so a
@@ -17,11 +34,12 @@ thread_local! {
 ///
 /// # Errors
 /// `Internal` if the host cannot open it.
-pub fn open() -> Result<Rc<Connection>, Error> {
+pub fn open() -> Result<Rc<Database>, Error> {
     if let Some(connection) = KEPT.with_borrow(Clone::clone) {
         return Ok(connection);
     }
-    let connection = Rc::new(Connection::open_default().context("open the database")?);
+    let connection = Connection::open_default().context("open the database")?;
+    let connection = Rc::new(Database(connection));
     if cfg!(feature = "wasi03") {
         KEPT.set(Some(connection.clone()));
     }

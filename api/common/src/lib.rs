@@ -14,6 +14,7 @@ pub mod envelope;
 mod json;
 pub mod params;
 pub mod random;
+mod schema;
 pub mod session;
 pub mod settings;
 pub mod wire;

@@ -5,8 +5,9 @@
 
 use sha1::{Digest, Sha1};
 use spin_sdk::key_value::Store;
-use spin_sdk::sqlite::{Connection, Value};
+use spin_sdk::sqlite::Value;
 
+use crate::db::Database;
 use crate::envelope::Context;
 use crate::{Error, Params, clock, db, random};
 
@@ -162,7 +163,7 @@ impl Caller {
     ///
     /// # Errors
     /// `AuthRequired` if not; `Internal` if the database fails.
-    pub fn require_active(&self, db: &Connection) -> Result<(), Error> {
+    pub fn require_active(&self, db: &Database) -> Result<(), Error> {
         const FIND_ACTIVE: &str = concat!("SELECT 1 FROM users u WHERE ", is_active!());
         let active = db.execute(FIND_ACTIVE, &self.parameters()).context("check the user")?;
         if active.rows.is_empty() { Err(Error::AuthRequired) } else { Ok(()) }
