@@ -67,7 +67,7 @@ impl File {
                 );
             };
             for statement in statements {
-                match file.query(&statement, &[]) {
+                match file.query(statement, &[]) {
                     Err(error) if !luoyun_schema::is_done(&error.to_string()) => return Err(error),
                     _ => {}
                 }

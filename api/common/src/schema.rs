@@ -24,7 +24,7 @@ pub(crate) fn complete(db: &Connection, error: &Error) -> Result<bool, Error> {
     // A libSQL server rejects this statement, and needs none.
     let _ = db.execute(luoyun_schema::LOCAL, &[]);
     for statement in statements {
-        match db.execute(&statement, &[]) {
+        match db.execute(statement, &[]) {
             Err(error) if !luoyun_schema::is_done(&error.to_string()) => return Err(error),
             _ => {}
         }

@@ -14,11 +14,9 @@ SELECT name, sql FROM sqlite_schema
 WHERE type = 'table'
   AND name NOT GLOB 'sqlite_*' AND name NOT GLOB 'libsql_*' AND name NOT GLOB '_*'";
 
-/// Each statement ends with a semicolon and an empty line.
-const FILES: [&str; 2] = [
-    include_str!("../../../migrations/0001_cloud.sql"),
-    include_str!("../../../migrations/0002_logins.sql"),
-];
+/// The statements of the files, in the order in which to run them: each with the table that it creates,
+/// or "", and the statements that add a column to this table.
+const STATEMENTS: &[(&str, &str, &[&str])] = include!(concat!(env!("OUT_DIR"), "/statements.rs"));
 
 /// Whether `error`, SQLite's message, says that the database lacks what a statement names.
 #[must_use]
@@ -37,43 +35,20 @@ pub fn is_done(error: &str) -> bool {
 /// Several programs may run them at once. `None` if it is another program's database, or that of a
 /// version before 0.1.0.
 #[must_use]
-pub fn completion(tables: &[(String, String)]) -> Option<Vec<String>> {
+pub fn completion(tables: &[(String, String)]) -> Option<Vec<&'static str>> {
     let is_users =
         |(name, sql): &(String, String)| name == "users" && sql.contains("session_epoch");
     if !tables.is_empty() && !tables.iter().any(is_users) {
         return None;
     }
     let mut all = Vec::new();
-    for statement in statements() {
-        all.push(statement.to_owned());
-        let table = table_of(statement);
-        if tables.iter().any(|(name, _)| Some(name.as_str()) == table) {
-            let columns = columns(statement);
-            all.extend(
-                columns
-                    .map(|it| format!("ALTER TABLE {} ADD COLUMN {it}", table.unwrap_or_default())),
-            );
+    for (table, statement, columns) in STATEMENTS {
+        all.push(*statement);
+        if tables.iter().any(|(name, _)| name == table) {
+            all.extend(*columns);
         }
     }
     Some(all)
-}
-
-/// The statements of the files, in the order in which to run them.
-fn statements() -> impl Iterator<Item = &'static str> {
-    let all = FILES.into_iter().flat_map(|file| file.split_inclusive(";\n\n"));
-    all.filter(|statement| statement.contains("CREATE"))
-}
-
-/// The table that `statement` creates, if it creates one.
-fn table_of(statement: &str) -> Option<&str> {
-    let (_, created) = statement.split_once("CREATE TABLE IF NOT EXISTS ")?;
-    created.split(' ').next()
-}
-
-/// The definitions of the columns that `statement` creates: a line each.
-fn columns(statement: &str) -> impl Iterator<Item = &str> {
-    let lines = statement.lines().filter(|line| line.starts_with("    "));
-    lines.map(|line| line.trim().trim_end_matches(','))
 }
 
 #[cfg(test)]
@@ -93,7 +68,7 @@ mod tests {
         let tables = tables.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
         let tables = tables.collect::<Result<Vec<_>, _>>()?;
         for statement in completion(&tables).ok_or("another program's database")? {
-            match db.execute_batch(&statement) {
+            match db.execute_batch(statement) {
                 Err(error) if !is_done(&error.to_string()) => return Err(error.into()),
                 _ => {}
             }
@@ -112,16 +87,6 @@ mod tests {
         UNION ALL
         SELECT sql FROM sqlite_schema WHERE type IN ('index', 'trigger') AND sql IS NOT NULL
         ORDER BY 1"#;
-
-    #[test]
-    fn each_statement_of_the_files_is_found() {
-        let begins = |sql: &str| sql.lines().filter(|line| line.starts_with("CREATE")).count();
-        assert_eq!(statements().count(), FILES.map(begins).iter().sum());
-        for statement in statements() {
-            assert_eq!(begins(statement), 1, "{statement}");
-            assert!(statement.trim_end().ends_with(';'), "{statement}");
-        }
-    }
 
     /// For example after a column was added that `ALTER TABLE` cannot add (its default must be a
     /// constant, or it may be NULL), or after the definition of an index was changed and its name

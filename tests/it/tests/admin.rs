@@ -201,8 +201,9 @@ fn a_signal_at_the_prompt_ends_the_command_and_the_terminal_is_as_before() {
         ("$ADD", r"\x1a", answer, "Repeat the password: \r\n1\r\n"),
     ] {
         let mut dash = Command::new(root().join("tests/terminal.py"));
-        dash.args(["dash", "-i"]).env("PS1", "> ").env("ADD", words.join(" ")).env_remove("ENV");
-        let steps = format!("> \t{line}\\n\n: \t{keys}\n{then}> \texit 7\\n\n");
+        dash.args(["dash", "-i"]).env("ADD", words.join(" ")).env_remove("ENV");
+        let prompt = r"PS1='>'' '\n";
+        let steps = format!("\t{prompt}\n> \t{line}\\n\n: \t{keys}\n{then}> \texit 7\\n\n");
         let outcome = run(dash, steps.as_bytes());
         assert_eq!(outcome.code, Some(7), "{line}, {keys}: {outcome:?}");
         assert!(outcome.stdout.contains(expected), "{line}, {keys}: {outcome:?}");
