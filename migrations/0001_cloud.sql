@@ -1,8 +1,8 @@
 -- The cloud: users, nodes and instances. Every request opens the database anew and parses this
 -- schema, so each table, index and trigger has to be worth that time.
 --
--- A Spin host runs these files at each start, so they only create what is missing, and never
--- alter or drop anything. Times are Unix times, in seconds.
+-- These statements create what is missing. Columns are added to an earlier version's tables
+-- (api/schema), so each is on a line of its own. Times are Unix times, in seconds.
 
 -- Users. User names are compared byte for byte, as in the original server. `password` is never
 -- plain text: SECURITY.md lists the formats. A session contains its user's `session_epoch` and

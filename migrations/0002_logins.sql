@@ -13,7 +13,7 @@ CREATE TABLE IF NOT EXISTS sessions (
 -- Logins delete expired sessions, and the user's oldest ones beyond `sessions_per_user`.
 CREATE INDEX IF NOT EXISTS sessions_by_expiry ON sessions (expires_at);
 
-CREATE INDEX IF NOT EXISTS sessions_of_user ON sessions (user_id);
+CREATE INDEX IF NOT EXISTS sessions_of_user_by_expiry ON sessions (user_id, expires_at);
 
 -- A trigger, because a second statement would be a second sync to disk.
 CREATE TRIGGER IF NOT EXISTS session_sets_last_login AFTER INSERT ON sessions

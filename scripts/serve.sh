@@ -28,9 +28,9 @@ set -- --from "$manifest" --listen "$LISTEN" --state-dir "$STATE_DIR"
 user=NAME password=PASSWORD
 if [ "$DEMO" != 0 ]; then
     # The first login would create the tables, but the sample data come before it.
-    for file in local 0001_cloud 0002_logins demo; do
-        set -- "$@" --sqlite "@migrations/$file.sql"
-    done
+    files=demo
+    [ -s "$STATE_DIR/sqlite_db.db" ] || files='local 0001_cloud 0002_logins demo'
+    for file in $files; do set -- "$@" --sqlite "@migrations/$file.sql"; done
     user=luoyun password=luoyun
 fi
 

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""terminal.py [--keys KEYS TEXT] COMMAND...: runs a command in a new pseudo-terminal.
+"""terminal.py COMMAND...: runs a command in a new pseudo-terminal.
 
-Answers each prompt of the command (output that ends with ": ") with the next line of standard
-input, as soon as the terminal's echo is off. Prints the output of the terminal, and exits with the
-command's exit code.
+Each line of standard input is a text, a tab and keys. Waits until the new output of the terminal has
+the text, at most 10 seconds, then types the keys, in which \\ begins an escape as in Python; a name
+such as SIGTERM sends the signal to the foreground instead. After the text ": ", a prompt for a
+password, waits until the echo is off, after "> " until the terminal is as it was at first.
 
-With --keys, types KEYS after a shell's prompt (output with "$ "), and exits with 0 as
-soon as its output has TEXT, or with 1 after 10 seconds.
+Prints all output. Exits with the command's exit code; with 0 if the last line has no keys.
 """
 import os
 import pty
@@ -17,53 +17,45 @@ import termios
 import time
 
 
-def read(terminal):
-    """The next output of the terminal; empty once the command has ended."""
-    try:
-        return os.read(terminal, 4096)
-    except OSError:
-        return b""
-
-
-def echoes(terminal):
-    return termios.tcgetattr(terminal)[3] & termios.ECHO
-
-
-def complete(keys, text, command):
-    child, terminal = pty.fork()
-    if child == 0:
-        os.execvp(command[0], command)
-    output, prompt, deadline = b"", 0, time.monotonic() + 10
-    while time.monotonic() < deadline and not (prompt and text in output[prompt:]):
-        if select.select([terminal], [], [], 0.1)[0]:
-            output += read(terminal)
-        if not prompt and b"$ " in output:
-            prompt = len(output)
-            os.write(terminal, keys)
-    os.kill(child, signal.SIGKILL)
-    print(output.decode(errors="replace"))
-    sys.exit(0 if prompt and text in output[prompt:] else 1)
+def type_keys(terminal, keys):
+    if keys.startswith("SIG"):
+        os.killpg(os.tcgetpgrp(terminal), getattr(signal, keys))
+    else:
+        os.write(terminal, keys.encode().decode("unicode_escape").encode("latin-1"))
 
 
 def main():
-    if sys.argv[1] == "--keys":
-        complete(sys.argv[2].encode(), sys.argv[3].encode(), sys.argv[4:])
-    answers = sys.stdin.buffer.read().splitlines(keepends=True)
+    steps = [line.rstrip("\n").split("\t") for line in sys.stdin]
     child, terminal = pty.fork()
     if child == 0:
         os.execvp(sys.argv[1], sys.argv[1:])
-    output = b""
-    while chunk := read(terminal):
-        output += chunk
-        if output.endswith(b": ") and answers:
-            deadline = time.monotonic() + 10
-            while echoes(terminal):
-                if time.monotonic() > deadline:
-                    sys.exit("the command prompts with echo on")
-                time.sleep(0.001)
-            os.write(terminal, answers.pop(0))
+    settings = first = termios.tcgetattr(terminal)
+    output, new, deadline, is_open = b"", b"", time.monotonic() + 10, True
+    while is_open or steps:
+        if steps and (not is_open or time.monotonic() > deadline):
+            print(output.decode(errors="replace"))
+            sys.exit(f"{steps[0]} does not come, or the terminal is wrong: {settings}")
+        if is_open and select.select([terminal], [], [], 0.01)[0]:
+            try:
+                new += (chunk := os.read(terminal, 4096))
+                output += chunk
+            except OSError:
+                chunk = b""
+            is_open = bool(chunk)
+        if steps and steps[0][0].encode() in new:
+            settings = termios.tcgetattr(terminal)
+            if steps[0][0] == ": " and settings[3] & termios.ECHO:
+                continue
+            if steps[0][0] == "> " and settings != first:
+                continue
+            _, keys = steps.pop(0)
+            if not keys:
+                os.kill(child, signal.SIGKILL)
+                break
+            new, deadline = b"", time.monotonic() + 10
+            type_keys(terminal, keys)
     sys.stdout.buffer.write(output)
-    sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) if is_open is False else 0)
 
 
 main()

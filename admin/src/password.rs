@@ -7,6 +7,7 @@ use clap::Args;
 use luoyun_password::{MEMORY_KIB, PASSES, SALT_BYTES, Strength};
 
 use crate::output::visible;
+use crate::prompt;
 
 /// Longest new password, in bytes: with the longest user name, a login's body is still below its
 /// limit if each byte is percent-encoded (docs/contract.md).
@@ -56,14 +57,14 @@ pub(crate) fn read_encoded(username: &str, strength: Strength) -> Result<String>
 }
 
 fn read_from_terminal(username: &str) -> Result<Vec<u8>> {
-    const FAILED: &str = "cannot read the password from the terminal";
-    let prompt = format!("Password of {}: ", visible(username));
-    let first = rpassword::prompt_password(prompt).context(FAILED)?;
-    let second = rpassword::prompt_password("Repeat the password: ").context(FAILED)?;
+    let prompts =
+        [format!("Password of {}: ", visible(username)), "Repeat the password: ".to_owned()];
+    let read = prompt::read_hidden(prompts);
+    let [first, second] = read.context("cannot read the password from the terminal")?;
     if first != second {
         bail!("The two passwords differ.");
     }
-    Ok(first.into_bytes())
+    Ok(first)
 }
 
 fn read_line() -> Result<Vec<u8>> {

@@ -14,8 +14,17 @@ use crate::rows::{self, Format};
 #[derive(Subcommand)]
 pub(crate) enum Command {
     /// List the addresses whose logins have to wait, the longest wait first
+    ///
+    /// A longer wait than the longest one began while the clock was wrong, and does not hold.
     #[command(after_long_help = "Example:\n  luoyun-admin wait list")]
-    List(Format),
+    List {
+        /// The longest wait: the server's variable `login_longest_wait_seconds`
+        #[arg(long, value_name = "SECONDS", default_value = "900")]
+        #[arg(value_parser = clap::value_parser!(i64).range(1..=86_400))]
+        longest_wait: i64,
+        #[command(flatten)]
+        format: Format,
+    },
     /// Let an address, or all, log in again at once
     ///
     /// Of an IPv6 address, the prefix of 64 bits counts, as in the list.
@@ -33,9 +42,9 @@ pub(crate) enum Command {
 /// Runs a command on waits.
 pub(crate) fn run(db: &mut Database, command: Command) -> Result<()> {
     match command {
-        Command::List(format) => {
+        Command::List { longest_wait, format } => {
             let columns = "ADDRESS=address, FAILURES=failures, SECONDS=seconds";
-            rows::list(db, include_str!("waits.sql"), &[], columns, format.json)
+            rows::list(db, include_str!("waits.sql"), &[json!(longest_wait)], columns, format.json)
         }
         Command::Clear { address, .. } => {
             let address = address.map(|address| network(&address));

@@ -1,15 +1,17 @@
 //! A database file.
 
-use std::iter;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ErrorCode, OpenFlags, params_from_iter};
+use rustix::fs::{Access, access, statvfs};
+use rustix::io::Errno;
 use serde_json::Value;
 
 use super::{Cells, failure};
+use crate::owner;
 
 /// The name that Spin gives to the database, in the state folder.
 const SPINS_NAME: &str = "sqlite_db.db";
@@ -23,52 +25,53 @@ const CHECKPOINT_TIMEOUT: Duration = Duration::from_secs(1);
 /// A connection to a database file.
 pub(crate) struct File {
     db: Connection,
-    name: String,
+    path: PathBuf,
 }
 
 impl File {
-    /// Opens the file `path`. Creates the file and the tables if it has the name of Spin's database:
-    /// a server that has not been used yet has none.
-    /// Fails if it does not exist otherwise, or cannot be opened.
+    /// Opens the file `path`, and adds the tables and columns that it lacks. Creates the file if it
+    /// has the name of Spin's database: a server that has not been used yet has none.
+    /// Fails if it does not exist otherwise, cannot be opened, or the server could not write it.
     pub(super) fn open(path: &Path) -> Result<Self> {
-        let name = path.display().to_string();
+        let path = owner::resolve(path);
+        let name = path.display();
         if path.is_dir() {
             bail!("{name} is a folder: --db names a file, such as {name}/sqlite_db.db.");
         }
         let is_spins = path.file_name().is_some_and(|name| name == SPINS_NAME)
-            && path.parent().is_some_and(Path::is_dir);
-        if !path.exists() && !is_spins {
+            && owner::folder_of(&path).is_dir();
+        if is_spins {
+            owner::claim(&path, "sqlite_")?;
+        } else if !path.try_exists().with_context(|| format!("cannot open {name}"))? {
             bail!(
                 "There is no database at {name}. The server creates it when it first starts (make \
                  up DEMO=0); --db names another one."
             );
         }
         // Without SQLITE_OPEN_CREATE, a mistyped name creates no database.
-        let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        flags.set(OpenFlags::SQLITE_OPEN_CREATE, is_spins);
-        let db = Connection::open_with_flags(path, flags)
-            .with_context(|| format!("cannot open the database {name}"))?;
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let db = Connection::open_with_flags(&path, flags).map_err(|it| explain(&path, it))?;
         db.busy_timeout(BUSY_TIMEOUT)?;
-        let mut file = Self { db, name };
-        let is_unreadable = matches!(
-            file.db.query_row("SELECT 1 FROM sqlite_schema", [], |_| Ok(())),
-            Err(error) if error.sqlite_error_code() == Some(ErrorCode::CannotOpen)
-        );
-        if is_unreadable && !PathBuf::from(format!("{}-wal", file.name)).exists() {
-            // Without a log, a folder that nobody may write to does not hide the file.
-            let uri = file.name.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
-            let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
-            file.db = Connection::open_with_flags(format!("file:{uri}?immutable=1"), flags)?;
+        let file = Self { db, path };
+        let tables = file.query(luoyun_schema::FIND_TABLES, &[])?;
+        let tables: Vec<(String, String)> =
+            serde_json::from_value(tables.into_iter().map(Value::Array).collect())?;
+        if is_spins && tables.is_empty() {
+            file.query(luoyun_schema::LOCAL, &[])?;
         }
-        let sql = "SELECT count(*) > 0 AND sum(sql LIKE '%session_epoch%') = 0
-                   FROM sqlite_schema WHERE type = 'table'";
-        if file.query(sql, &[])?.iter().flatten().any(|it| *it == 1) {
-            bail!("{} is the database of another program: --db names the API's.", file.name);
-        }
-        let find = "SELECT 1 FROM sqlite_schema WHERE name = ?1";
-        if is_spins && file.query(find, &[luoyun_schema::LAST_TABLE.into()])?.is_empty() {
-            let mut all = iter::once(luoyun_schema::LOCAL).chain(luoyun_schema::statements());
-            all.try_for_each(|statement| file.query(statement, &[]).map(drop))?;
+        if is_spins || !tables.is_empty() {
+            let Some(statements) = luoyun_schema::completion(&tables) else {
+                bail!(
+                    "{} is the database of another program: --db names the API's.",
+                    file.path.display()
+                );
+            };
+            for statement in statements {
+                match file.query(statement, &[]) {
+                    Err(error) if !luoyun_schema::is_done(&error.to_string()) => return Err(error),
+                    _ => {}
+                }
+            }
         }
         // Overwrites password hashes that are replaced or deleted.
         file.query("PRAGMA secure_delete = ON", &[])?;
@@ -86,10 +89,7 @@ impl File {
             rows.collect()
         };
         let result: rusqlite::Result<_> = query();
-        result.map_err(|error| match error.sqlite_error_code() {
-            Some(code) => failure(&self.name, &format!("{code:?}"), &error.to_string()),
-            None => anyhow!(error),
-        })
+        result.map_err(|error| explain(&self.path, error))
     }
 
     /// Moves the write-ahead log into the file and truncates it, as it may contain replaced
@@ -100,6 +100,27 @@ impl File {
         let _ = self.query("PRAGMA wal_checkpoint(TRUNCATE)", &[]);
         let _ = self.db.busy_timeout(BUSY_TIMEOUT);
     }
+}
+
+/// The error of a statement on the file `path`, with advice.
+fn explain(path: &Path, error: rusqlite::Error) -> anyhow::Error {
+    let Some(code) = error.sqlite_error_code() else { return anyhow!(error) };
+    let folder = owner::folder_of(path);
+    // SQLite gives these for any of the causes.
+    let is_vague =
+        matches!(code, ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::SystemIoFailure);
+    let is_full = || {
+        let disk = statvfs(folder);
+        disk.is_ok_and(|it| it.f_bavail == 0 || it.f_files > 0 && it.f_favail == 0)
+    };
+    let cannot = [path, folder].map(|path| access(path, Access::READ_OK | Access::WRITE_OK));
+    let code = match cannot {
+        _ if !is_vague => format!("{code:?}"),
+        [Err(Errno::ROFS), _] | [_, Err(Errno::ROFS)] => "ReadOnlyFileSystem".to_owned(),
+        [Ok(()), Ok(())] if is_full() => "DiskFull".to_owned(),
+        _ => format!("{code:?}"),
+    };
+    failure(&path.display().to_string(), &code, &error.to_string())
 }
 
 fn argument(value: &Value) -> ToSqlOutput<'_> {

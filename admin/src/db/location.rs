@@ -17,8 +17,11 @@ impl FromStr for Location {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
+        if text.trim().is_empty() {
+            return Err("it is empty".into());
+        }
         // Turso prints its URLs with this scheme.
-        let url = text.replacen("libsql://", "https://", 1);
+        let url = text.trim().replacen("libsql://", "https://", 1);
         let Some((scheme, rest)) = url.split_once("://") else {
             return Ok(Self::File(text.into()));
         };

@@ -29,7 +29,7 @@ impl Database {
     pub(crate) fn open(location: &Location) -> Result<Self> {
         Ok(match location {
             Location::File(path) => Self::File(File::open(path)?),
-            Location::Server(url) => Self::Server(Server::new(url)),
+            Location::Server(url) => Self::Server(Server::new(url)?),
         })
     }
 
@@ -95,9 +95,9 @@ impl Database {
 /// code of the server or the name of a `rusqlite::ErrorCode`, is known.
 fn failure(database: &str, code: &str, message: &str) -> anyhow::Error {
     let advice = match code {
-        _ if message.contains("no such table") => {
-            "It lacks tables of the API. Run each migrations/0….sql on it; for a file, the server \
-             does so when it starts (make up DEMO=0)"
+        _ if luoyun_schema::is_incomplete(message) => {
+            "It lacks tables or columns of the API: the next login adds them, also one with a wrong \
+             password"
         }
         "SQLITE_BUSY" | "TRANSACTION_BUSY" | "DatabaseBusy" | "DatabaseLocked" => {
             "Another program is writing to it: try again later"
@@ -105,6 +105,9 @@ fn failure(database: &str, code: &str, message: &str) -> anyhow::Error {
         "TRANSACTION_TIMEOUT" => {
             "The server ended the transaction, as it took too long while others waited: try again \
              later"
+        }
+        "ReadOnlyFileSystem" => {
+            "Its file system is read-only: make it writable, or copy the file to a folder that is"
         }
         "ReadOnly" | "PermissionDenied" | "CannotOpen" => {
             "This user has no permission to write the file, its -wal and -shm, or their folder: \
@@ -114,6 +117,7 @@ fn failure(database: &str, code: &str, message: &str) -> anyhow::Error {
             "Another program has just changed it: try again"
         }
         "NotADatabase" => "It is not an SQLite database",
+        "DatabaseCorrupt" => "It is damaged: restore a backup (docs/operations.md)",
         "SystemIoFailure" => "The disk of its folder is full or defective",
         "SQLITE_FULL" | "DiskFull" => "The disk of its folder is full",
         _ => return anyhow!("{database}: {message}"),

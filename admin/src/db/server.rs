@@ -8,7 +8,7 @@ use std::io::{self, BufWriter, Seek, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde_json::{Value, json};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::{Agent, AsSendBody, Proxy};
@@ -38,7 +38,15 @@ pub(crate) struct Server {
 
 impl Server {
     /// The server at `url`.
-    pub(super) fn new(url: &str) -> Self {
+    /// Fails if `LIBSQL_TOKEN` is no token.
+    pub(super) fn new(url: &str) -> Result<Self> {
+        // A file that a variable was read from ends with a line end.
+        let token = env::var_os("LIBSQL_TOKEN").unwrap_or_default();
+        let token = token.to_string_lossy().trim().to_owned();
+        ensure!(
+            token.bytes().all(|byte| byte.is_ascii_graphic()),
+            "LIBSQL_TOKEN is not one word of ASCII characters, as a token is: set it again."
+        );
         let roots = rustls_native_certs::load_native_certs().certs;
         let roots = roots.iter().map(|root| Certificate::from_der(root).to_owned());
         let tls = TlsConfig::builder()
@@ -52,8 +60,8 @@ impl Server {
             // A redirect could send the token to another server.
             .max_redirects(0)
             .build();
-        let token = env::var("LIBSQL_TOKEN").ok().filter(|token| !token.is_empty());
-        Self { agent: agent.into(), url: url.to_owned(), token, stream: None }
+        let token = (!token.is_empty()).then_some(token);
+        Ok(Self { agent: agent.into(), url: url.to_owned(), token, stream: None })
     }
 
     /// As [`super::Database::query`]. BEGIN IMMEDIATE opens a stream for the statements until COMMIT

@@ -13,18 +13,17 @@
 //! The import's temporary tables belong to the same connection.
 
 use std::env;
-use std::fs::{self, File};
-use std::io::ErrorKind;
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow};
 use rusqlite::functions::FunctionFlags;
 use rusqlite::{Connection, OpenFlags};
 use sha2::{Digest, Sha256};
 
 use crate::db::Location;
+use crate::owner;
 
 /// How long an import and a dry run wait for each other.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -121,11 +120,9 @@ fn add_fingerprint(db: &Connection) -> rusqlite::Result<()> {
 }
 
 fn open_locked(path: &Path) -> Result<Connection> {
-    path.parent().map_or(Ok(()), fs::create_dir_all)?;
-    match File::options().write(true).create_new(true).mode(0o600).open(path) {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists => bail!(error),
-        _ => {}
-    }
+    let path = &owner::resolve(path);
+    owner::create_folder(owner::folder_of(path))?;
+    owner::claim(path, &path.file_name().unwrap_or_default().to_string_lossy())?;
     let db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     db.busy_timeout(Duration::ZERO)?;
     // The exclusive mode keeps the lock between two transactions.

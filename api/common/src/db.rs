@@ -1,21 +1,38 @@
 //! The database.
 
-use spin_sdk::sqlite::{Connection, Value};
+use spin_sdk::sqlite::{self, Connection, QueryResult, Value};
 
-use crate::Error;
 use crate::envelope::Context;
 use crate::kept::Kept;
+use crate::{Error, schema};
 
 thread_local! {
-    static KEPT: Kept<Connection> = const { Kept::new(open) };
+    static KEPT: Kept<Database> = const { Kept::new(open) };
+}
+
+/// A connection to the database.
+pub struct Database(Connection);
+
+impl Database {
+    /// Runs the statement `sql`, with `values` for its `?1`, `?2`, …; returns its rows. If it names
+    /// something that an earlier version's database lacks, that is added first.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub fn execute(&self, sql: &str, values: &[Value]) -> Result<QueryResult, sqlite::Error> {
+        match self.0.execute(sql, values) {
+            Err(error) if schema::complete(&self.0, &error)? => self.0.execute(sql, values),
+            result => result,
+        }
+    }
 }
 
 /// Opens a connection to the database.
 ///
 /// # Errors
 /// `Internal` if the host cannot open it.
-pub fn open() -> Result<Connection, Error> {
-    Connection::open_default().context("open the database")
+pub fn open() -> Result<Database, Error> {
+    Connection::open_default().map(Database).context("open the database")
 }
 
 /// Runs a statement on the connection that the instance keeps; returns the first row. The statement

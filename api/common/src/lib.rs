@@ -14,6 +14,7 @@ mod json;
 mod kept;
 pub mod params;
 pub mod random;
+mod schema;
 pub mod session;
 pub mod settings;
 pub mod wire;

@@ -2,7 +2,6 @@
 
 mod admission;
 mod client;
-mod schema;
 mod session;
 mod settings;
 mod throttle;
@@ -101,19 +100,18 @@ fn log_in(
     let sessions = Sessions::open()?;
     sessions.set(&key.digest, &entry)?;
 
-    clean_up(ENDPOINT, || {
-        // A login does not do all of it, so that none takes long.
-        let deletes_sessions = found.has_ended_sessions && !is_weak && !user.is_new;
-        let user_id = user.id;
-        let upgraded = strong.map_or(Ok(()), |strong| user::upgrade_password(&db, user, strong));
-        let forgotten = if found.has_failures { throttle.forget(&db) } else { Ok(()) };
-        let deleted = if deletes_sessions {
-            session::delete_ended(&db, &sessions, user_id, max_sessions, throttle.now)
-        } else {
-            Ok(())
-        };
-        upgraded.and(forgotten).and(deleted)
-    });
+    // Expired sessions can wait for another login, so that none takes long.
+    if found.has_surplus || (found.has_expired && !is_weak && !user.is_new) {
+        clean_up(ENDPOINT, || {
+            session::delete_ended(&db, &sessions, user.id, max_sessions, throttle.now)
+        });
+    }
+    if found.has_failures {
+        clean_up(ENDPOINT, || throttle.forget(&db));
+    }
+    if let Some(strong) = strong {
+        clean_up(ENDPOINT, || user::upgrade_password(&db, user, strong));
+    }
     Ok(Reply::new("Welcome to LYC.", Login { session_key: key.text }))
 }
 

@@ -3,9 +3,10 @@
 use std::array;
 
 use luoyun_common::Error;
+use luoyun_common::db::Database;
 use luoyun_common::envelope::Context;
 use luoyun_common::session::{Entry, Key, Sessions};
-use spin_sdk::sqlite::{Connection, Value};
+use spin_sdk::sqlite::Value;
 
 use crate::throttle::{Throttle, waits};
 
@@ -20,16 +21,18 @@ WHERE NOT EXISTS (SELECT 1 ",
 RETURNING 1"
 );
 
-/// Three of the user's (?1) oldest sessions beyond the number (?2) that a user may have, and of the
-/// expired sessions of all users (?3 is the time). At random, so that simultaneous logins delete
+/// Three sessions: first of the user's (?1) oldest beyond the number (?2) that a user may have, then
+/// of all users' expired ones (?3 is the time). At random, so that simultaneous logins delete
 /// different ones: each adds one session and deletes three.
 const FIND_ENDED: &str = "
 SELECT digest FROM (
-    SELECT * FROM (SELECT digest FROM sessions WHERE user_id = ?1
-                   ORDER BY rowid DESC LIMIT 64 OFFSET ?2)
+    SELECT * FROM (SELECT digest, 0 AS is_expired
+                   FROM sessions INDEXED BY sessions_of_user_by_expiry
+                   WHERE user_id = ?1 AND expires_at > ?3 ORDER BY rowid DESC LIMIT 64 OFFSET ?2)
     UNION ALL
-    SELECT * FROM (SELECT digest FROM sessions WHERE expires_at <= ?3 ORDER BY expires_at LIMIT 64))
-ORDER BY random() LIMIT 3";
+    SELECT * FROM (SELECT digest, 1 FROM sessions
+                   WHERE expires_at <= ?3 ORDER BY expires_at LIMIT 64))
+ORDER BY is_expired, random() LIMIT 3";
 
 const DELETE_ENDED: &str = "DELETE FROM sessions WHERE digest IN (?1, ?2, ?3)";
 
@@ -39,7 +42,7 @@ const DELETE_ENDED: &str = "DELETE FROM sessions WHERE digest IN (?1, ?2, ?3)";
 /// row, which expires. An entry without a row would never be deleted.
 /// Fails as [`Throttle::check_again`].
 pub(crate) fn insert(
-    db: &Connection,
+    db: &Database,
     key: &Key,
     entry: &Entry,
     throttle: &Throttle,
@@ -52,14 +55,14 @@ pub(crate) fn insert(
     if inserted.rows.is_empty() { Err(throttle.refusal(db)?) } else { Ok(()) }
 }
 
-/// Deletes three sessions from both stores: expired ones, and the oldest of the user with `user_id`
-/// beyond `max_sessions`.
+/// Deletes three sessions from both stores: the oldest of the user with `user_id` beyond
+/// `max_sessions`, and expired ones.
 ///
 /// The entries are deleted first: a crash before the rows are deleted leaves only rows, which a
 /// later login deletes.
 /// Fails with `Internal` if a store fails.
 pub(crate) fn delete_ended(
-    db: &Connection,
+    db: &Database,
     sessions: &Sessions,
     user_id: i64,
     max_sessions: u32,

@@ -5,10 +5,11 @@
 //! SQLite serializes them. So of any number of simultaneous guesses, no more are answered than
 //! the limits allow.
 
+use luoyun_common::db::{self, Database};
 use luoyun_common::envelope::Context;
-use luoyun_common::{Error, db, wire};
+use luoyun_common::{Error, wire};
 use sha1::{Digest, Sha1};
-use spin_sdk::sqlite::{Connection, Value};
+use spin_sdk::sqlite::Value;
 
 use crate::client::Client;
 use crate::settings::Limits;
@@ -90,18 +91,18 @@ impl<'a> Throttle<'a> {
 
     /// Fails with `TooManyAttempts` if a wait has begun since the user was looked up; `Internal`
     /// if the database fails.
-    pub(crate) fn check_again(&self, db: &Connection) -> Result<(), Error> {
+    pub(crate) fn check_again(&self, db: &Database) -> Result<(), Error> {
         self.check(self.find_wait(db)?)
     }
 
     /// The refusal of an attempt for which a statement has found a wait. The wait may be over
     /// by now: another login of the pair deletes it.
     /// Fails with `Internal` if the database fails.
-    pub(crate) fn refusal(&self, db: &Connection) -> Result<Error, Error> {
+    pub(crate) fn refusal(&self, db: &Database) -> Result<Error, Error> {
         Ok(self.too_many_attempts(self.find_wait(db)?.unwrap_or_default()))
     }
 
-    fn find_wait(&self, db: &Connection) -> Result<Option<i64>, Error> {
+    fn find_wait(&self, db: &Database) -> Result<Option<i64>, Error> {
         let found = db.execute(FIND_WAIT, &self.parameters()).context("find the wait")?;
         Ok(found.rows.first().and_then(|row| db::integer(row.values.first()?)))
     }
@@ -113,7 +114,7 @@ impl<'a> Throttle<'a> {
     /// Counts the attempt as failed, and logs each wait that begins or grows with it. Returns
     /// whether the table has grown, so that it has to be swept.
     /// Fails as [`Self::check_again`].
-    pub(crate) fn count_failure(&self, db: &Connection) -> Result<bool, Error> {
+    pub(crate) fn count_failure(&self, db: &Database) -> Result<bool, Error> {
         let [pair, address, now, longest_wait] = self.parameters();
         let Limits { failures, address_failures, window, first_wait, .. } = *self.limits;
         let [failures, address_failures, window, first_wait] =
@@ -164,7 +165,7 @@ impl<'a> Throttle<'a> {
 
     /// Deletes a few rows that no longer count.
     /// Fails with `Internal` if the database fails.
-    pub(crate) fn sweep(&self, db: &Connection) -> Result<(), Error> {
+    pub(crate) fn sweep(&self, db: &Database) -> Result<(), Error> {
         let Limits { longest_wait, window, .. } = *self.limits;
         let latest = self.now.saturating_add(longest_wait.into()).saturating_add(window.into());
         let values = [SWEEP_ROWS, self.now, latest].map(Value::Integer);
@@ -173,7 +174,7 @@ impl<'a> Throttle<'a> {
 
     /// Deletes the failures of the pair. The failures of the address stay.
     /// Fails with `Internal` if the database fails.
-    pub(crate) fn forget(&self, db: &Connection) -> Result<(), Error> {
+    pub(crate) fn forget(&self, db: &Database) -> Result<(), Error> {
         let forgotten = db.execute(FORGET_PAIR, &[Value::Integer(self.pair)]);
         forgotten.context("forget the failed logins").map(drop)
     }

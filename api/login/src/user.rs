@@ -1,16 +1,16 @@
 //! The user who logs in.
 
+use luoyun_common::db::{self, Database};
 use luoyun_common::envelope::Context;
-use luoyun_common::{Error, db, random};
+use luoyun_common::{Error, random};
 use luoyun_password::{SALT_BYTES, Strength};
-use spin_sdk::sqlite::{Connection, Value};
+use spin_sdk::sqlite::Value;
 
-use crate::schema;
 use crate::throttle::{Throttle, waits};
 
 /// Returns one row: the user (NULLs if there is none), the end of the wait of the pair or the
-/// address, whether the pair has failures, and whether there are sessions to delete: expired ones,
-/// or as many of the user's as a user may have (?6).
+/// address, whether the pair has failures, whether there are expired sessions, and whether the user
+/// has as many others as a user may have (?6).
 const FIND_USER: &str = concat!(
     "
 SELECT u.id, u.password, u.is_locked, u.session_epoch, u.last_login IS NULL,
@@ -18,8 +18,9 @@ SELECT u.id, u.password, u.is_locked, u.session_epoch, u.last_login IS NULL,
     waits!(),
     "),
        EXISTS (SELECT 1 FROM login_failures WHERE key = ?1),
-       EXISTS (SELECT 1 FROM sessions WHERE expires_at <= ?3)
-       OR EXISTS (SELECT 1 FROM sessions WHERE user_id = u.id LIMIT 1 OFFSET ?6 - 1)
+       EXISTS (SELECT 1 FROM sessions WHERE expires_at <= ?3),
+       EXISTS (SELECT 1 FROM sessions INDEXED BY sessions_of_user_by_expiry
+               WHERE user_id = u.id AND expires_at > ?3 LIMIT 1 OFFSET ?6 - 1)
 FROM (SELECT 1)
 LEFT JOIN users u ON u.username = ?5"
 );
@@ -48,15 +49,16 @@ pub(crate) struct Found {
     pub(crate) user: Option<User>,
     /// Whether there are failures of the pair, which a successful login deletes.
     pub(crate) has_failures: bool,
-    /// Whether there are sessions to delete.
-    pub(crate) has_ended_sessions: bool,
+    /// Whether there are expired sessions.
+    pub(crate) has_expired: bool,
+    /// Whether one more session of the user is one too many.
+    pub(crate) has_surplus: bool,
 }
 
-/// Looks up a user by name. Takes one query, whether or not the name exists. In a database without
-/// tables, creates them first.
+/// Looks up a user by name. Takes one query, whether or not the name exists.
 /// Fails with `TooManyAttempts` while the client has to wait; `Internal` if the database fails.
 pub(crate) fn find(
-    db: &Connection,
+    db: &Database,
     username: &str,
     throttle: &Throttle,
     max_sessions: u32,
@@ -64,15 +66,9 @@ pub(crate) fn find(
     let [pair, address, now, longest_wait] = throttle.parameters();
     let username = Value::Text(username.to_owned());
     let values = [pair, address, now, longest_wait, username, Value::Integer(max_sessions.into())];
-    let find = || db.execute(FIND_USER, &values);
-    let found = match find() {
-        Err(error) if schema::create_if_missing(db, &error)? => find(),
-        found => found,
-    };
-    let found = found.context("find the user")?;
-    let row = found.rows.into_iter().next().map(|row| <[Value; 8]>::try_from(row.values));
-    let Some(Ok([id, password, is_locked, epoch, is_new, retry_at, has_failures, has_ended])) = row
-    else {
+    let found = db.execute(FIND_USER, &values).context("find the user")?;
+    let row = found.rows.into_iter().next().map(|row| <[Value; 9]>::try_from(row.values));
+    let Some(Ok([id, password, is_locked, epoch, is_new, retry_at, rest @ ..])) = row else {
         return Err(Error::Internal("find the user: unexpected row".to_owned()));
     };
     throttle.check(db::integer(&retry_at))?;
@@ -91,18 +87,16 @@ pub(crate) fn find(
         }),
         _ => None,
     };
-    Ok(Found {
-        user,
-        has_failures: matches!(has_failures, Value::Integer(1)),
-        has_ended_sessions: matches!(has_ended, Value::Integer(1)),
-    })
+    let [has_failures, has_expired, has_surplus] =
+        rest.map(|value| matches!(value, Value::Integer(1)));
+    Ok(Found { user, has_failures, has_expired, has_surplus })
 }
 
 /// Makes SQLite overwrite the content that this connection deletes or moves. Otherwise, weakly
 /// stored passwords would stay readable in the free space of the file.
 ///
 /// The error of a libSQL server is ignored: it rejects the statement and manages its own files.
-pub(crate) fn overwrite_deleted(db: &Connection) {
+pub(crate) fn overwrite_deleted(db: &Database) {
     let _ = db.execute("PRAGMA secure_delete = ON", &[]);
 }
 
@@ -115,7 +109,7 @@ pub(crate) fn encode(password: &[u8], strength: Strength) -> Result<String, Erro
 
 /// Replaces the stored form of the user's password by `strong`, a form of the same password.
 /// Fails with `Internal` if the database fails.
-pub(crate) fn upgrade_password(db: &Connection, user: User, strong: String) -> Result<(), Error> {
+pub(crate) fn upgrade_password(db: &Database, user: User, strong: String) -> Result<(), Error> {
     let values = [Value::Integer(user.id), Value::Text(user.password), Value::Text(strong)];
     db.execute(UPGRADE_PASSWORD, &values).context("upgrade the password").map(drop)
 }

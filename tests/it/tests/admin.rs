@@ -2,7 +2,8 @@
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::path::Path;
+use std::os::unix::fs::{MetadataExt, chown, symlink};
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs, thread};
 
@@ -38,7 +39,7 @@ fn empty_database() -> (TempDir, Admin) {
     (folder, Admin::on(&path))
 }
 
-fn database(folder: &TempDir) -> std::path::PathBuf {
+fn database(folder: &TempDir) -> PathBuf {
     folder.path().join("sqlite_db.db")
 }
 
@@ -163,21 +164,51 @@ fn a_password_on_standard_input_is_taken_byte_for_byte() {
 #[test]
 fn a_terminal_prompts_twice_with_echo_off() {
     let (server, admin) = empty_server();
-    let on_terminal = |name: &str, typed: &[u8]| {
+    let add = |name: &str, steps: &str| {
         let admin = admin.command(&[&["user", "add", name], &QUICK[..]].concat());
         let mut command = Command::new(root().join("tests/terminal.py"));
         command.arg(admin.get_program()).args(admin.get_args());
-        run(command, typed)
+        run(command, steps.as_bytes())
     };
-    let outcome = on_terminal("ada", b"geheim\ngeheim\n");
+    let outcome = add("ada", ": \tgeheim\\n\n: \tgeheim\\n\n");
     assert_eq!(outcome.code, Some(0), "{outcome:?}");
     assert_eq!(outcome.stdout, "Password of ada: \r\nRepeat the password: \r\n1\r\n");
     assert_eq!(log_in(&server, "ada", b"geheim")["code"], 0);
 
-    let outcome = on_terminal("grace", b"geheim\nanders\n");
+    let outcome = add("grace", ": \tgeheim\\n\n: \tanders\\n\n");
     assert_eq!(outcome.code, Some(1), "{outcome:?}");
     assert!(outcome.stdout.ends_with("The two passwords differ.\r\n"), "{outcome:?}");
     assert_eq!(log_in(&server, "grace", b"geheim"), auth_failed());
+}
+
+/// In dash, which leaves the terminal as a command leaves it. A loop ends only if its command dies of
+/// the signal.
+#[test]
+fn a_signal_at_the_prompt_ends_the_command_and_the_terminal_is_as_before() {
+    let (_folder, admin) = empty_database();
+    let add = admin.command(&[&["user", "add", "ada"], &QUICK[..]].concat());
+    let words = [add.get_program()].into_iter().chain(add.get_args());
+    let words: Vec<_> = words.map(|word| word.to_str().unwrap()).collect();
+    let again = "until $ADD; do echo again; done";
+    let in_script = format!("sh -c '{again}'");
+    let answer = "> \tfg\\n\n: \tword\\n\n: \tword\\n\n";
+    for (line, keys, then, expected) in [
+        (again, r"\x03", "", ""),
+        (&in_script, r"\x03", "", ""),
+        ("$ADD; echo status=$?", r"\x1c", "", "status=131"),
+        ("$ADD; echo status=$?", "SIGTERM", "", "status=143"),
+        ("$ADD; echo status=$?", "SIGHUP", "", "status=129"),
+        ("$ADD", r"\x1a", answer, "Repeat the password: \r\n1\r\n"),
+    ] {
+        let mut dash = Command::new(root().join("tests/terminal.py"));
+        dash.args(["dash", "-i"]).env("ADD", words.join(" ")).env_remove("ENV");
+        let prompt = r"PS1='>'' '\n";
+        let steps = format!("\t{prompt}\n> \t{line}\\n\n: \t{keys}\n{then}> \texit 7\\n\n");
+        let outcome = run(dash, steps.as_bytes());
+        assert_eq!(outcome.code, Some(7), "{line}, {keys}: {outcome:?}");
+        assert!(outcome.stdout.contains(expected), "{line}, {keys}: {outcome:?}");
+        assert!(!outcome.stdout.contains("again\r\n> ") && !outcome.stdout.contains("\nagain"));
+    }
 }
 
 /// Runs every command, on a database with empty tables, and compares what each prints: JSON from
@@ -353,11 +384,13 @@ fn an_error_of_a_libsql_server_is_explained() {
         (200, r#"{"results":[{"type":"error","error":{"message":"database is locked","code":"SQLITE_BUSY"}},{"type":"ok","response":{"type":"close"}}]}"#,
          "Another program is writing to it: try again later (database is locked)"),
         (200, r#"{"results":[{"type":"error","error":{"message":"no such table: nodes"}},{"type":"ok","response":{"type":"close"}}]}"#,
-         "It lacks tables of the API."),
+         "It lacks tables or columns of the API"),
     ];
     for (status, reply, reason) in rows {
         let (url, request) = answer_once(status, reply);
-        let mut command = Admin::at(&url, Some("a-secret")).command(&["node", "list"]);
+        // As `$(cat FILE)` does not, many ways to set a variable leave a line end.
+        let admin = Admin::at(&format!("{url}\n"), Some("a-secret\n"));
+        let mut command = admin.command(&["node", "list"]);
         // A proxy, which does not exist, would see the token.
         command.env("HTTP_PROXY", "http://127.0.0.1:1").env("ALL_PROXY", "http://127.0.0.1:1");
         let outcome = run(command, b"");
@@ -366,6 +399,9 @@ fn an_error_of_a_libsql_server_is_explained() {
         let request = request.join().unwrap().to_lowercase();
         assert!(request.contains("authorization: bearer a-secret\r\n"), "{request}");
     }
+    let outcome = Admin::at("http://127.0.0.1:1", Some("a-secret\nx")).run(&["node", "list"]);
+    assert_fails(&outcome, "LIBSQL_TOKEN is not one word");
+    assert!(!outcome.stderr.contains("a-secret"), "{outcome:?}");
     let (url, _) = answer_once(401, "");
     assert_fails(&Admin::at(&url, None).run(&["node", "list"]), "requires a token");
     let unused = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
@@ -424,7 +460,7 @@ fn a_path_without_a_valid_database_is_rejected_and_left_unchanged() {
     let text = "This is a text, of more bytes than a header has. ".repeat(3);
     for (name, content, reason) in [
         ("none.db", None, "There is no database at"),
-        ("empty.db", Some(""), "It lacks tables of the API. Run each migrations/0"),
+        ("empty.db", Some(""), "It lacks tables or columns of the API: the next login adds them"),
         ("text.db", Some(text.as_str()), "It is not an SQLite database"),
     ] {
         let path = folder.path().join(name);
@@ -514,6 +550,9 @@ fn waits_are_listed_and_cleared() {
     let db = Connection::open(database(&folder)).unwrap();
     db.execute_batch(include_str!("../admin/login_failures.sql")).unwrap();
     let listed = || admin.list(&["wait", "list"]).as_array().unwrap().clone();
+    let longer = admin.list(&["wait", "list", "--longest-wait", "86400"]);
+    assert_eq!(longer[0]["address"], "192.0.2.4");
+    admin.done(&["wait", "clear", "192.0.2.4"]);
     let rows = listed().iter().map(|it| json!([it["address"], it["failures"]])).collect::<Value>();
     let expected =
         json!([["192.0.2.1", 15], ["unix", 13], ["2001:db8:0:1::/64", 12], ["192.0.2.2", 11]]);
@@ -558,6 +597,10 @@ fn a_database_that_cannot_be_used_is_explained() {
     let on = |name: &str| Admin::on(&folder.path().join(name));
     let other = Connection::open(folder.path().join("x.db")).unwrap();
     other.execute_batch("CREATE TABLE users (id)").unwrap();
+    let mut damaged = fs::read(database(&folder)).unwrap();
+    damaged[4096..].fill(b'x');
+    fs::write(folder.path().join("damaged.db"), damaged).unwrap();
+    assert_fails(&on("damaged.db").run(&["user", "list"]), "It is damaged: restore a backup");
     assert_fails(&on("").run(&["user", "list"]), "is a folder: --db names a file, such as ");
     assert_fails(&on("x.db").run(&["user", "list"]), "is the database of another program");
 
@@ -567,12 +610,117 @@ fn a_database_that_cannot_be_used_is_explained() {
     let add = [&["user", "add", "grace"], &QUICK[..]].concat();
     let is_full = "full/sqlite_db.db: The disk of its folder is full";
     for (script, command, expected) in [
-        (read_only, admin.command(&["user", "list", "--json"]), "ada"),
-        (read_only, admin.command(&["user", "lock", "ada"]), "no permission to write the file"),
+        (read_only, admin.command(&["user", "list"]), "Its file system is read-only"),
+        (read_only, admin.command(&["user", "lock", "ada"]), "Its file system is read-only"),
         (full, on("full/sqlite_db.db").command(&add), is_full),
     ] {
-        let Some(outcome) = run_mounted(folder.path(), script, &command) else { return };
+        let Some(outcome) = run_mounted(folder.path(), script, &command) else {
+            println!("Not run, as this needs the system call unshare: {expected}");
+            continue;
+        };
         assert!(format!("{outcome:?}").contains(expected), "{expected}: {outcome:?}");
+    }
+}
+
+/// The user id of a server, as systemd chooses one.
+const SERVER: u32 = 61_234;
+
+/// Sets the owner of `path`; returns whether this user may do so.
+fn give(path: &Path, owner: u32) -> bool {
+    let is_permitted = chown(path, Some(owner), Some(owner)).is_ok();
+    if !is_permitted {
+        println!("Not run, as this needs root: {}", path.display());
+    }
+    is_permitted
+}
+
+/// Asserts that `folder` has `count` files, which are the server's, and that others cannot read them.
+#[track_caller]
+fn assert_owned(folder: &Path, count: usize) {
+    assert_eq!(fs::read_dir(folder).unwrap().count(), count);
+    for entry in fs::read_dir(folder).unwrap() {
+        let entry = entry.unwrap();
+        let file = entry.metadata().unwrap();
+        let found = (file.uid(), file.gid(), file.mode() & 0o77);
+        assert_eq!(found, (SERVER, SERVER, 0), "{}", entry.path().display());
+    }
+}
+
+#[test]
+fn what_root_creates_in_a_folder_belongs_to_its_owner() {
+    let import = ["import", "postgres://127.0.0.1:1/x"];
+    for (args, code, files) in [
+        (&["user", "add", "ada"][..], 0, 1),
+        (&["node", "list"], 0, 1),
+        (&["instance", "set", "1", "--no-node"], 1, 1),
+        (&["wait", "list"], 0, 1),
+        (&import, 1, 2),
+    ] {
+        // systemd makes the folder a link.
+        for is_link in [false, true] {
+            let [folder, links] = [TempDir::new().unwrap(), TempDir::new().unwrap()];
+            if !give(folder.path(), SERVER) {
+                return;
+            }
+            let link = links.path().join("folder");
+            symlink(folder.path(), &link).unwrap();
+            let path = if is_link { link } else { folder.path().to_owned() };
+            let outcome = Admin::on(&path.join("sqlite_db.db")).run_with(args, b"word");
+            assert_eq!(outcome.code, Some(code), "{outcome:?}");
+            assert_owned(folder.path(), files);
+        }
+    }
+    let [folder, links] = [TempDir::new().unwrap(), TempDir::new().unwrap()];
+    assert!(give(folder.path(), SERVER));
+    let link = links.path().join("x.db");
+    symlink(database(&folder), &link).unwrap();
+    add_user(&Admin::on(&link), "ada", b"word");
+    // The log and its index exist only while a program uses the file.
+    let reader = Connection::open(database(&folder)).unwrap();
+    reader.execute_batch("BEGIN; SELECT 1 FROM users").unwrap();
+    add_user(&Admin::on(&link), "grace", b"word");
+    assert_owned(folder.path(), 3);
+}
+
+#[test]
+fn what_root_has_left_becomes_the_folders_owners_or_is_said_with_the_command_that_does_it() {
+    let (folder, admin) = empty_database();
+    let names = ["sqlite_db.db", "sqlite_key_value.db"];
+    fs::write(folder.path().join(names[1]), "").unwrap();
+    // A file that is not the server's, and one that only looks like the server's.
+    fs::write(folder.path().join("notes"), "").unwrap();
+    let outside = TempDir::new().unwrap();
+    fs::write(outside.path().join("x"), "").unwrap();
+    symlink(outside.path().join("x"), folder.path().join("sqlite_x")).unwrap();
+    if !give(folder.path(), SERVER) {
+        return;
+    }
+    let mut as_server = Command::new("setpriv");
+    let id = SERVER.to_string();
+    as_server.args(["--reuid", &id, "--regid", &id, "--clear-groups"]);
+    let program = folder.path().join("luoyun-admin");
+    fs::copy(built("luoyun-admin"), &program).unwrap();
+    as_server.arg(program).args(["user", "list", "--db"]).arg(database(&folder));
+    let outcome = run(as_server, b"");
+    assert_fails(&outcome, "The server cannot write what root has left in its folder.");
+    let command = outcome.stderr.lines().last().unwrap().trim().replace("sudo ", "");
+    for mend in [Some(command), None] {
+        for name in names {
+            assert!(give(&folder.path().join(name), 0));
+        }
+        match mend {
+            Some(command) => {
+                let done = Command::new("sh").args(["-c", &command]).status().unwrap();
+                assert!(done.success(), "{command}");
+            }
+            None => {
+                admin.done(&["user", "list"]);
+            }
+        }
+        let owner = |path: PathBuf| fs::metadata(path).unwrap().uid();
+        let owners = names.map(|name| owner(folder.path().join(name)));
+        assert_eq!((owners, owner(folder.path().join("notes"))), ([SERVER; 2], 0));
+        assert_eq!(owner(outside.path().join("x")), 0);
     }
 }
 
@@ -641,14 +789,15 @@ fn the_key_tab_completes_in_each_shell() {
         for (line, completed) in COMPLETIONS {
             let line = format!("luoyun-admin {line}");
             let mut shell = Command::new(root().join("tests/terminal.py"));
-            shell.args(["--keys", &format!("{line}\t"), completed, "sh", "-c", command]);
+            shell.args(["sh", "-c", command]);
             if command.is_empty() {
                 shell = Command::new("fish");
                 shell.args(["-c", "complete -C $argv[1]", &line]);
             }
             shell.env("D", folder.path()).env("PATH", path.as_ref().unwrap()).env("TERM", "dumb");
             shell.env("XDG_CONFIG_HOME", folder.path()).env("XDG_DATA_HOME", folder.path());
-            let outcome = run(shell, b"");
+            let steps = format!("$ \t{line}\\t\n{completed}\t\n");
+            let outcome = run(shell, steps.as_bytes());
             assert_eq!(outcome.code, Some(0), "{needs}: {line}: {outcome:?}");
             assert!(outcome.stdout.contains(completed), "{needs}: {line}: {outcome:?}");
         }

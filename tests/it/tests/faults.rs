@@ -82,10 +82,9 @@ fn another_versions_tables_are_refused_with_what_to_do_and_stay_as_they_are() {
     const ADVICE: &str = "docs/operations.md";
     for (change, cause, advice) in [
         ("users RENAME TO people", "no such table: users", ""),
-        ("users DROP COLUMN last_login", "no such column", ADVICE),
-        ("login_failures DROP COLUMN address", "has no column named address", ADVICE),
+        ("users DROP COLUMN session_epoch", "no such column", ADVICE),
     ] {
-        let sql = format!("DROP TRIGGER session_sets_last_login; ALTER TABLE {change}");
+        let sql = format!("DROP TRIGGER user_change_ends_sessions; ALTER TABLE {change}");
         let server = Server::start(Setup { sql: &sql, ..Setup::default() });
         let names = "SELECT group_concat(name) FROM sqlite_schema";
         let before: String = server.value(names);
@@ -96,6 +95,36 @@ fn another_versions_tables_are_refused_with_what_to_do_and_stay_as_they_are() {
         assert!(logged(&server)[0].contains(advice));
         assert_eq!(server.value::<String>(names), before);
     }
+}
+
+#[test]
+fn the_first_requests_add_what_an_earlier_versions_database_lacks() {
+    let sql = read("tests/it/0.1.0.sql");
+    let variables = &[("login_failures", "1000")];
+    let server = Server::start(Setup { bare: true, sql: &sql, variables, ..Setup::default() });
+    let key = server.log_in("luoyun");
+    let schema = "SELECT group_concat(concat_ws(' ', s.sql, c.name)) FROM
+        (SELECT * FROM sqlite_schema ORDER BY name) s LEFT JOIN pragma_table_info(s.name) c
+        WHERE s.type <> 'table' OR c.name IN ('summary', 'last_login', 'address', 'ip')";
+    let rows = "SELECT group_concat(concat_ws(' ', id, name, status, vdi_port)) FROM instances";
+    let before = [schema, rows].map(|sql| server.value::<String>(sql).len());
+    for lacks in [
+        "DROP INDEX instances_of_user; ALTER TABLE instances DROP COLUMN summary",
+        "DROP INDEX sessions_of_user_by_expiry",
+        "DROP TRIGGER session_sets_last_login; ALTER TABLE users DROP COLUMN last_login",
+        "ALTER TABLE login_failures DROP COLUMN address",
+        "DROP TABLE nodes",
+    ] {
+        server.sql(lacks);
+        at_once(8, |i| match i % 3 {
+            0 => assert_eq!(list(&server, &key)["total"], 3, "{lacks}"),
+            1 => assert_eq!(log_in_with(&server, "x"), auth_failed(), "{lacks}"),
+            _ => assert!(server.accepts(&server.log_in("luoyun")), "{lacks}"),
+        });
+        let after = [schema, rows].map(|sql| server.value::<String>(sql).len());
+        assert_eq!(after, before, "{lacks}");
+    }
+    assert_eq!(logged(&server), [""; 0]);
 }
 
 /// With a rollback journal, the writer would lock out the readers too.

@@ -1,0 +1,96 @@
+//! Whose the files in a folder are.
+//!
+//! A state folder is the server's, which has to be able to write each file in it. So what root
+//! creates there, or has left there after a copy, becomes that of the folder's owner.
+
+use std::fs::{self, DirBuilder, File, Metadata, Permissions};
+use std::io;
+use std::os::unix::fs::{
+    DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown, fchown,
+};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use rustix::fs::OFlags;
+use rustix::process::geteuid;
+
+/// `path`, or the target of this symbolic link, even if that is missing.
+pub(crate) fn resolve(path: &Path) -> PathBuf {
+    let mut path = path.to_owned();
+    // As many links as Linux follows.
+    for _ in 0..40 {
+        let Ok(target) = fs::read_link(&path) else { break };
+        path = folder_of(&path).join(target);
+    }
+    path
+}
+
+/// The folder that contains `path`.
+pub(crate) fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Creates the file `path` if it is missing. Root's files beside it whose names begin with `prefix`
+/// become those of the folder's owner, and others cannot read them.
+/// Fails if this user cannot do that, with what to do.
+pub(crate) fn claim(path: &Path, prefix: &str) -> Result<()> {
+    let failed = || format!("cannot create {}", path.display());
+    let owner = fs::metadata(folder_of(path)).with_context(failed)?;
+    let folder = folder_of(path).display();
+    let user = geteuid();
+    if !path.try_exists().with_context(failed)? {
+        ensure!(
+            user.is_root() || owner.uid() == user.as_raw(),
+            "There is no {}, and {folder} is another user's, whose server could not write your \
+             file: run this as root.",
+            path.display()
+        );
+        match File::options().write(true).create_new(true).mode(0o600).open(path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                return Err(error).with_context(failed);
+            }
+            _ => {}
+        }
+    }
+    let is_roots = |it: &Metadata| it.is_file() && it.uid() == 0 && it.nlink() == 1;
+    let mut left = Vec::new();
+    // A user who may not list the folder owns nothing in it.
+    for file in fs::read_dir(folder_of(path)).into_iter().flatten().flatten() {
+        let is_named = file.file_name().as_encoded_bytes().starts_with(prefix.as_bytes());
+        if owner.uid() == 0 || !is_named || !file.metadata().is_ok_and(|it| is_roots(&it)) {
+            continue;
+        }
+        let file = file.path();
+        if !user.is_root() {
+            left.push(file.to_string_lossy().into_owned());
+            continue;
+        }
+        // The folder's owner may have replaced it by a link to any file of root.
+        let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+        let file = File::options().read(true).custom_flags(flags).open(file)?;
+        if is_roots(&file.metadata()?) {
+            fchown(&file, Some(owner.uid()), Some(owner.gid()))?;
+            file.set_permissions(Permissions::from_mode(0o600))?;
+        }
+    }
+    if !left.is_empty() {
+        let reference = format!("--reference={folder}");
+        let words =
+            ["sudo", "chown", &reference].into_iter().chain(left.iter().map(String::as_str));
+        let command = shlex::try_join(words).unwrap_or_default();
+        bail!("The server cannot write what root has left in its folder. Run:\n  {command}");
+    }
+    Ok(())
+}
+
+/// Creates the folder `path` and those above it, each for the owner of the one above.
+/// Fails as the system does.
+pub(crate) fn create_folder(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    create_folder(folder_of(path))?;
+    let owner = fs::metadata(folder_of(path))?;
+    DirBuilder::new().mode(0o700).create(path)?;
+    if geteuid().is_root() { chown(path, Some(owner.uid()), Some(owner.gid())) } else { Ok(()) }
+}
