@@ -3,7 +3,7 @@
 use luoyun_common::envelope::Context;
 use luoyun_common::session::{self, Caller};
 use luoyun_common::{Error, Params, Reply, db, is_active};
-use luoyun_status::status_string;
+use luoyun_values::status::status_string;
 use serde::Serialize;
 use spin_sdk::sqlite::{RowResult, Value};
 
