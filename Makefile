@@ -63,7 +63,7 @@ test: lint unit api ## formatting, lints, and all tests that need only Rust and 
 test-all: test test-import test-deploy test-openapi test-browser ## make test, and the tests that need PostgreSQL, PyPI or npm
 
 unit: ## the unit tests
-	cargo test --locked -p luoyun-common -p luoyun-password -p luoyun-schema -p login -p luoyun-admin
+	cargo test --locked -p luoyun-common -p luoyun-password -p luoyun-schema -p luoyun-values -p luoyun-admin
 
 # Tests that measure time run alone.
 api: test-components python ## the tests over HTTP, on devhost; with BASE_URL, on that server
@@ -117,8 +117,8 @@ lint: wasm-target ## formatting and clippy, for native and wasm targets
 	cargo clippy $(WASM) $(DENY)
 	cargo clippy $(WASM) $(WASI03:%=-p %) -F luoyun-common/wasi03 $(DENY)
 	cargo clippy $(WASM) -p luoyun-common $(TEST_COMPONENTS) $(DENY)
-	cargo clippy --locked --all-targets -p luoyun-common -p luoyun-password -p luoyun-schema -p luoyun-status \
-		-p login -p devhost -p api-tests -p luoyun-admin $(DENY)
+	cargo clippy --locked --all-targets -p luoyun-common -p luoyun-password -p luoyun-schema -p luoyun-values \
+		-p devhost -p api-tests -p luoyun-admin $(DENY)
 
 clean: ## delete all build output, but no state folders
 	cargo clean

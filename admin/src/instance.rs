@@ -5,7 +5,8 @@ use std::ffi::OsStr;
 use anyhow::{Context, Result, bail};
 use clap::builder::{PossibleValue, TypedValueParser};
 use clap::{Arg, Args, Subcommand};
-use luoyun_status::{DELETED, STATUSES, Status, status_string};
+use luoyun_values::status::{DELETED, STATUSES, Status, status_string};
+use luoyun_values::text::trim;
 use serde_json::{Value, json};
 
 use crate::db::Database;
@@ -229,7 +230,7 @@ impl TypedValueParser for StatusParser {
 }
 
 fn name(text: &str) -> Result<String, &'static str> {
-    let is_name = !text.trim().is_empty() && !text.contains(char::is_control);
+    let is_name = !trim(text).is_empty() && !text.contains(char::is_control);
     let reason = "a name must not be blank or contain control characters";
     is_name.then(|| text.to_owned()).ok_or(reason)
 }

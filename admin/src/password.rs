@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal, Read};
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 use luoyun_password::{MEMORY_KIB, PASSES, SALT_BYTES, Strength};
+use luoyun_values::text::trim_bytes;
 
 use crate::output::visible;
 use crate::prompt;
@@ -12,6 +13,9 @@ use crate::prompt;
 /// Longest new password, in bytes: with the longest user name, a login's body is still below its
 /// limit if each byte is percent-encoded (docs/contract.md).
 const MAX_BYTES: usize = 16 * 1024;
+
+/// Longest input: also a line end.
+const MAX_INPUT_BYTES: usize = MAX_BYTES + 2;
 
 #[derive(Args)]
 pub(crate) struct StrengthOptions {
@@ -36,15 +40,17 @@ fn range(range: std::ops::RangeInclusive<u32>) -> std::ops::RangeInclusive<i64> 
 }
 
 /// Reads a new password of `username` from the terminal, or from standard input if that is not a
-/// terminal. Returns it encoded for storage, with `strength`.
+/// terminal, without the white space and control characters around it. Returns it encoded for
+/// storage, with `strength`.
 /// Fails if it is empty or too long, begins with a byte order mark, or the repetition differs.
 pub(crate) fn read_encoded(username: &str, strength: Strength) -> Result<String> {
-    let password =
+    let input =
         if io::stdin().is_terminal() { read_from_terminal(username)? } else { read_line()? };
+    let password = trim_bytes(&input);
     if password.is_empty() {
         bail!("The password is empty.");
     }
-    if password.len() > MAX_BYTES {
+    if password.len() > MAX_BYTES || input.len() > MAX_INPUT_BYTES {
         bail!("The password is longer than {MAX_BYTES} bytes: a login may not be able to send it.");
     }
     let marks: [&[u8]; 3] = [b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff"];
@@ -53,7 +59,7 @@ pub(crate) fn read_encoded(username: &str, strength: Strength) -> Result<String>
     }
     let mut salt = [0; SALT_BYTES];
     getrandom::fill(&mut salt).map_err(|cause| anyhow!("cannot get random bytes: {cause}"))?;
-    Ok(luoyun_password::encode(&password, &salt, strength)?)
+    Ok(luoyun_password::encode(password, &salt, strength)?)
 }
 
 fn read_from_terminal(username: &str) -> Result<Vec<u8>> {
@@ -70,12 +76,10 @@ fn read_from_terminal(username: &str) -> Result<Vec<u8>> {
 fn read_line() -> Result<Vec<u8>> {
     let mut line = Vec::new();
     io::stdin()
-        .take(MAX_BYTES as u64 + 3)
+        .take(MAX_INPUT_BYTES as u64 + 1)
         .read_to_end(&mut line)
         .context("cannot read the password from standard input")?;
-    let end = line.strip_suffix(b"\r\n").or_else(|| line.strip_suffix(b"\n"));
-    line.truncate(end.map_or(line.len(), <[u8]>::len));
-    if line.contains(&b'\n') {
+    if trim_bytes(&line).contains(&b'\n') {
         bail!("Standard input has more than one line: it must contain only the password.");
     }
     Ok(line)

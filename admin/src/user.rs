@@ -2,10 +2,11 @@
 
 use anyhow::{Result, bail};
 use clap::Subcommand;
+use luoyun_values::text::trim;
 use serde_json::json;
 
 use crate::db::Database;
-use crate::import::{MAX_NAME_BYTES, bare};
+use crate::import::MAX_NAME_BYTES;
 use crate::password::StrengthOptions;
 use crate::rows::{self, Existing, Format, USER};
 use crate::{output, password};
@@ -124,7 +125,7 @@ fn username(text: &str) -> Result<String, String> {
     if text.len() > MAX_NAME_BYTES {
         return Err(format!("a user name must not be longer than {MAX_NAME_BYTES} bytes"));
     }
-    let is_bare = !text.is_empty() && bare(text) == text && !text.contains(char::is_control);
+    let is_bare = !text.is_empty() && trim(text) == text && !text.contains(char::is_control);
     let reason = "a user name must not be empty, start or end with white space, or contain \
                   control characters";
     is_bare.then(|| text.to_owned()).ok_or_else(|| reason.to_owned())

@@ -1,9 +1,8 @@
 //! The commands on the waits after failed logins.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-
 use anyhow::{Result, bail};
 use clap::Subcommand;
+use luoyun_values::address::network;
 use serde_json::json;
 
 use crate::db::Database;
@@ -47,7 +46,10 @@ pub(crate) fn run(db: &mut Database, command: Command) -> Result<()> {
             rows::list(db, include_str!("waits.sql"), &[json!(longest_wait)], columns, format.json)
         }
         Command::Clear { address, .. } => {
-            let address = address.map(|address| network(&address));
+            // Also as `list` shows it, with its prefix.
+            let address = address.map(|text| {
+                network(text.trim().strip_suffix("/64").unwrap_or(&text)).unwrap_or(text)
+            });
             let sql = "DELETE FROM login_failures WHERE ?1 IS NULL OR address = ?1 RETURNING key";
             let cleared: Vec<(i64,)> = db.transaction(|db| db.query(sql, &[json!(address)]))?;
             match address {
@@ -58,21 +60,5 @@ pub(crate) fn run(db: &mut Database, command: Command) -> Result<()> {
                 _ => Ok(()),
             }
         }
-    }
-}
-
-/// The network of an address, as logins count it: the IPv4 address, also within an IPv6 address
-/// (RFC 4291, 2.5.5.2; RFC 6052, 2.1), or else the prefix of 64 bits. Any other text unchanged.
-fn network(text: &str) -> String {
-    let bare = text.trim().trim_start_matches('[').trim_end_matches("/64").trim_end_matches(']');
-    match bare.parse().map(|address: IpAddr| address.to_canonical()) {
-        Ok(IpAddr::V6(address)) => match (address.segments(), address.octets()) {
-            ([0x64, 0xff9b, 0, 0, 0, 0, ..], [.., a, b, c, d]) => {
-                Ipv4Addr::new(a, b, c, d).to_string()
-            }
-            _ => format!("{}/64", Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
-        },
-        Ok(address) => address.to_string(),
-        Err(_) => text.to_owned(),
     }
 }

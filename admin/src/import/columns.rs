@@ -2,6 +2,7 @@
 //! definition: all SQL statements about them are generated from it.
 
 use anyhow::{Context, Result};
+use luoyun_values::text::trim;
 use rusqlite::Connection;
 use rusqlite::functions::FunctionFlags;
 use rusqlite::types::ToSql;
@@ -82,7 +83,7 @@ impl Column {
 
 /// Adds the functions to `db` that `columns.json` uses, except `fingerprint`.
 pub(crate) fn add_functions(db: &Connection) -> rusqlite::Result<()> {
-    add(db, "bare", |text| Some(bare(text).to_owned()))?;
+    add(db, "bare", |text| Some(trim(text).to_owned()))?;
     add(db, "flag", flag)?;
     add(db, "host", host)?;
     add(db, "number", |text| text.parse::<i64>().ok().filter(|number| number.to_string() == text))?;
@@ -101,14 +102,9 @@ fn add<T: ToSql + 'static>(
     })
 }
 
-/// The text without the characters that a login drops around a user name (docs/contract.md).
-pub(crate) fn bare(text: &str) -> &str {
-    text.trim_matches(|c: char| c.is_whitespace() || c.is_control())
-}
-
 /// Whether the text is true or false (PostgreSQL, "Boolean Type"); `None` if neither.
 fn flag(text: &str) -> Option<bool> {
-    let text = bare(text).to_lowercase();
+    let text = trim(text).to_lowercase();
     match text.as_str() {
         "1" | "on" | "y" | "ye" | "yes" | "t" | "tr" | "tru" | "true" => Some(true),
         "0" | "of" | "off" | "n" | "no" | "f" | "fa" | "fal" | "fals" | "false" => Some(false),
@@ -119,7 +115,7 @@ fn flag(text: &str) -> Option<bool> {
 /// The IP address or host name in the text, without brackets and a netmask. `None` if it has
 /// anything else.
 fn host(text: &str) -> Option<String> {
-    let text = bare(text);
+    let text = trim(text);
     let text = match text.split_once('/') {
         Some((address, mask)) if mask.parse::<u8>().is_ok() => address,
         _ => text,

@@ -24,7 +24,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rusqlite::ErrorCode;
 
 use crate::db::{Database, Location};
-pub(crate) use crate::import::columns::{MAX_NAME_BYTES, bare};
+pub(crate) use crate::import::columns::MAX_NAME_BYTES;
 use crate::import::difference::Difference;
 use crate::import::state::State;
 use crate::output;

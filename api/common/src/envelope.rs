@@ -61,8 +61,11 @@ pub enum Error {
         /// The value of `Allow`.
         allow: &'static str,
     },
-    /// The body is not `application/x-www-form-urlencoded` in UTF-8, or it is compressed.
+    /// The body is not `application/x-www-form-urlencoded`, its charset does not agree with ASCII,
+    /// or it is compressed.
     UnsupportedMediaType,
+    /// The body is in another charset than UTF-8, and not ASCII.
+    UnsupportedCharset,
     /// The body is larger than 64 KiB.
     BodyTooLarge,
     /// The body did not arrive in time.
@@ -120,6 +123,11 @@ impl Error {
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "Send the body as application/x-www-form-urlencoded, in UTF-8 and uncompressed."
                     .into(),
+            ),
+            Self::UnsupportedCharset => (
+                "unsupported_media_type",
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "In another charset than UTF-8, the body must be ASCII.".into(),
             ),
             Self::BodyTooLarge => (
                 "body_too_large",

@@ -43,7 +43,7 @@ pub fn serve<T: Serialize>(
     handler: impl FnOnce(&Params) -> Result<Reply<T>, Error>,
 ) {
     let start = clock::monotonic();
-    answer(endpoint, start, wire::read_form(&request), handler).send(response_out);
+    answer(endpoint, start, wire::read_form(request), handler).send(response_out);
 }
 
 /// Answers one request as [`serve`] does, in an instance that serves others afterwards (WASI 0.3).

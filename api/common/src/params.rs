@@ -2,6 +2,7 @@
 
 use std::ops::RangeInclusive;
 
+use luoyun_values::text::{trim, trim_bytes};
 use percent_encoding::percent_decode;
 
 use crate::Error;
@@ -29,11 +30,12 @@ impl Params {
     #[must_use]
     pub fn text(&self, name: &str) -> Option<String> {
         let (_, value) = form_urlencoded::parse(self.last(name)?).next()?;
-        let text = value.trim_matches(is_trimmed);
+        let text = trim(&value);
         (!text.is_empty()).then(|| text.to_owned())
     }
 
-    /// The value of `name`, byte for byte. `None` if the name is absent.
+    /// The value of `name` as bytes, without the white space and control characters around it.
+    /// `None` if the name is absent.
     #[must_use]
     pub fn bytes(&self, name: &str) -> Option<Vec<u8>> {
         let mut parts = self.last(name)?.splitn(2, |&byte| byte == b'=').skip(1);
@@ -41,7 +43,8 @@ impl Params {
         let value = parts.next().unwrap_or_default();
         let spaced: Vec<u8> =
             value.iter().map(|&byte| if byte == b'+' { b' ' } else { byte }).collect();
-        Some(percent_decode(&spaced).collect())
+        let decoded: Vec<u8> = percent_decode(&spaced).collect();
+        Some(trim_bytes(&decoded).to_vec())
     }
 
     /// The value of `name` as a number: ASCII decimal digits, optionally after a `+`. `None`
@@ -80,11 +83,6 @@ impl Params {
             .into_iter()
             .find_map(|source| source.rsplit(|&byte| byte == b'&').find(has_name))
     }
-}
-
-/// Whether `c` is trimmed from text parameters.
-fn is_trimmed(c: char) -> bool {
-    c.is_whitespace() || c.is_control()
 }
 
 #[cfg(test)]
@@ -134,8 +132,8 @@ mod tests {
     }
 
     #[test]
-    fn bytes_are_kept_as_they_are() {
-        assert_eq!(body("a=%00+%ff%20").bytes("a").unwrap(), b"\0 \xff ");
+    fn bytes_are_trimmed_and_decoded_without_loss() {
+        assert_eq!(body("a=%00+%ff+%80%20").bytes("a").unwrap(), b"\xff \x80");
         assert_eq!(body("a=%2B").bytes("a").unwrap(), b"+");
     }
 
@@ -216,7 +214,8 @@ mod tests {
                 let params = Params::new(encoded_query, encoded_body);
                 let all = [query, body].concat();
                 let expected = all.iter().rfind(|(known, _)| *known == name);
-                prop_assert_eq!(params.bytes(&name), expected.map(|(_, value)| value.clone()));
+                let bytes = expected.map(|(_, value)| trim_bytes(value).to_vec());
+                prop_assert_eq!(params.bytes(&name), bytes);
 
                 let text = expected.map(|(_, value)| String::from_utf8_lossy(value).into_owned());
                 let edge = |c: char| c.is_whitespace() || c.is_control();

@@ -1,11 +1,13 @@
 //! HTTP: reads requests within limits, and sends each response in one write.
 
+mod media_type;
 #[cfg(feature = "wasi03")]
 pub(crate) mod wasi03;
 
 use std::time::Duration;
 
 use http::StatusCode;
+use percent_encoding::percent_decode;
 use spin_sdk::http::{
     Headers, IncomingRequest, Method, OutgoingBody, OutgoingResponse, ResponseOutparam,
 };
@@ -24,68 +26,114 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Largest blocking write of `wasi:io/streams`, in bytes.
 const MAX_BLOCKING_WRITE: usize = 4096;
 
-const FORM: &str = "application/x-www-form-urlencoded";
-
-/// Reads a request. Checks method, content type and size, in this order.
+/// Reads a form. Checks method, content type and size, in this order.
 ///
 /// # Errors
-/// `MethodNotAllowed`, `UnsupportedMediaType`, `BodyTooLarge`; `RequestTimeout` if the body does
-/// not arrive within [`BODY_TIMEOUT`]; `InvalidParameter` if it is incomplete.
-pub(crate) fn read_form(request: &IncomingRequest) -> Result<Params, Error> {
+/// `MethodNotAllowed`, `UnsupportedMediaType`, `UnsupportedCharset`, `BodyTooLarge`;
+/// `RequestTimeout` if the body does not arrive within [`BODY_TIMEOUT`]; `InvalidParameter` if it is
+/// incomplete.
+pub(crate) fn read_form(request: IncomingRequest) -> Result<Params, Error> {
     let headers = request.headers();
     let is_post = matches!(request.method(), Method::Post);
-    let mut form = Form::new(is_post, |name| headers.get(name))?;
+    let form = Incoming::form(is_post, |name| headers.get(name))?;
     drop(headers);
+    let path_with_query = request.path_with_query();
+    form.read(request)?.params(path_with_query)
+}
 
-    let deadline = clock::after(BODY_TIMEOUT);
-    let incoming = request.consume().map_err(|()| incomplete())?;
-    let stream = incoming.stream().map_err(|()| incomplete())?;
-    let readable = stream.subscribe();
-    loop {
-        match stream.read(MAX_BODY_BYTES as u64) {
-            Ok(chunk) if chunk.is_empty() => drop(poll(&[&readable, &deadline])),
-            Ok(chunk) => form.push(chunk)?,
-            Err(StreamError::Closed) => return Ok(form.params(request.path_with_query())),
-            Err(_) => return Err(incomplete()),
-        }
-        if deadline.ready() {
-            return Err(Error::RequestTimeout);
-        }
-    }
+/// Reads a request for a page, and ignores its body.
+///
+/// # Errors
+/// `MethodNotAllowed` unless it is `GET` or `HEAD`, `BodyTooLarge`, `RequestTimeout`, or
+/// `InvalidParameter`, as [`read_form`] does.
+pub fn read_page_request(request: IncomingRequest) -> Result<(), Error> {
+    let is_allowed = matches!(request.method(), Method::Get | Method::Head);
+    let method = (!is_allowed).then_some(Error::MethodNotAllowed { allow: "GET, HEAD" });
+    let headers = request.headers();
+    let page = Incoming::new(method, Ok(false), |name| headers.get(name))?;
+    drop(headers);
+    page.read(request)?.body().map(drop)
 }
 
 /// A request whose body is arriving.
-struct Form {
-    /// Whether its fields say that the body is a form.
-    is_form: bool,
+///
+/// A request that is refused for its method or type is answered once its body has arrived: to a
+/// client that is still sending, the connection would be reset, and the response lost. One with a
+/// body that is too large is answered at once.
+struct Incoming {
+    /// What is wrong with the method.
+    method: Option<Error>,
+    /// What is wrong with the type of the body, if it has one.
+    media_type: Option<Error>,
+    /// Whether the body has to be ASCII.
+    is_ascii: bool,
     body: Vec<u8>,
 }
 
-impl Form {
-    /// A request with the values that `get` returns for a header field.
-    fn new(is_post: bool, get: impl Fn(&str) -> Vec<Vec<u8>>) -> Result<Self, Error> {
-        if !is_post {
-            return Err(Error::MethodNotAllowed { allow: "POST" });
-        }
-        let is_form = get("content-type").iter().all(|value| is_form(value))
-            && get("content-encoding").iter().all(|value| is_uncompressed(value));
+impl Incoming {
+    /// A form with the values that `get` returns for a header field.
+    fn form(is_post: bool, get: impl Fn(&str) -> Vec<Vec<u8>>) -> Result<Self, Error> {
+        let method = (!is_post).then_some(Error::MethodNotAllowed { allow: "POST" });
+        let is_uncompressed = get("content-encoding").iter().all(|value| is_uncompressed(value));
+        let media_type = media_type::check(&get("content-type"));
+        let media_type = media_type.filter(|_| is_uncompressed).ok_or(Error::UnsupportedMediaType);
+        Self::new(method, media_type, get)
+    }
+
+    /// Fails if its declared length is too large.
+    fn new(
+        method: Option<Error>,
+        is_ascii: Result<bool, Error>,
+        get: impl Fn(&str) -> Vec<Vec<u8>>,
+    ) -> Result<Self, Error> {
+        let (is_ascii, media_type) = match is_ascii {
+            Ok(is_ascii) => (is_ascii, None),
+            Err(error) => (false, Some(error)),
+        };
+        let mut request = Self { method, media_type, is_ascii, body: Vec::new() };
         // The body of a request that is also chunked may have another length.
         let declared = get("content-length").pop();
         let declared = declared.and_then(|value| str::from_utf8(&value).ok()?.parse().ok());
-        if !is_form && declared.is_some_and(|length: u64| length > 0) {
-            return Err(Error::UnsupportedMediaType);
+        if declared.is_some_and(|length: u64| length > MAX_BODY_BYTES as u64) {
+            return Err(request.refusal(Error::BodyTooLarge));
         }
-        if declared.is_some_and(|length| length > MAX_BODY_BYTES as u64) {
-            return Err(Error::BodyTooLarge);
-        }
-        Ok(Self { is_form, body: Vec::new() })
+        Ok(request)
     }
 
-    /// Adds a part of the body that is not empty.
-    fn push(&mut self, chunk: Vec<u8>) -> Result<(), Error> {
-        if !self.is_form {
-            return Err(Error::UnsupportedMediaType);
+    /// The first of the contract's checks that fails: an earlier one, or else `error`.
+    fn refusal(&mut self, error: Error) -> Error {
+        self.method.take().or(self.media_type.take()).unwrap_or(error)
+    }
+
+    /// Reads the body. A client learns that its connection will be closed, as some of its body has
+    /// not been read, only if the request is gone before the response is set.
+    fn read(mut self, request: IncomingRequest) -> Result<Self, Error> {
+        match self.read_body(request) {
+            Ok(()) => Ok(self),
+            Err(error) => Err(self.refusal(error)),
         }
+    }
+
+    fn read_body(&mut self, request: IncomingRequest) -> Result<(), Error> {
+        let deadline = clock::after(BODY_TIMEOUT);
+        let incoming = request.consume().map_err(|()| incomplete())?;
+        let stream = incoming.stream().map_err(|()| incomplete())?;
+        let readable = stream.subscribe();
+        loop {
+            match stream.read(MAX_BODY_BYTES as u64) {
+                Ok(chunk) if chunk.is_empty() => drop(poll(&[&readable, &deadline])),
+                Ok(chunk) => self.push(chunk)?,
+                Err(StreamError::Closed) => return Ok(()),
+                Err(_) => return Err(incomplete()),
+            }
+            if deadline.ready() {
+                return Err(Error::RequestTimeout);
+            }
+        }
+    }
+
+    /// Adds a part of the body.
+    fn push(&mut self, chunk: Vec<u8>) -> Result<(), Error> {
         if self.body.len() + chunk.len() > MAX_BODY_BYTES {
             return Err(Error::BodyTooLarge);
         }
@@ -97,32 +145,27 @@ impl Form {
         Ok(())
     }
 
-    fn params(self, path_with_query: Option<String>) -> Params {
+    /// The complete body.
+    fn body(self) -> Result<Vec<u8>, Error> {
+        let Self { method, media_type, is_ascii, body } = self;
+        if let Some(error) = method.or(media_type.filter(|_| !body.is_empty())) {
+            return Err(error);
+        }
+        if is_ascii && !percent_decode(&body).all(|byte| byte.is_ascii()) {
+            return Err(Error::UnsupportedCharset);
+        }
+        Ok(body)
+    }
+
+    fn params(self, path_with_query: Option<String>) -> Result<Params, Error> {
         let path_with_query = path_with_query.unwrap_or_default();
         let query = path_with_query.split_once('?').map_or("", |(_, query)| query);
-        Params::new(query, self.body)
+        Ok(Params::new(query, self.body()?))
     }
 }
 
 fn incomplete() -> Error {
     Error::InvalidParameter { name: "The body", expected: "complete" }
-}
-
-/// Whether `content_type` is that of a form in UTF-8. An empty type or charset counts as absent.
-fn is_form(content_type: &[u8]) -> bool {
-    let mut parts = content_type.split(|&byte| byte == b';').map(<[u8]>::trim_ascii);
-    let media_type = parts.next().unwrap_or_default();
-    let is_utf8 = |parameter: &[u8]| {
-        let mut pair = parameter.splitn(2, |&byte| byte == b'=').map(<[u8]>::trim_ascii);
-        let is_charset = pair.next().is_some_and(|name| name.eq_ignore_ascii_case(b"charset"));
-        let charset = pair.next().unwrap_or_default();
-        let charset = charset.strip_prefix(b"\"").unwrap_or(charset);
-        let charset = charset.strip_suffix(b"\"").unwrap_or(charset);
-        let names = [&b"utf-8"[..], b"utf8", b""];
-        !is_charset || names.iter().any(|utf8| charset.eq_ignore_ascii_case(utf8))
-    };
-    (media_type.is_empty() || media_type.eq_ignore_ascii_case(FORM.as_bytes()))
-        && parts.all(is_utf8)
 }
 
 /// Whether `content_encoding` names no encoding but `identity` (RFC 9110, 8.4.1).

@@ -1,21 +1,21 @@
 //! `GET /`: the console, one static page that contains its own script and style.
 
 use http::StatusCode;
-use luoyun_common::{Error, wire};
-use spin_sdk::http::{IncomingRequest, Method, ResponseOutparam};
+use luoyun_common::wire;
+use spin_sdk::http::{IncomingRequest, ResponseOutparam};
 use spin_sdk::http_component;
 
 const PAGE: &str = include_str!("../index.html");
 
 /// Answers `GET` and `HEAD`, with 304 when `If-None-Match` names the page's entity tag
-/// (RFC 9110, 8.8.3). Answers other methods with the contract's JSON and 405.
+/// (RFC 9110, 8.8.3). Refuses other methods as the contract says.
 #[http_component]
 fn handle(request: IncomingRequest, response_out: ResponseOutparam) {
-    if !matches!(request.method(), Method::Get | Method::Head) {
-        return wire::refuse(response_out, &Error::MethodNotAllowed { allow: "GET, HEAD" });
+    let known = request.headers().get("if-none-match");
+    if let Err(error) = wire::read_page_request(request) {
+        return wire::refuse(response_out, &error);
     }
     let etag = env!("PAGE_ETAG");
-    let known = request.headers().get("if-none-match");
     let is_known = known.iter().flat_map(|value| value.split(|&byte| byte == b',')).any(|tag| {
         let tag = tag.trim_ascii();
         tag == b"*" || tag.strip_prefix(b"W/").unwrap_or(tag) == etag.as_bytes()

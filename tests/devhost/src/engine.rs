@@ -2,13 +2,15 @@
 //! request in a new instance. Those for WASI 0.3 are in [`wasi03`].
 
 use std::collections::BTreeMap;
+use std::pin::Pin;
 use std::sync::mpsc::SyncSender;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context as _, Result, anyhow};
 use http::{Request, Response};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
+use hyper::body::{Body, Bytes, Frame, Incoming};
 use tokio::sync::oneshot;
 use wasi_preview1_component_adapter_provider::{
     WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_PROXY_ADAPTER,
@@ -198,8 +200,16 @@ async fn handle(
     measured: SyncSender<Measured>,
 ) -> Result<Response<WasiBody>> {
     let (sender, receiver) = oneshot::channel();
+    let exchange = Arc::new(Mutex::new(Exchange::default()));
+    let answered = exchange.clone();
+    let set = move |response| {
+        locked(&answered).is_answered = true;
+        let _ = sender.send(response);
+    };
+    let request =
+        request.map(|incoming| GuestBody { incoming: Some(incoming), exchange: exchange.clone() });
     let request = store.data_mut().http().new_incoming_request(Scheme::Http, request)?;
-    let response = store.data_mut().http().new_response_outparam(sender)?;
+    let response = store.data_mut().http().new_response_outparam_from_callback(set)?;
     let proxy = pre.instantiate_async(&mut store).await?;
     let guest = tokio::spawn(async move {
         let outcome =
@@ -213,7 +223,62 @@ async fn handle(
         guest.await??;
         return Err(anyhow!("the guest returned without a response"));
     };
-    response.map_err(|code| anyhow!("the guest failed: {code:?}"))
+    let response = response.map_err(|code| anyhow!("the guest failed: {code:?}"))?;
+    Ok(response.map(|body| {
+        let keep = move |frame| {
+            let _until_the_response_is_sent = &exchange;
+            frame
+        };
+        body.map_frame(keep).boxed_unsync()
+    }))
+}
+
+/// A request and its response, between the guest and the connection.
+#[derive(Default)]
+struct Exchange {
+    /// Whether the guest has set the response.
+    is_answered: bool,
+    /// The request's body, if the guest dropped it later than that.
+    unread: Option<Incoming>,
+}
+
+fn locked(exchange: &Mutex<Exchange>) -> MutexGuard<'_, Exchange> {
+    exchange.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The body of a request, as the guest has it.
+///
+/// A connection ends whose request is not read to its end. The response says so if the guest drops
+/// the body before it sets the response. Otherwise that depends, in Spin, on which thread is faster;
+/// here the response never says it.
+struct GuestBody {
+    incoming: Option<Incoming>,
+    exchange: Arc<Mutex<Exchange>>,
+}
+
+impl Body for GuestBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        match &mut self.incoming {
+            Some(incoming) => Pin::new(incoming).poll_frame(context),
+            None => Poll::Ready(None),
+        }
+    }
+}
+
+impl Drop for GuestBody {
+    fn drop(&mut self) {
+        let exchange = self.exchange.clone();
+        let mut exchange = locked(&exchange);
+        if exchange.is_answered {
+            exchange.unread = self.incoming.take();
+        }
+    }
 }
 
 /// Converts `module` to a component and compiles it, once per process: tests start many servers.

@@ -282,8 +282,10 @@ impl App {
     }
 }
 
-/// Fails unless the field `Host` or the URI has an authority, and one if they have two.
+/// Fails unless the field `Host` or the URI has an authority, and one if they have two; Spin panics if
+/// the URI has nothing else.
 fn check_authority(request: &Request<Incoming>) -> Result<()> {
+    ensure!(request.uri().path_and_query().is_some(), "no path");
     let host = request.headers().get(HOST);
     let host = host.map(|host| anyhow::Ok(host.to_str()?.parse::<Authority>()?)).transpose()?;
     let uri = request.uri().authority();

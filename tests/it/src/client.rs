@@ -161,6 +161,10 @@ impl Client {
                 continue;
             };
             let status = head.code.unwrap();
+            if status == 100 {
+                received.drain(..start);
+                continue;
+            }
             let headers = head.headers.iter().map(|field| {
                 let value = String::from_utf8(field.value.to_vec()).unwrap();
                 (field.name.to_lowercase(), value)

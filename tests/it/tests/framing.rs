@@ -2,7 +2,7 @@
 
 use api_tests::client::exchange;
 use api_tests::server::at_once;
-use api_tests::{BASEINFO, LIST, LOGIN as LOGIN_PATH, LUOYUN, Server, Setup};
+use api_tests::{BASEINFO, LIST, LOGIN as LOGIN_PATH, LOGOUT, LUOYUN, Server, Setup};
 
 const LOGIN: &str = "username=luoyun&password=luoyun";
 
@@ -40,15 +40,13 @@ fn a_reply_does_not_wait_for_bytes_that_it_does_not_need() {
         ("a chunk extension and trailers", chunked("", 1) + extension, 200, WELCOME),
         ("an empty chunked body", chunked("", 1) + end, 200, NO_NAME),
         ("an empty chunked body of JSON", format!("{json_chunks}{end}"), 200, NO_NAME),
-        ("the first chunk of JSON", format!("{json_chunks}1\r\n{{\r\n"), 415, TYPE),
+        ("chunks of JSON", format!("{json_chunks}1\r\n{{\r\n{end}"), 415, TYPE),
         ("too many chunks", chunked(&long, 1000), 413, SIZE),
         ("a chunk that is too large", chunked(&long, 70_000), 413, SIZE),
         ("a length that is too large", length("65537"), 413, SIZE),
         ("a length of 2^63", length("9223372036854775808"), 413, SIZE),
-        ("JSON without its body", head(&format!("{json}Content-Length: 5\r\n")), 415, TYPE),
         ("a length shorter than the body", length("15") + LOGIN, 200, "password must be"),
         ("no body and no length", head(""), 200, NO_NAME),
-        ("GET without its body", length("99").replace("POST", "GET"), 405, "Use POST."),
         ("no body, and the form in the query string", query, 200, WELCOME),
     ] {
         let mut client = server.connect();
@@ -58,6 +56,73 @@ fn a_reply_does_not_wait_for_bytes_that_it_does_not_need() {
         let reply = response.json();
         assert!(reply["desc"].as_str().unwrap().contains(desc), "{name}: {reply}");
     }
+}
+
+const PATHS: [&str; 5] = [LOGIN_PATH, LOGOUT, BASEINFO, LIST, "/"];
+
+/// Otherwise the client sends its next request into nothing. `openapi.rs` has small bodies that do not
+/// arrive.
+#[test]
+fn a_refusal_of_a_body_that_is_too_large_says_that_the_connection_ends() {
+    let server = Server::with(&[]);
+    for path in PATHS {
+        for (method, media_type, status) in [
+            ("POST", "application/x-www-form-urlencoded", 413),
+            ("POST", "application/json", 415),
+            ("PUT", "application/x-www-form-urlencoded", 405),
+        ] {
+            let status = if path == "/" { 405 } else { status };
+            for fields in ["Content-Length: 70000", "Content-Length: 70000\r\nExpect: 100-continue"]
+            {
+                let head = format!(
+                    "{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Type: {media_type}\r\n{fields}\r\n\r\n"
+                );
+                // Many times: in Spin, it may depend on which thread is faster.
+                for _ in 0..10 {
+                    let mut client = server.connect();
+                    client.send(head.as_bytes());
+                    let response = client.receive(false);
+                    let found = (response.status, response.header("connection"));
+                    assert_eq!(found, (status, Some("close")), "{head} {response:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_small_body_is_read_before_its_refusal_so_that_the_connection_stays() {
+    let server = Server::with(&[]);
+    let mut client = server.connect();
+    for path in PATHS {
+        for (method, fields, expected) in [
+            ("POST", "Content-Type: multipart/form-data; boundary=x\r\n", 415),
+            ("POST", "Content-Encoding: gzip\r\n", 415),
+            ("PUT", "Expect: 100-continue\r\n", 405),
+            ("GET", "", 405),
+        ] {
+            for parts in [
+                ["Content-Length: 8\r\n\r\n", "--x\r\n", "--x"],
+                ["Transfer-Encoding: chunked\r\n\r\n", "3\r\n--x\r\n", "3\r\n--x\r\n0\r\n\r\n"],
+            ] {
+                client.send(format!("{method} {path} HTTP/1.1\r\nHost: x\r\n{fields}").as_bytes());
+                for part in parts {
+                    client.send(part.as_bytes());
+                    // Meanwhile, the server sees that part.
+                    assert_eq!(server.post(LIST, &[])["code"], 1);
+                }
+                let response = client.receive(false);
+                let expected = match (path, method) {
+                    ("/", "GET") => 200,
+                    ("/", _) => 405,
+                    _ => expected,
+                };
+                assert_eq!(response.status, expected, "{method} {path} {fields}");
+                assert_eq!(response.header("connection"), None, "{method} {path} {fields}");
+            }
+        }
+    }
+    assert_eq!(client.post(LOGIN_PATH, &LUOYUN).json()["code"], 0);
 }
 
 #[test]
@@ -96,6 +161,7 @@ fn the_host_answers_as_the_documents_say() {
         ("health without a host", "/.well-known/spin/health", "", "200", "OK"),
         ("information", "/.well-known/spin/info", HOST, "200", "\"luoyun-api\""),
         ("another path of Spin's", "/.well-known/spin/x", HOST, "404", ""),
+        ("only an authority", "x:80", HOST, "", ""),
         ("no host", "/api/login", "", "", ""),
         ("no host, and no route", "/x", "", "", ""),
         ("an empty host", "/api/login", "Host:\r\n", "", ""),

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use api_tests::cases::{self, FORM, without_key};
-use api_tests::{Server, Setup, read};
+use api_tests::{LIST, LOGIN, Server, Setup, read};
 use serde_json::Value;
 
 /// The session key of the design document; in a request example, it stands for a valid key.
@@ -91,13 +91,26 @@ fn every_example_is_what_the_server_answers() {
     let contract = Contract::read();
     let paths = contract.0["paths"].as_object().unwrap();
     // Bodies that never arrive, all at once, as each waits for its reply.
-    let late = paths.keys().map(|path| {
-        let head = format!("POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\na=");
+    let late = |(path, method, media_type): (&str, &str, &str)| {
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Type: {media_type}\r\n\
+             Content-Length: 9\r\n\r\na="
+        );
         let mut client = server.connect();
         client.send(head.as_bytes());
-        (path, client)
-    });
-    let mut late: BTreeMap<_, _> = late.collect();
+        client
+    };
+    let mut late_forms: BTreeMap<_, _> =
+        paths.keys().map(|path| (path, late((path, "POST", "")))).collect();
+    let others = [
+        ("/", "GET", "text/plain", 408),
+        ("/", "POST", "", 405),
+        (LOGIN, "POST", "application/json", 415),
+        (LOGIN, "GET", "", 405),
+        (LIST, "POST", "text/plain", 415),
+        (LIST, "PUT", "", 405),
+    ];
+    let late_others = others.map(|(path, method, media_type, _)| late((path, method, media_type)));
     let mut words = BTreeSet::new();
     for (path, item) in paths {
         let operation = &item["post"];
@@ -124,7 +137,8 @@ fn every_example_is_what_the_server_answers() {
                 // Provoked in `floods.rs`, as it needs a busy host.
                 "busy" => (503, cases::reply("$BUSY")),
                 "request_timeout" => {
-                    let response = late.get_mut(path).unwrap().receive(false);
+                    let response = late_forms.get_mut(path).unwrap().receive(false);
+                    assert_eq!(response.header("connection"), Some("close"), "{path}");
                     (response.status, response.json())
                 }
                 _ => provoke(&server, path, &name),
@@ -133,6 +147,12 @@ fn every_example_is_what_the_server_answers() {
             assert_eq!((found_status, normalised(found)), expected, "{path}: {name}");
             words.insert(name);
         }
+    }
+
+    for (mut client, other) in late_others.into_iter().zip(others) {
+        let response = client.receive(false);
+        let found = (response.status, response.header("connection"));
+        assert_eq!(found, (other.3, Some("close")), "{other:?}");
     }
 
     let manifest = read("spin.toml");

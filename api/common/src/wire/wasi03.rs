@@ -15,7 +15,7 @@ use wasip3::http::types::{Fields, Method, Request, Response};
 use wasip3::{wit_future, wit_stream};
 use wit_bindgen::StreamResult;
 
-use super::{BODY_TIMEOUT, Form, Json, incomplete};
+use super::{BODY_TIMEOUT, Incoming, Json, incomplete};
 use crate::{Error, Params};
 
 /// Bytes of a body that are read at a time: more than a usual request has.
@@ -43,17 +43,17 @@ impl Drop for Turn {
 pub(crate) async fn read_form(request: Request) -> Result<Params, Error> {
     let headers = request.get_headers();
     let is_post = matches!(request.get_method(), Method::Post);
-    let form = Form::new(is_post, |name| headers.get(name))?;
+    let mut form = Incoming::form(is_post, |name| headers.get(name))?;
     drop(headers);
     let path_with_query = request.get_path_with_query();
 
-    let form = in_time(read_body(request, form)).await?;
+    in_time(read_body(request, &mut form)).await.map_err(|error| form.refusal(error))?;
     wit_bindgen::yield_async().await;
-    Ok(form.params(path_with_query))
+    form.params(path_with_query)
 }
 
 /// The outcome of `body`; the timer is gone with it.
-async fn in_time(body: impl Future<Output = Result<Form, Error>>) -> Result<Form, Error> {
+async fn in_time(body: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
     let mut body = pin!(body);
     let mut timeout = pin!(wait_for(u64::try_from(BODY_TIMEOUT.as_nanos()).unwrap_or(u64::MAX)));
     poll_fn(|context| match body.as_mut().poll(context) {
@@ -63,13 +63,13 @@ async fn in_time(body: impl Future<Output = Result<Form, Error>>) -> Result<Form
     .await
 }
 
-async fn read_body(request: Request, mut form: Form) -> Result<Form, Error> {
+async fn read_body(request: Request, form: &mut Incoming) -> Result<(), Error> {
     let (_processed, processed) = wit_future::new(|| Ok(()));
     let (mut stream, trailers) = Request::consume_body(request, processed);
     loop {
         match stream.read(Vec::with_capacity(CHUNK)).await {
             (StreamResult::Complete(_), chunk) => form.push(chunk)?,
-            _ => return trailers.await.map(|_| form).map_err(|_| incomplete()),
+            _ => return trailers.await.map(drop).map_err(|_| incomplete()),
         }
     }
 }

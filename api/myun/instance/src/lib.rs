@@ -2,7 +2,7 @@
 
 use luoyun_common::session::Session;
 use luoyun_common::{Error, Params, Reply, db};
-use luoyun_status::status_string;
+use luoyun_values::status::status_string;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use spin_sdk::sqlite::Value;

@@ -176,6 +176,8 @@ fn the_proxy_passes_whole_requests_and_refuses_others_as_the_contract_says() {
         format!("{}{login}&{}", head(&fields), "a".repeat(length - login.len() - 1))
     };
     let another_path = padded(99, 0).replace("/api/login", "//api/login/");
+    let with = |fields: &str| padded(99, 0).replace("X-Field", &format!("{fields}\r\nX-Field"));
+    let line = |line: &str| format!("{line} HTTP/1.1\r\nHost: x\r\nCookie: ä\r\n\r\n");
     let welcome = "Welcome to LYC.";
     for (name, request, status, found) in [
         ("the largest request", padded(64 << 10, 16_000), 200, welcome),
@@ -185,12 +187,24 @@ fn the_proxy_passes_whole_requests_and_refuses_others_as_the_contract_says() {
         ("no host", padded(99, 0).replace("Host", "X-Host"), 200, welcome),
         ("another form of the path", another_path, 200, welcome),
         ("long header fields", padded(99, 17_000), 400, "invalid_parameter"),
+        ("other fields in Latin-1", with("Cookie: ä\r\nUser-Agent: ä\r\nX-A: ä"), 200, welcome),
+        ("a content type in Latin-1", with("Content-Type: text/ä"), 415, "unsupported_media_type"),
+        ("a content encoding", with("Content-Encoding: gzip"), 415, "unsupported_media_type"),
+        ("another site's page", with("Sec-Fetch-Site: cross-site"), 403, "cross_site"),
+        ("the console", line("GET /"), 200, "<!doctype html>"),
+        ("the console's tag", line("GET /").replace("Cookie", "If-None-Match: *\r\nA"), 304, ""),
+        ("an absolute URI", padded(99, 0).replace(" /", " http://x/"), 200, welcome),
+        ("CONNECT", line("CONNECT x:443"), 405, "method_not_allowed"),
+        ("TRACE", line("TRACE /api/login"), 405, "method_not_allowed"),
+        ("no path", line("GET x"), 400, ""),
+        ("an asterisk", line("OPTIONS *"), 400, ""),
     ] {
         let mut client = machine.client(READER);
-        client.send(request.as_bytes());
+        let latin_1: Vec<_> = request.chars().map(|c| u8::try_from(c).unwrap()).collect();
+        client.send(&latin_1);
         let response = client.receive(false);
         assert_eq!(response.status, status, "{name}: {response:?}");
-        assert!(response.json().to_string().contains(found), "{name}: {response:?}");
+        assert!(String::from_utf8_lossy(&response.body).contains(found), "{name}: {response:?}");
     }
 
     // Failures count for the client's address, whatever it claims.

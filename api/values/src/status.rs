@@ -1,8 +1,6 @@
 //! The statuses of instances (docs/contract.md, "POST /api/myun/instance"), for the API and
 //! for `luoyun-admin`.
 
-#![forbid(unsafe_code)]
-
 /// A status of an instance.
 pub struct Status {
     /// The number, in the database and in replies.
