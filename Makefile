@@ -106,6 +106,7 @@ fuzz: components ## send 50,000 mutated requests
 
 bench: test-components devhost ## measure speed, compared with components that do less; ARGS=--quick
 	@scripts/need.sh 'wrk python3' sh -ec 'command -v wrk; python3 -c "import sqlite3"'
+	cargo build --profile wasi03 $(WASM) $(TEST_COMPONENTS) -F luoyun-common/wasi03
 	@tests/bench.py $(ARGS)
 
 smoke: ## check a running server with curl; BASE_URL=http://127.0.0.1:3000

@@ -17,9 +17,10 @@ import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-MANIFESTS = ["spin.toml", "spin-wasi03.toml"]
-LOGIN, BASEINFO, LIST = "/api/login", "/api/instance/baseinfo", "/api/myun/instance"
+LOGIN, LOGOUT = "/api/login", "/api/logout"
+BASEINFO, LIST = "/api/instance/baseinfo", "/api/myun/instance"
 SUCCESS, RIGHT = '"code":0', "username=bench&password=password"
+WRONG = (LOGIN, "username=$N&password=x")
 # A login never ends the readers' session.
 MANY = {"sessions_per_user": 1_000_000}
 CHEAPEST = MANY | {"password_memory_kib": 8, "password_passes": 1}
@@ -106,22 +107,10 @@ class Server:
                 os.killpg(self.process.pid, end)
                 self.process.wait(30)
 
-    def use(self):
-        """The resident memory in MiB, and the open descriptors, of the process group."""
-        pages = descriptors = 0
-        for process in pathlib.Path("/proc").glob("[0-9]*"):
-            # Processes may end meanwhile.
-            with contextlib.suppress(OSError):
-                if os.getpgid(int(process.name)) == self.process.pid:
-                    pages += int((process / "statm").read_text().split()[1])
-                    descriptors += len(os.listdir(process / "fd"))
-        return pages * os.sysconf("SC_PAGE_SIZE") // 2**20, descriptors
 
-
-def data(instances, users, sessions, keys=1, own=None):
+def data(instances, users, sessions, keys=1):
     """tests/it/dataset.sql, and `keys` known sessions: number 0 of the user bench, who owns 1,000
-    of the instances, or the first `own`; the others of user 2, as a login looks at all sessions of
-    its user."""
+    of the instances; the others of user 2, as a login looks at all sessions of its user."""
     def fill(database):
         migrations = (ROOT / "migrations").glob("[0-9]*.sql")
         for file in [ROOT / "migrations/local.sql", *sorted(migrations)]:
@@ -129,8 +118,6 @@ def data(instances, users, sessions, keys=1, own=None):
         database.execute(f"CREATE TEMP TABLE size AS SELECT {instances} AS instances, "
                          f"{users} AS users, {sessions} AS sessions")
         database.executescript(f"BEGIN; {(ROOT / 'tests/it/dataset.sql').read_text()}")
-        if own:
-            database.execute("UPDATE instances SET user_id = iif(id <= ?, 1, 2)", [own])
         known = [(hashlib.sha1(f"{key:040x}".encode()).hexdigest(), 2 if key else 1)
                  for key in range(keys)]
         database.executemany("INSERT INTO sessions (digest, user_id, expires_at) "
@@ -165,27 +152,18 @@ class Load:
 
 
 def run(loads, seconds):
-    """Runs loads at the same time; returns the results of each, with the server's highest use."""
-    before = now = highest = loads[0].server.use()
-    wrks, deadline = [load.start(seconds) for load in loads], time.monotonic() + seconds + 10
-    # When wrk ends, the server still handles requests, which hold descriptors.
-    while (any(wrk.poll() is None for wrk in wrks) or now[1] > before[1] + 4) and (
-            time.monotonic() < deadline):
-        time.sleep(0.1)
-        now = loads[0].server.use()
-        highest = tuple(map(max, highest, now))
-    results = [json.loads(wrk.communicate(timeout=30)[0].splitlines()[-1]) for wrk in wrks]
+    """Runs loads at the same time; returns the results of each."""
+    wrks = [load.start(seconds) for load in loads]
+    results = [json.loads(wrk.communicate(timeout=60)[0].splitlines()[-1]) for wrk in wrks]
     for load, result in zip(loads, results):
         load.number += int(result["rate"] * seconds * 1.5) + load.connections
-        result["memory"], result["descriptors"] = highest
         if result["errors"] and load.expected == SUCCESS:
             print(f"{result['errors']} replies of {load.requests[0]} were not as expected.\n")
     return results
 
 
 def measure(variants, label="", seconds=1):
-    """For each variant, the results of each of its loads over all rounds."""
-    other = {"errors": sum, "memory": max, "descriptors": max}
+    """For each variant, the medians of each of its loads over all rounds."""
     rounds = {name: [] for name in variants}
     for number in range(ROUNDS + 1):
         for name, loads in variants.items():
@@ -193,109 +171,74 @@ def measure(variants, label="", seconds=1):
             results = run(loads, seconds)
             if number:
                 rounds[name].append(results)
-    return {name: [{key: other.get(key, statistics.median)([result[key] for result in results])
+    return {name: [{key: statistics.median([result[key] for result in results])
                     for key in results[0]} for results in zip(*of_variant)]
             for name, of_variant in rounds.items()}
 
 
 def endpoints(bench):
-    api = Server(bench, data(10_000, 1_000, 1_000, keys=100_000))
-    components = Server(bench, bare, "tests/components/spin.toml", {})
-    rows = []
-    for endpoint, path, form, bare_path in [
-        ("baseinfo", BASEINFO, DESKTOP, "/bare/baseinfo"),
-        ("list of 10", LIST, SESSION, "/bare/list"),
-        ("login, cheapest password", LOGIN, RIGHT, "/bare/login"),
-        ("logout", "/api/logout", "session_key=$N", None),
-    ]:
-        number = 1
-        for connections in [1, 16]:
-            ours = Load(api, connections, (path, form), number=number)
-            variants = {"luoyun-api": [ours]} | {
-                name: [Load(components, connections, (other, form))]
-                for name, other in [("(a)", "/empty"), ("(b)", bare_path)] if other}
-            [first], *others = measure(
-                variants, f"{endpoint}, {connections} connections, ").values()
-            number = ours.number
-            others = [f"{it['rate']:.0f} ({ratios(first, it, 'rate')})" for [it] in others]
-            rows.append([endpoint, connections, *cells(first), *others, ""][:7])
-    table(["endpoint", "connections", "requests/s", "p50, ms", "p99, ms",
-           "(a) requests/s", "(b) requests/s"], rows)
+    """The endpoints, and the components of tests/components: (a) and (b) of docs/performance.md."""
+    rows, baselines = [], (ROOT / "tests/components/spin.toml").read_text()
+    manifests = {"0.2": ("spin.toml", "release"), "0.3": ("spin-wasi03.toml", "wasi03")}
+    for version, (manifest, profile) in manifests.items():
+        if version == "0.3" and MANIFEST == "spin.toml":
+            continue
+        api = Server(bench, data(10_000, 1_000, 1_000, keys=200_000), manifest)
+        components = ROOT / f"target/components-{profile}.toml"
+        components.write_text(re.sub(r"release/(empty|bare)", rf"{profile}/\1",
+                                     baselines.replace("../../target/", "")))
+        components, number = Server(bench, bare, components, {}), 1
+        for endpoint, path, form, calls in [
+            ("baseinfo", BASEINFO, DESKTOP, "bytes=70"),
+            ("list of 10", LIST, SESSION, "bytes=2260"),
+            ("logout", LOGOUT, "session_key=$N", None),
+            # The module is the same for both.
+            ("login, cheapest password", LOGIN, RIGHT, "bytes=50&login=1"),
+        ][:4 if version == "0.2" else 3]:
+            for connections in [1, 16]:
+                variants = {"luoyun-api": [Load(api, connections, (path, form), number=number)],
+                            "(a)": [Load(components, connections, ("/empty", ""))]}
+                if calls:
+                    variants["(b)"] = [Load(components, connections, ("/bare", calls))]
+                label = f"{endpoint}, WASI {version}, {connections} connections, "
+                [ours], *others = measure(variants, label).values()
+                if path == LOGOUT:
+                    number = variants["luoyun-api"][0].number
+                others = [f"{it['rate']:.0f} ({ratios(ours, it, 'rate')})" for [it] in others]
+                rows.append([endpoint, version, connections, *cells(ours), *others, ""][:8])
+    table(["endpoint", "WASI", "connections", "requests/s", "p50, ms", "p99, ms", "(a)", "(b)"],
+          rows)
 
 
-def wasi(bench):
-    """The components for WASI 0.2 and 0.3."""
-    servers = {it: Server(bench, data(10_000, 1_000, 1_000), it) for it in MANIFESTS}
-    desktop, page, rows = (BASEINFO, DESKTOP), (LIST, SESSION), []
-    cases = [(name, count, [target], []) for name, target in [("baseinfo", desktop), ("list", page)]
-             for count in [1, 4, 16, 32]]
-    cases.append(("both, beside 8 logins", 32, [desktop, page], [8]))
-    for name, count, targets, logins in cases:
-        variants = {it: [Load(server, count, *targets),
-                         *(Load(server, beside, (LOGIN, RIGHT)) for beside in logins)]
-                    for it, server in servers.items()}
-        results = measure(variants, f"{name}, {count} connections, ", LONG)
-        [old, *_], [new, *_] = results.values()
-        rows.append([name, count, *cells(old), *cells(new), ratios(new, old, "rate", "p99")])
-    table(["endpoint", "connections", *["requests/s", "p50, ms", "p99, ms"] * 2,
-           "requests/s, p99, of the second to the first"], rows)
-
-
-def mixed(bench):
-    api = Server(bench, data(10_000, 1_000, 1_000))
-    readers = Load(api, 32, (BASEINFO, DESKTOP), (LIST, SESSION))
-    results = measure({
-        "1 reader alone": [Load(api, 1, (BASEINFO, DESKTOP), (LIST, SESSION))],
-        "32 readers alone": [readers],
-        "32 readers beside 8 logins": [readers, Load(api, 8, (LOGIN, RIGHT))],
-    }, seconds=LONG)
-    alone = results["32 readers alone"][0]
-    rows = [[name, *cells(it), ratios(it, alone, "rate", "p99")]
-            for name, (it, *_) in results.items()]
-    rows.append(["the 8 logins", *cells(results["32 readers beside 8 logins"][1]), ""])
-    table(["load", "requests/s", "p50, ms", "p99, ms", "requests/s, p99 to 32 readers alone"], rows)
-
-
-def flood(bench):
+def load(bench):
+    """A reader beside other clients."""
     size = data(10_000, 1_000, 1_000)
+    cheapest = Server(bench, size)
     unlimited = Server(bench, size, variables=MANY | {"login_address_failures": 1_000_000})
     # The wait outlasts the measurement; it begins during the warm-up.
     throttled = Server(bench, size, variables=MANY | {"login_first_wait_seconds": 900})
-    latencies({"cheapest password": Server(bench, size), "default password": unlimited},
-              {"login": (LOGIN, RIGHT)})
-
-    variants = {"none": [unlimited],
-                "8 readers": [unlimited, Load(unlimited, 8, (BASEINFO, DESKTOP))]}
-    for what, server, expected in [("not yet throttled", unlimited, '"auth_failed"'),
-                                   ("throttled", throttled, '"too_many_attempts"')]:
-        for count in [8, 64]:
-            variants[f"{count} logins, {what}"] = [
-                server, Load(server, count, (LOGIN, "username=$N&password=x"), expected=expected)]
-    results = measure({name: [Load(server, 1, (BASEINFO, DESKTOP)), *loads]
-                       for name, (server, *loads) in variants.items()}, seconds=LONG)
+    variants = {"none": (cheapest, None)}
+    for name, server, count, request, expected in [
+        ("readers", cheapest, 8, (BASEINFO, DESKTOP), SUCCESS),
+        ("logins, cheapest password", cheapest, 8, (LOGIN, RIGHT), SUCCESS),
+        ("wrong logins, not yet throttled", unlimited, 64, WRONG, '"auth_failed"'),
+        ("wrong logins, throttled", throttled, 64, WRONG, '"too_many_attempts"'),
+    ]:
+        variants[f"{count} {name}"] = (server, Load(server, count, request, expected=expected))
+    results = measure({name: [Load(server, 1, (BASEINFO, DESKTOP), (LIST, SESSION)),
+                              *([beside] if beside else [])]
+                       for name, (server, beside) in variants.items()}, seconds=3)
     [alone] = results["none"]
-    table(["background load", "its requests/s", "reader's p50, ms", "p99, ms",
-           "p50, p99 to none", "memory, MiB", "descriptors", "busy"],
-          [[name, f"{sum(it['rate'] for it in logins):.0f}", *cells(it)[1:],
-            ratios(it, alone, "p50", "p99"), it["memory"], it["descriptors"],
-            sum(it["errors"] for it in logins)]
-           for name, (it, *logins) in results.items()])
+    table(["background load", "its requests/s", "reader's p50, ms", "p99, ms", "to none"],
+          [[name, *(f"{other['rate']:.0f}" for other in others or [{"rate": 0}]), *cells(it)[1:],
+            ratios(it, alone, "p50", "p99")] for name, (it, *others) in results.items()])
 
 
 def growth(bench):
     sizes = [1_000, 100_000] if QUICK else [1_000, 10_000, 100_000, 1_000_000]
-    latencies({f"{size:,} instances": Server(bench, data(size, size, size)) for size in sizes}, {
-        "baseinfo": (BASEINFO, DESKTOP), "first page": (LIST, SESSION),
-        "page 50": (LIST, f"{SESSION}&p=50"), "login": (LOGIN, RIGHT)})
-    sizes = [10, 1_000] if QUICK else [10, 100, 1_000, 10_000, 100_000]
-    # The API answers an empty page past the end, after it has skipped all rows.
-    latencies({f"{own:,} own instances": Server(bench, data(max(own, 1_000), 2, 0, own=own))
-               for own in sizes}, {
-        "first page": (LIST, SESSION), "past the last page": (LIST, f"{SESSION}&p=100000")})
-
-
-def latencies(servers, requests):
-    """Measures each request at one connection; the table's last row is for growth."""
+    servers = {f"{size:,} instances": Server(bench, data(size, size, size)) for size in sizes}
+    requests = {"baseinfo": (BASEINFO, DESKTOP), "first page": (LIST, SESSION),
+                "page 50": (LIST, f"{SESSION}&p=50"), "login": (LOGIN, RIGHT)}
     rows = [[name] for name in [*servers, "last to first"]]
     for name, request in requests.items():
         loads = {size: [Load(server, 1, request)] for size, server in servers.items()}
@@ -305,15 +248,14 @@ def latencies(servers, requests):
     table(["p50 in ms, 1 connection", *requests], rows)
 
 
-PARTS = {"endpoints": endpoints, "wasi": wasi, "mixed": mixed, "flood": flood, "growth": growth}
+PARTS = {"endpoints": endpoints, "load": load, "growth": growth}
 QUICK = "--quick" in sys.argv
 HOST, MANIFEST = [subprocess.check_output([ROOT / "scripts" / script], text=True).strip()
               for script in ["host.sh", "manifest.sh"]]
-parts = [part for part in sys.argv[1:] if part != "--quick"] or [
-    part for part in PARTS if part != "wasi" or MANIFEST != MANIFESTS[0]]
+parts = [part for part in sys.argv[1:] if part != "--quick"] or [*PARTS]
 if not set(parts) <= set(PARTS):
     sys.exit(f"ARGS= takes --quick and any of {', '.join(PARTS)}, not {' '.join(parts)}.")
-ROUNDS, LONG = (1, 1) if QUICK else (5, 3)
+ROUNDS = 1 if QUICK else 5
 with tempfile.NamedTemporaryFile("w", prefix="luoyun-bench-", suffix=".lua") as script:
     script.write(LUA)
     script.flush()

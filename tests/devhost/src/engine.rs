@@ -3,9 +3,11 @@
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow};
 use http::{Request, Response};
@@ -20,7 +22,7 @@ use wasmtime::{
     Cache, CacheConfig, Config, Engine, PoolingAllocationConfig, ResourceLimiter, Store,
 };
 use wasmtime_wasi::cli::OutputFile;
-use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi::{HostMonotonicClock, WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::p2::bindings::ProxyPre;
 use wasmtime_wasi_http::p2::bindings::http::types::Scheme;
 use wasmtime_wasi_http::p3::bindings::ServicePre;
@@ -97,10 +99,43 @@ impl WasiHttpView for Guest {
     }
 }
 
+/// The monotonic clock of all instances.
+#[derive(Clone)]
+pub(crate) struct Clock {
+    start: Instant,
+    /// How far it is ahead, in nanoseconds.
+    ahead: Arc<AtomicU64>,
+}
+
+impl Clock {
+    pub(crate) fn new() -> Self {
+        Self { start: Instant::now(), ahead: Arc::default() }
+    }
+
+    pub(crate) fn advance(&self, time: Duration) {
+        self.ahead.fetch_add(nanoseconds(time), Ordering::Relaxed);
+    }
+}
+
+impl HostMonotonicClock for Clock {
+    fn resolution(&self) -> u64 {
+        1
+    }
+
+    fn now(&self) -> u64 {
+        nanoseconds(self.start.elapsed()) + self.ahead.load(Ordering::Relaxed)
+    }
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
 /// Creates the stores of a component's instances.
 pub(crate) struct Guests {
     component: Arc<Component>,
     stores: Arc<Stores>,
+    clock: Clock,
     quiet: bool,
     log: Option<OutputFile>,
 }
@@ -109,6 +144,7 @@ impl Guests {
     /// A store for an instance.
     pub(crate) fn store(&self, engine: &Engine) -> wasmtime::Result<Store<Guest>> {
         let mut wasi = WasiCtx::builder();
+        wasi.monotonic_clock(self.clock.clone());
         if let Some(log) = &self.log {
             wasi.stdout(log.clone()).stderr(log.clone());
         } else if !self.quiet {
@@ -158,6 +194,7 @@ impl Handler {
     pub(crate) fn new(
         component: Component,
         stores: Arc<Stores>,
+        clock: Clock,
         quiet: bool,
         log: Option<OutputFile>,
     ) -> Result<Self> {
@@ -165,7 +202,7 @@ impl Handler {
         let module = std::fs::read(&component.source)
             .with_context(|| format!("cannot read {source}: is it built?"))?;
         let pre = compile(module).with_context(|| format!("devhost cannot run {source}"))?;
-        let guests = Guests { component: Arc::new(component), stores, quiet, log };
+        let guests = Guests { component: Arc::new(component), stores, clock, quiet, log };
         Ok(match ServicePre::new(pre.clone()) {
             Ok(pre) => Self::Wasi03(wasi03::handler(guests, pre)),
             Err(_) => Self::Wasi02(guests, ProxyPre::new(pre)?),

@@ -35,7 +35,7 @@ use wasmtime_wasi::cli::OutputFile;
 use wasmtime_wasi_http::WasiBody;
 use wasmtime_wasi_http::io::TokioIo;
 
-use crate::engine::Handler;
+use crate::engine::{Clock, Handler};
 use crate::manifest::{Manifest, StaticResponse, Trigger};
 use crate::stores::Stores;
 
@@ -106,6 +106,8 @@ const MEASUREMENTS: usize = 1024;
 pub struct DevHost {
     addr: SocketAddr,
     measured: Mutex<Receiver<Measured>>,
+    stores: Arc<Stores>,
+    clock: Clock,
     runtime: Option<Runtime>,
 }
 
@@ -144,10 +146,11 @@ impl DevHost {
         }
         let log = options.log.map(|path| File::options().create(true).append(true).open(path));
         let log = log.transpose()?.map(OutputFile::new);
+        let clock = Clock::new();
         let mut handlers = BTreeMap::new();
         for (name, component) in manifest.component {
-            handlers
-                .insert(name, Handler::new(component, stores.clone(), options.quiet, log.clone())?);
+            let (stores, clock, log) = (stores.clone(), clock.clone(), log.clone());
+            handlers.insert(name, Handler::new(component, stores, clock, options.quiet, log)?);
         }
         let (sender, receiver) = mpsc::sync_channel(MEASUREMENTS);
 
@@ -158,13 +161,24 @@ impl DevHost {
         let addr = listener.local_addr()?;
         let app = App { info, router, handlers, measured: sender };
         runtime.spawn(serve(listener, Arc::new(app)));
-        Ok(Self { addr, measured: Mutex::new(receiver), runtime: Some(runtime) })
+        let measured = Mutex::new(receiver);
+        Ok(Self { addr, measured, stores, clock, runtime: Some(runtime) })
     }
 
     /// The address it listens on.
     #[must_use]
     pub fn addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// Ends all connections to the stores, as Redis and libSQL servers do that restart.
+    pub fn restart_stores(&self) {
+        self.stores.restart();
+    }
+
+    /// Advances the components' monotonic clock.
+    pub fn advance_clock(&self, time: Duration) {
+        self.clock.advance(time);
     }
 
     /// The cost of the next completed request, oldest first; each is returned once. Waits until

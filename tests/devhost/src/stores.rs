@@ -2,9 +2,10 @@
 //! `fermyon:spin@2.0.0`, on files in Spin's own format.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use rusqlite::types::{self, ValueRef};
 use rusqlite::{OptionalExtension, StatementStatus, params};
 use tokio::task::{block_in_place, spawn_blocking};
@@ -31,6 +32,8 @@ const DEFAULT: &str = "default";
 pub(crate) struct Stores {
     database: PathBuf,
     key_value: Mutex<rusqlite::Connection>,
+    /// How often they were restarted.
+    restarts: AtomicU32,
 }
 
 impl Stores {
@@ -50,7 +53,23 @@ impl Stores {
                  PRIMARY KEY (store, key)
              )",
         )?;
-        Ok(Self { database: state_dir.join("sqlite_db.db"), key_value: Mutex::new(key_value) })
+        let (database, key_value) = (state_dir.join("sqlite_db.db"), Mutex::new(key_value));
+        Ok(Self { database, key_value, restarts: AtomicU32::new(0) })
+    }
+
+    /// Ends all connections, as Redis and libSQL servers do that restart.
+    pub(crate) fn restart(&self) {
+        self.restarts.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn restarts(&self) -> u32 {
+        self.restarts.load(Ordering::Relaxed)
+    }
+
+    /// Fails if the stores were restarted after `restarts`.
+    fn check_connection(&self, restarts: u32) -> Result<()> {
+        ensure!(restarts == self.restarts(), "the server has restarted");
+        Ok(())
     }
 
     /// Runs the argument of `--sqlite`: one statement, or `@` and a file of statements.
@@ -71,9 +90,12 @@ impl Stores {
 
     fn key_value<T>(
         &self,
+        store: &Resource<key_value::Store>,
         query: impl FnOnce(&rusqlite::Connection) -> rusqlite::Result<T>,
     ) -> Result<T, key_value::Error> {
-        block_in_place(|| query(&self.key_value.lock().unwrap_or_else(PoisonError::into_inner)))
+        let query = || query(&self.key_value.lock().unwrap_or_else(PoisonError::into_inner));
+        self.check_connection(store.rep())
+            .and_then(|()| Ok(block_in_place(query)?))
             .map_err(|cause| key_value::Error::Other(cause.to_string()))
     }
 }
@@ -90,17 +112,18 @@ impl key_value::HostStore for Guest {
     fn open(&mut self, label: String) -> Result<Resource<key_value::Store>, key_value::Error> {
         self.count("store.open");
         let granted = label == DEFAULT && !self.component.key_value_stores.is_empty();
-        // All handles refer to the same store and have no state of their own.
-        granted.then(|| Resource::new_own(0)).ok_or(key_value::Error::AccessDenied)
+        // All handles refer to the same store.
+        let restarts = self.stores.restarts();
+        granted.then(|| Resource::new_own(restarts)).ok_or(key_value::Error::AccessDenied)
     }
 
     fn get(
         &mut self,
-        _: Resource<key_value::Store>,
+        store: Resource<key_value::Store>,
         key: String,
     ) -> Result<Option<Vec<u8>>, key_value::Error> {
         self.count("store.get");
-        self.stores.key_value(|db| {
+        self.stores.key_value(&store, |db| {
             db.prepare_cached("SELECT value FROM spin_key_value WHERE store = ?1 AND key = ?2")?
                 .query_row(params![DEFAULT, key], |row| row.get(0))
                 .optional()
@@ -109,12 +132,12 @@ impl key_value::HostStore for Guest {
 
     fn set(
         &mut self,
-        _: Resource<key_value::Store>,
+        store: Resource<key_value::Store>,
         key: String,
         value: Vec<u8>,
     ) -> Result<(), key_value::Error> {
         self.count("store.set");
-        self.stores.key_value(|db| {
+        self.stores.key_value(&store, |db| {
             db.prepare_cached(
                 "INSERT INTO spin_key_value (store, key, value) VALUES (?1, ?2, ?3)
                  ON CONFLICT (store, key) DO UPDATE SET value = excluded.value",
@@ -126,11 +149,11 @@ impl key_value::HostStore for Guest {
 
     fn delete(
         &mut self,
-        _: Resource<key_value::Store>,
+        store: Resource<key_value::Store>,
         key: String,
     ) -> Result<(), key_value::Error> {
         self.count("store.delete");
-        self.stores.key_value(|db| {
+        self.stores.key_value(&store, |db| {
             db.prepare_cached("DELETE FROM spin_key_value WHERE store = ?1 AND key = ?2")?
                 .execute(params![DEFAULT, key])
                 .map(drop)
@@ -153,7 +176,7 @@ impl variables::Host for Guest {
 /// A database connection, opened at its first statement, as in Spin.
 #[derive(Clone, Default)]
 #[allow(unreachable_pub, reason = "bindgen! re-exports it")]
-pub struct Connection(Arc<Mutex<Option<rusqlite::Connection>>>);
+pub struct Connection(Arc<Mutex<Option<(rusqlite::Connection, u32)>>>);
 
 impl sqlite::Host for Guest {}
 
@@ -179,7 +202,7 @@ impl sqlite::HostConnection for Guest {
         self.measured.sql.push(sql.clone());
         let connection = self.table.get(&connection)?.clone();
         let stores = self.stores.clone();
-        let query = move || connection.execute(&stores.database, &sql, values);
+        let query = move || connection.execute(&stores, &sql, values);
         Ok(match spawn_blocking(query).await? {
             Ok((result, steps)) => {
                 self.measured.sql_steps += steps;
@@ -200,15 +223,18 @@ impl Connection {
     /// machine executed.
     fn execute(
         &self,
-        database: &Path,
+        stores: &Stores,
         sql: &str,
         values: Vec<sqlite::Value>,
-    ) -> rusqlite::Result<(sqlite::QueryResult, i32)> {
+    ) -> Result<(sqlite::QueryResult, i32)> {
         let mut connection = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let db = match &mut *connection {
-            Some(db) => db,
-            unopened => unopened.insert(rusqlite::Connection::open(database)?),
+        let (db, restarts) = match &mut *connection {
+            Some(opened) => opened,
+            unopened => {
+                unopened.insert((rusqlite::Connection::open(&stores.database)?, stores.restarts()))
+            }
         };
+        stores.check_connection(*restarts)?;
         let mut statement = db.prepare(sql)?;
         let columns: Vec<_> = statement.column_names().map(str::to_owned).collect();
         let parameters = rusqlite::params_from_iter(values.into_iter().map(types::Value::from));

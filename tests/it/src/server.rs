@@ -279,9 +279,14 @@ impl Server {
     /// The cost of the next completed request, in order of completion; see
     /// [`DevHost::measured`].
     pub fn measured(&self) -> devhost::Measured {
+        self.host().measured().unwrap()
+    }
+
+    /// devhost in this process.
+    pub fn host(&self) -> &DevHost {
         match &self.running {
-            Running::DevHost(host) => host.measured().unwrap(),
-            _ => panic!("only devhost in this process measures requests"),
+            Running::DevHost(host) => host,
+            _ => panic!("the server is not devhost in this process"),
         }
     }
 

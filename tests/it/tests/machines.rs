@@ -4,6 +4,7 @@ mod proxy;
 mod servers;
 mod systemd;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
@@ -396,8 +397,9 @@ struct Machines {
 }
 
 impl Machines {
-    fn start() -> Self {
+    fn start(manifest: &str) -> Self {
         let mut site = Site::new();
+        site.set("LUOYUN_MANIFEST", manifest);
         let sqld = site.start_libsql();
         site.run("deploy/libsql.sh <migrations/demo.sql");
         let (primary, replica) = (free_address(), free_address());
@@ -490,12 +492,30 @@ impl Machines {
         promote(&self.site, || assert!(front.accepts(&key)));
     }
 
-    fn lose_the_database(&mut self) {
+    /// sqld closes a connection that runs no statement for 10 seconds. Requests without a session
+    /// keep its instance alive meanwhile.
+    fn leave_the_database_idle(&self) {
+        let key = Server::at(self.front).log_in("luoyun");
+        let mut client = Client::connect(self.spins[0].1);
+        let mut post = |key: &str| {
+            let form = [("session_key", key), ("instance_id", "2252")];
+            client.post(BASEINFO, &form).json()["code"].clone()
+        };
+        assert_eq!(post(&key), 0);
+        let begin = Instant::now();
+        while begin.elapsed() < Duration::from_secs(13) {
+            assert_eq!(post(""), 1);
+            thread::sleep(Duration::from_millis(500));
+        }
+        assert_eq!(post(&key), 0);
+    }
+
+    fn lose_the_database(&mut self, outage: Duration) {
         let mut back = Instant::now();
         let sent = under_load(self.front, |more| {
             more(100);
             self.sqld.kill();
-            thread::sleep(OUTAGE);
+            thread::sleep(outage);
             self.sqld.restart();
             wait_until("sqld", || self.site.sql("SELECT 1").code == Some(0));
             back = Instant::now();
@@ -503,9 +523,8 @@ impl Machines {
         });
         let failed: Vec<_> = sent.iter().filter(|sent| !sent.is_done()).collect();
         let longest = failed.iter().map(|sent| sent.end - sent.begin).max().expect("a failure");
-        let last = failed.iter().map(|sent| sent.begin).max().unwrap();
         println!("sqld down: {} of {} failed, within {longest:.1?}", failed.len(), sent.len());
-        assert!(last < back + RECOVERY);
+        assert!(failed.iter().all(|sent| sent.begin < back), "a request failed after the outage");
         assert_sessions_live(self.front, &sent);
     }
 
@@ -536,12 +555,19 @@ fn two_spins_share_their_stores_and_recover_from_outages() {
     if !has_spin() {
         return;
     }
-    let mut machines = Machines::start();
-    machines.share_sessions_and_locks();
-    machines.lose_a_spin(0, "spin_1");
-    machines.lose_a_spin(1, "spin_2");
-    machines.lose_redis();
-    machines.promote_the_replica();
-    machines.lose_the_database();
-    machines.reach_the_database_over_tls();
+    let newest = Command::new(root().join("scripts/manifest.sh")).output().unwrap().stdout;
+    let newest = String::from_utf8(newest).unwrap();
+    for manifest in BTreeSet::from(["spin.toml", newest.trim()]) {
+        println!("{manifest}:");
+        let mut machines = Machines::start(manifest);
+        machines.share_sessions_and_locks();
+        machines.lose_a_spin(0, "spin_1");
+        machines.lose_a_spin(1, "spin_2");
+        machines.leave_the_database_idle();
+        machines.lose_redis();
+        machines.promote_the_replica();
+        machines.lose_the_database(Duration::ZERO);
+        machines.lose_the_database(OUTAGE);
+        machines.reach_the_database_over_tls();
+    }
 }

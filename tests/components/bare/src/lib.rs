@@ -3,19 +3,20 @@
 //! the SQL. The database has no tables. An endpoint's cost beyond this baseline is that of its
 //! schema, its SQL and its own code.
 
-use luoyun_common::{Error, Reply, serve};
+use std::cell::OnceCell;
+
+use luoyun_common::{Error, Params, Reply, db};
 use serde::Serialize;
-use spin_sdk::http::{IncomingRequest, ResponseOutparam};
-use spin_sdk::http_component;
 use spin_sdk::key_value::Store;
-use spin_sdk::sqlite::Connection;
 use spin_sdk::variables;
 use wasi::random::random::get_random_u64;
 
 /// The number of variables that a login reads.
 const VARIABLES: usize = 10;
 
-type StoreResult = Result<(), Box<dyn std::error::Error>>;
+thread_local! {
+    static STORE: OnceCell<Option<Store>> = const { OnceCell::new() };
+}
 
 /// Makes a reply as long as the endpoint's.
 #[derive(Serialize)]
@@ -23,38 +24,36 @@ struct Padding {
     padding: String,
 }
 
-/// The calls of baseinfo and of the list.
-fn read() -> StoreResult {
-    // The bench creates this entry.
-    Store::open_default()?.get("entry")?.ok_or("there is no entry")?;
-    Connection::open_default()?.execute("SELECT 1", &[])?;
-    Ok(())
+fn with_store<T>(call: impl FnOnce(&Store) -> Option<T>) -> Option<T> {
+    STORE.with(|store| call(store.get_or_init(|| Store::open_default().ok()).as_ref()?))
 }
 
-fn login() -> StoreResult {
+/// The calls of baseinfo and of the list.
+fn read() -> Option<()> {
+    // The bench creates this entry.
+    with_store(|store| store.get("entry").ok()?)?;
+    db::run("read", "SELECT 1", &[]).ok().map(drop)
+}
+
+fn login() -> Option<()> {
     for _ in 0..VARIABLES {
-        variables::get("variable")?;
+        variables::get("variable").ok()?;
     }
-    let db = Connection::open_default()?;
-    db.execute("SELECT 1", &[])?;
+    let db = db::open().ok()?;
+    db.execute("SELECT 1", &[]).ok()?;
     let random = get_random_u64();
     // A durable write that needs no table. PRAGMA takes no bound parameters.
-    db.execute(&format!("PRAGMA user_version = {}", random >> 33), &[])?;
-    Store::open_default()?.set(&format!("{random}"), b"1 4000000000 7")?;
-    Ok(())
+    db.execute(&format!("PRAGMA user_version = {}", random >> 33), &[]).ok()?;
+    with_store(|store| store.set(&format!("{random}"), b"1 4000000000 7").ok())
 }
 
-#[http_component]
-fn handle(request: IncomingRequest, response_out: ResponseOutparam) {
-    let path = request.path_with_query().unwrap_or_default();
-    serve("bare", request, response_out, |_| {
-        let (result, bytes) = match path.as_str() {
-            "/bare/baseinfo" => (read(), 70),
-            "/bare/list" => (read(), 2260),
-            _ => (login(), 50),
-        };
-        // The bench counts a refusal as an error.
-        result.map_err(|_| Error::AuthRequired)?;
-        Ok(Reply::new("", Padding { padding: " ".repeat(bytes) }))
-    });
+/// Takes the length of the reply, and whether it is a login's.
+fn bare(params: &Params) -> Result<Reply<Padding>, Error> {
+    let bytes = params.number("bytes", "the length of the reply", 1..=10_000)?.unwrap_or_default();
+    let calls = if params.text("login").is_some() { login() } else { read() };
+    // The bench counts a refusal as an error.
+    calls.ok_or(Error::AuthRequired)?;
+    Ok(Reply::new("", Padding { padding: " ".repeat(usize::try_from(bytes).unwrap_or_default()) }))
 }
+
+luoyun_common::endpoint!("bare", bare);

@@ -1,15 +1,14 @@
 //! The baseline without storage: parses a request and writes a reply as every endpoint does, with
 //! no work in between.
 
-use luoyun_common::{Reply, serve};
+use luoyun_common::{Error, Params, Reply};
 use serde::Serialize;
-use spin_sdk::http::{IncomingRequest, ResponseOutparam};
-use spin_sdk::http_component;
 
 #[derive(Serialize)]
 struct Nothing {}
 
-#[http_component]
-fn handle(request: IncomingRequest, response_out: ResponseOutparam) {
-    serve("empty", request, response_out, |_| Ok(Reply::new("Nothing.", Nothing {})));
+fn empty(_: &Params) -> Result<Reply<Nothing>, Error> {
+    Ok(Reply::new("Nothing.", Nothing {}))
 }
+
+luoyun_common::endpoint!("empty", empty);

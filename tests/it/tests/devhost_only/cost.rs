@@ -1,12 +1,14 @@
-//! The cost of a request in storage calls, writes and fuel, which devhost measures and Spin does
-//! not.
+//! What devhost alone tells and does: the cost of a request in storage calls, writes and fuel, and
+//! stores that end their connections.
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::time::Duration;
 
 use api_tests::dataset::{ARGON2ID, SALTED, SHA1, WEAK, insert_users};
-use api_tests::{LUOYUN, Server, Setup, root};
+use api_tests::{BASEINFO, LIST, LOGOUT, LUOYUN, Server, Setup, root};
 use devhost::Options;
+use serde_json::Value;
 
 /// The number of transactions in the write-ahead log of a SQLite file: its commit frames (SQLite,
 /// "WAL-mode File Format", 1).
@@ -100,5 +102,56 @@ fn a_store_that_the_manifest_does_not_grant_is_denied() {
         let reply = server.connect().post(path, form);
         assert_eq!((reply.status, &reply.json()["error"]), (500, &"internal".into()), "{path}");
         assert_eq!(server.measured().calls[call], 1, "{path}");
+    }
+}
+
+/// A server with each manifest.
+fn servers() -> [Server; 2] {
+    let variables = &[("password_memory_kib", "8"), ("password_passes", "1")];
+    ["spin.toml", "spin-wasi03.toml"].map(|manifest| {
+        Server::start(Setup { manifest: Some(manifest), variables, ..Setup::default() })
+    })
+}
+
+/// An instance for WASI 0.3 keeps its connections for a second without requests.
+#[test]
+fn no_request_fails_after_the_stores_restart() {
+    for server in servers() {
+        let keys = ["luoyun"; 3].map(|user| server.log_in(user));
+        let mut client = server.connect();
+        for key in &keys[1..] {
+            for path in [LIST, BASEINFO, LOGOUT] {
+                let form = [("session_key", key.as_str()), ("instance_id", "2252")];
+                let response = client.post(path, &form);
+                assert_eq!(response.json()["code"], 0, "{path}: {response:?}");
+                server.host().restart_stores();
+            }
+        }
+        assert!(server.accepts(&keys[0]));
+        assert_eq!(server.value::<i64>("SELECT count(*) FROM sessions"), 1);
+        assert_eq!(server.logged("error="), [""; 0]);
+    }
+}
+
+#[test]
+fn a_database_file_that_was_replaced_is_read_after_five_seconds() {
+    for server in servers() {
+        let key = server.log_in("luoyun");
+        let name =
+            || -> Value { server.post(LIST, &[("session_key", &key)])["list"][0]["name"].clone() };
+        for number in 0..2 {
+            let _ = name();
+            let [file, new] = ["sqlite_db.db", "new.db"].map(|file| server.state().join(file));
+            server.database().execute("VACUUM INTO ?1", [new.to_str()]).unwrap();
+            let db = rusqlite::Connection::open(&new).unwrap();
+            db.execute("UPDATE instances SET name = 'new ' || ?1", [number]).unwrap();
+            drop(db);
+            for log in ["db-wal", "db-shm"] {
+                let _ = fs::remove_file(file.with_extension(log));
+            }
+            fs::rename(new, file).unwrap();
+            server.host().advance_clock(Duration::from_secs(5));
+            assert_eq!(name(), format!("new {number}"));
+        }
     }
 }
