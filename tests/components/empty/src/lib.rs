@@ -7,6 +7,7 @@ use serde::Serialize;
 #[derive(Serialize)]
 struct Nothing {}
 
+#[allow(clippy::unnecessary_wraps, reason = "a handler")]
 fn empty(_: &Params) -> Result<Reply<Nothing>, Error> {
     Ok(Reply::new("Nothing.", Nothing {}))
 }
