@@ -1,4 +1,5 @@
 -- A database of version 0.1.0, as `sqlite3 FILE .dump` prints it. No later version changes this file.
+PRAGMA foreign_keys=OFF;
 BEGIN TRANSACTION;
 CREATE TABLE instances (
     id       INTEGER PRIMARY KEY,
