@@ -1,8 +1,9 @@
 #!/bin/sh
-# with-postgres.sh COMMAND...: runs a command against a new PostgreSQL server in a temporary
-# folder. PGHOST, PGPORT and PGUSER name the server, and PATH has its programs. PG_FOLDER is the
-# folder: it has the Unix socket, the server's certificate server.pem (for 127.0.0.1) and the CA
-# certificate authority.pem, and others (see below). The role `secretive` has to give its password, "pass:word\".
+# with-postgres.sh COMMAND...: runs a command against a new PostgreSQL server in a temporary folder.
+# PGHOST, PGPORT and PGUSER name the server, and PATH has its programs. PG_FOLDER is the folder: it
+# has the Unix socket and the files of tests/it/import/connections.txt. The server's certificate is
+# for 127.0.0.1. The role `secretive` has to give its password, "pass:word\", the role `certified` a
+# certificate.
 set -eu
 cd "$(dirname "$0")/.."
 # Debian installs the server's programs outside PATH.
@@ -27,30 +28,28 @@ trap 'exit 1' INT TERM
 cd "$folder"
 unprivileged "$(programs)/initdb" --pgdata data --username luoyun --auth trust --no-sync \
     --encoding UTF8 --locale C >initdb.log 2>&1 || { cat initdb.log >&2; exit 1; }
-certificate() { unprivileged openssl req -x509 -newkey rsa:2048 -nodes -days 2 "$@" 2>/dev/null; }
+certificate() { openssl req -x509 -newkey rsa:2048 -nodes -days 2 "$@" 2>/dev/null; }
+signed() { certificate -CA authority.pem -CAkey authority.key -addext basicConstraints=critical,CA:FALSE "$@"; }
 certificate -subj /CN=authority -keyout authority.key -out authority.pem
-certificate -CA authority.pem -CAkey authority.key -subj /CN=server \
-    -addext subjectAltName=IP:127.0.0.1 -addext basicConstraints=critical,CA:FALSE \
-    -keyout data/server.key -out data/server.crt
-cp data/server.crt server.pem
-# Other certificates for the key of the server: for another name, expired, of X.509 version 1.
-unprivileged sh -e 2>/dev/null <<'END'
-sign() { openssl x509 -req -in server.csr -CA authority.pem -CAkey authority.key -CAcreateserial "$@"; }
-openssl req -new -key data/server.key -subj /CN=server -out server.csr
-sign -out old.pem
-printf 'subjectAltName=DNS:db.example\n' >names
-sign -out elsewhere.pem -extfile names
-printf '[ca]\ndatabase=index\ndefault_md=sha256\nrand_serial=yes\n[any]\n' >ca.cnf
+signed -subj /CN=server -addext subjectAltName=IP:127.0.0.1 -keyout data/server.key -out data/server.crt
+[ "$(id -u)" != 0 ] || chown postgres data/server.key
+# Home folders: the first has a certificate for `certified`, the second takes the server's for revoked.
+mkdir -p bin home/.postgresql revoking/.postgresql
+signed -subj /CN=certified -keyout home/.postgresql/postgresql.key -out home/.postgresql/postgresql.crt
+cp authority.pem home/.postgresql/root.crt
+cp authority.pem revoking/.postgresql/root.crt
+printf '[ca]\ndatabase=index\ndefault_md=sha256\ndefault_crl_days=2\n' >ca.cnf
 touch index
-openssl ca -batch -notext -config ca.cnf -name ca -policy any -cert authority.pem \
-    -keyfile authority.key -in server.csr -out expired.pem -outdir . \
-    -startdate 20200101000000Z -enddate 20200102000000Z -subj /CN=server -extfile names
-openssl x509 -in authority.pem -outform der -out authority.der
-END
-certificate -subj /CN=other -keyout other.key -out other.pem
+authority() { openssl ca -config ca.cnf -name ca -cert authority.pem -keyfile authority.key "$@" 2>/dev/null; }
+authority -revoke data/server.crt
+authority -gencrl -out revoking/.postgresql/root.crl
+printf '\377\n*:*:secret:secretive:pass\\:word\\\\\n' >pgpass
+chmod 600 pgpass
+ln -s "$(command -v setpriv)" bin/
 cat >data/pg_hba.conf <<'END'
 local all all trust
 host all secretive 127.0.0.1/32 scram-sha-256
+hostssl all certified 127.0.0.1/32 cert
 host all all 127.0.0.1/32 trust
 END
 
@@ -59,6 +58,7 @@ port=$((20000 + $$ % 20000))
 tries=20
 until unprivileged "$(programs)/pg_ctl" start --pgdata data --wait --silent --log server.log \
     -o "-c listen_addresses=127.0.0.1 -c port=$port -c ssl=on -c fsync=off" \
+    -o "-c ssl_ca_file='$folder/authority.pem'" \
     -o "-c unix_socket_directories=$folder" >/dev/null 2>&1; do
     tries=$((tries - 1))
     [ $tries -gt 0 ] || { cat server.log >&2; exit 1; }
@@ -68,6 +68,8 @@ done
 PATH=$(programs):$PATH
 PGHOST=127.0.0.1 PGPORT=$port PGUSER=luoyun PG_FOLDER=$folder
 export PATH PGHOST PGPORT PGUSER PG_FOLDER
-psql --quiet postgres --command "CREATE ROLE secretive LOGIN SUPERUSER PASSWORD 'pass:word\\'"
+printf '[secret]\nhost=127.0.0.1\nport=%s\nuser=luoyun\ndbname=secret\nsslmode=disable\n' "$port" >services
+psql --quiet postgres --command "CREATE ROLE certified LOGIN SUPERUSER" \
+    --command "CREATE ROLE secretive LOGIN SUPERUSER PASSWORD 'pass:word\\'"
 cd "$OLDPWD"
 "$@"

@@ -5,43 +5,24 @@ use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use crate::db::{Database, is_without_reply};
-use crate::import::columns::{Table, tables};
+use crate::import::functions;
+use crate::import::tables::{MAX_NAME_BYTES, TABLES, Table};
+use crate::output::{count_sql, some_ids};
 
 /// The first elements of the arrays in `?1`: the ids.
 const IDS: &str = "SELECT value ->> 0 FROM json_each(?1)";
 
-/// The numbers of rows per table: ours, the source's, inserted, changed, deleted.
-pub(crate) struct Difference(Vec<(String, [i64; 5])>);
-
-impl Difference {
+/// What an import would do, and what is odd in the source.
+#[derive(Default)]
+pub(crate) struct Difference {
+    /// The numbers of rows per table, as the lines of a table, the first with the headers.
+    pub(crate) counts: Vec<Vec<String>>,
     /// Whether any row differs.
-    pub(crate) fn is_any(&self) -> bool {
-        self.0.iter().any(|(_, [_, _, differing @ ..])| differing.iter().sum::<i64>() > 0)
-    }
-
-    /// Describes the rows that would be deleted, if they are more than a tenth of a table and more
-    /// than ten, or all of it.
-    pub(crate) fn many_deleted(&self) -> Option<String> {
-        let described = self.0.iter().filter_map(|(name, [ours, source, .., deleted])| {
-            let is_emptied = *source == 0 && *deleted > 0;
-            let none = if is_emptied { &format!("The source has no {name}. ") } else { "" };
-            (is_emptied || *deleted > 10 && *deleted > ours / 10)
-                .then(|| format!("{none}This import would delete {deleted} of {ours} {name}."))
-        });
-        let described = described.collect::<Vec<_>>().join(" ");
-        (!described.is_empty()).then_some(described)
-    }
-
-    /// The counts as the lines of a table, the first with the headers.
-    pub(crate) fn table(&self) -> Vec<Vec<String>> {
-        let headers = ["", "INSERTED", "CHANGED", "DELETED", "EQUAL"].map(str::to_owned);
-        let lines = self.0.iter().map(|(name, [_, source, inserted, changed, deleted])| {
-            let equal = source - inserted - changed;
-            let numbers = [*inserted, *changed, *deleted, equal].map(|number| number.to_string());
-            [std::slice::from_ref(name), &numbers[..]].concat()
-        });
-        [headers.to_vec()].into_iter().chain(lines).collect()
-    }
+    pub(crate) is_any: bool,
+    /// Descriptions of tables of which too many rows would be deleted.
+    pub(crate) many_deleted: Vec<String>,
+    /// A line for each kind of odd values.
+    pub(crate) notes: Vec<String>,
 }
 
 /// The version of the database: each import that writes to it, from any machine, changes it.
@@ -50,17 +31,13 @@ pub(crate) fn version(db: &mut Database) -> Result<i64> {
     version.first().map(|(version,)| *version).context("the database has no user_version")
 }
 
-/// Copies our rows into temporary tables of `staging`.
+/// Copies our rows into temporary tables of `staging`, which have the same names.
 pub(crate) fn read_ours(db: &mut Database, staging: &Connection) -> Result<()> {
-    for table in tables()? {
-        let (name, columns) = (&table.name, table.all_columns());
-        staging.execute_batch(&table.definition(&format!("our_{name}")))?;
-        let insert =
-            format!("INSERT INTO our_{name} SELECT {} FROM json_each(?1)", table.elements());
-        let mut insert = staging.prepare(&insert)?;
-        let page = page(name, "id", &columns);
-        let read = |id: i64| {
-            let found = db.query(&page, &[json!(id)])?;
+    for Table { ours, write, .. } in &TABLES {
+        let page = page(ours);
+        let mut insert = staging.prepare(write)?;
+        let read = |key: i64| {
+            let found = db.query(&page, &[json!(key)])?;
             found.into_iter().next().context("an aggregate without a row")
         };
         each_page(read, |rows| Ok(insert.execute([rows]).map(drop)?))?;
@@ -68,11 +45,11 @@ pub(crate) fn read_ours(db: &mut Database, staging: &Connection) -> Result<()> {
     Ok(())
 }
 
-/// A query for the next rows of `table` whose `key` is above `?1`: their largest key, and their
-/// `columns` as JSON. At most 2000 rows, and 2,000,000 bytes without the last one: sqld 0.24 limits
-/// a text to 5 MB.
-fn page(table: &str, key: &str, columns: &str) -> String {
-    format!(include_str!("page.sql"), table = table, key = key, columns = columns)
+/// A query for the next of `rows`, a query for keys and JSON: those whose key is above `?1`.
+/// Selects their largest key, and an array of them. At most 2000 rows, and 2,000,000 bytes without
+/// the last one: sqld 0.24 limits a text to 5 MB.
+fn page(rows: &str) -> String {
+    format!(include_str!("page.sql"), rows = rows)
 }
 
 /// Passes each page to `take`. `read` returns the page after a key, with its last key.
@@ -88,32 +65,38 @@ fn each_page(
     Ok(())
 }
 
-/// Finds the rows that differ. Keeps their ids in temporary tables of `staging`.
-pub(crate) fn find(staging: &Connection) -> Result<Difference> {
-    let counts = tables()?.into_iter().map(|table| table.find(staging));
-    counts.collect::<rusqlite::Result<_>>().map(Difference).context("cannot compare")
-}
-
-impl Table {
-    /// SQL for the elements of each array in a `json_each`, named as the columns.
-    fn elements(&self) -> String {
-        let columns = self.columns.iter().zip(1..);
-        let columns = columns.map(|(column, at)| format!(", value ->> {at} AS {}", column.name));
-        format!("value ->> 0 AS id{}", columns.collect::<String>())
-    }
-
-    fn find(self, staging: &Connection) -> rusqlite::Result<(String, [i64; 5])> {
-        let Self { name, columns, order, .. } = &self;
-        let differs = columns.iter().map(|it| format!("o.{} IS NOT {}", it.name, it.to_write()));
-        let differs = differs.collect::<Vec<_>>().join(" OR ");
-        let compare =
-            format!(include_str!("compare.sql"), name = name, order = order, differs = differs);
+/// Converts the source's rows, and finds those that differ. Keeps their ids in temporary tables of
+/// `staging`.
+pub(crate) fn find(staging: &Connection) -> rusqlite::Result<Difference> {
+    functions::add_all(staging)?;
+    let mut found = Difference::default();
+    found.counts.push(["", "INSERTED", "CHANGED", "DELETED", "EQUAL"].map(str::to_owned).into());
+    for Table { name, compare, .. } in &TABLES {
+        let compare = compare.replace("{max_name_bytes}", &MAX_NAME_BYTES.to_string());
         staging.execute_batch(&compare)?;
         let count = format!(include_str!("count.sql"), name = name);
-        let counts: (i64, i64, i64, i64, i64) =
-            staging.query_row(&count, [], |row| row.try_into())?;
-        Ok((self.name, counts.into()))
+        let (counts, is_any, many_deleted): ([String; 4], bool, Option<String>) = staging
+            .query_row(&count, [], |row| {
+                let [a, b, c, d] = [0, 1, 2, 3].map(|at| row.get(at));
+                Ok(([a?, b?, c?, d?], row.get(4)?, row.get(5)?))
+            })?;
+        found.counts.push([&[(*name).to_owned()], &counts[..]].concat());
+        found.is_any |= is_any;
+        found.many_deleted.extend(many_deleted);
+        // In the order of the statement.
+        let mut notes = staging.prepare(
+            "SELECT DISTINCT note FROM odd_notes WHERE name = ?1 ORDER BY instr(?2, note)",
+        )?;
+        for note in notes.query_map((name, &compare), |row| row.get::<_, String>(0))? {
+            let note = note?;
+            let rows =
+                format!("SELECT id FROM odd_notes WHERE (name, note) = ('{name}', '{note}')");
+            let (count, ids): (i64, String) =
+                staging.query_row(&count_sql(&rows), [], |row| row.try_into())?;
+            found.notes.push(format!("{name} {note}: {count} {}", some_ids(count, &ids)));
+        }
     }
+    Ok(found)
 }
 
 /// Makes the rows equal that [`find`] found to differ, in one transaction, and only if no other
@@ -140,34 +123,20 @@ fn write(db: &mut Database, staging: &Connection, old: i64, new: i64) -> Result<
                      SELECT NULL, NULL FROM pragma_user_version WHERE user_version <> ?1";
         run(guard, &[json!(old)])?;
         run(&format!("PRAGMA user_version = {new}"), &[])?;
-        let mut send = |rows: &str, key: &str, columns: &str, sql: &str| {
-            let mut page = staging.prepare(&page(rows, key, columns))?;
+        let mut send = |rows: &str, sql: &str| {
+            let mut page = staging.prepare(&page(rows))?;
             let read = |key: i64| Ok(page.query_row([key], |row| row.try_into())?);
             each_page(read, |rows| run(sql, &[Value::String(rows)]))
         };
         // Two users may have swapped names, but names have to be unique after each statement.
         let name = "'import ' || hex(randomblob(16))";
         let rename = format!("UPDATE users SET username = {name} WHERE id IN ({IDS})");
-        send(include_str!("renamed_users.sql"), "id", "id", &rename)?;
+        send("SELECT * FROM users_to_rename", &rename)?;
         // If names move from row to row, this order keeps them unique.
-        for table in tables()? {
-            let (name, columns, elements) = (&table.name, table.all_columns(), table.elements());
-            let ids = |kind| {
-                format!("(SELECT position, id FROM {name}_difference WHERE kind = '{kind}')")
-            };
-            let rows = |kind| format!("{} JOIN wanted_{name} USING (id)", ids(kind));
-            let sql = format!("DELETE FROM {name} WHERE id IN ({IDS})");
-            send(&ids("deleted"), "position", "id", &sql)?;
-            let values = table.columns.iter().map(|it| format!("{} = {}", it.name, it.to_write()));
-            let sql = format!(
-                "UPDATE {name} AS o SET {} FROM (SELECT {elements} FROM json_each(?1)) w
-                 WHERE o.id = w.id",
-                values.collect::<Vec<_>>().join(", ")
-            );
-            send(&rows("changed"), "position", &columns, &sql)?;
-            let sql =
-                format!("INSERT INTO {name} ({columns}) SELECT {elements} FROM json_each(?1)");
-            send(&rows("inserted"), "position", &columns, &sql)?;
+        for Table { name, write, .. } in &TABLES {
+            let delete = format!("DELETE FROM {name} WHERE id IN ({IDS})");
+            send(&format!("SELECT * FROM {name}_to_delete"), &delete)?;
+            send(&format!("SELECT * FROM {name}_to_write"), write)?;
         }
         for (column, owners) in [("user_id", "users"), ("node_id", "nodes")] {
             // For instances that were added since the comparison.

@@ -3,14 +3,12 @@
 //! An import copies both databases into its own temporary tables, compares them there, and writes
 //! only the rows that differ, in one transaction.
 
-mod columns;
-mod connection;
 mod difference;
-mod pgpass;
+mod functions;
+mod psql;
 mod source;
-mod staging;
 mod state;
-mod tls;
+mod tables;
 
 use std::env;
 use std::io::{self, Write};
@@ -24,9 +22,11 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rusqlite::ErrorCode;
 
 use crate::db::{Database, Location};
-pub(crate) use crate::import::columns::MAX_NAME_BYTES;
 use crate::import::difference::Difference;
+use crate::import::psql::Url;
+use crate::import::source::Source;
 use crate::import::state::State;
+pub(crate) use crate::import::tables::MAX_NAME_BYTES;
 use crate::output;
 
 /// Make the database equal to that of a LuoYunCloud
@@ -54,12 +54,12 @@ use crate::output;
 ///               each kind, with the first ids
 ///
 /// The connection:
-///   URL, environment (PGHOST, PGUSER, PGSSLMODE, …) and ~/.pgpass mean what
-///   they mean to psql, except that connections to another machine use TLS and
-///   check the server's certificate; sslmode=disable turns that off. Put no
-///   password into a URL on the command line, which every user of the machine
-///   can read: put it into PGPASSWORD or ~/.pgpass, or the whole URL into
-///   LUOYUN_SOURCE.
+///   psql makes it (package postgresql-client). URL, environment (PGHOST, PGUSER,
+///   PGSSLMODE, …), ~/.pgpass and service files mean what they mean there, except
+///   that connections to another machine use TLS and check the server's
+///   certificate by default; sslmode=disable turns that off. Put no password
+///   into a URL on the command line, which every user of the machine can read:
+///   put it into PGPASSWORD or ~/.pgpass, or the whole URL into LUOYUN_SOURCE.
 ///
 /// Examples:
 ///   Show what an import would change:
@@ -89,7 +89,7 @@ pub(crate) struct Import {
     #[arg(long, value_name = "SECONDS", default_value = "60",
           value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub(crate) timeout: u64,
-    /// Trust only the certificates in this PEM file and those that they sign
+    /// Trust only the certificate authorities in this PEM file (sslrootcert)
     #[arg(long, value_name = "FILE")]
     pub(crate) ca: Option<PathBuf>,
     /// The state file, with digests of the source's passwords, to detect changed ones
@@ -97,7 +97,7 @@ pub(crate) struct Import {
     /// The first import creates it, readable only by its owner. Keep it as secret as the
     /// source. The next import copies all passwords again if it is missing, after a restore
     /// of the database, and after an import with another state file: always import from the
-    /// same machine [default: the database file with the extension .import; for a server, in
+    /// same machine [default: the database file with .import after its name; for a server, in
     /// ~/.local/state/luoyun-admin]
     #[arg(long, value_name = "FILE")]
     pub(crate) state: Option<PathBuf>,
@@ -107,16 +107,17 @@ pub(crate) struct Import {
 /// Fails if the source or the database cannot be read or written, another import is running, or
 /// too many rows would be deleted. The database is then as before.
 pub(crate) fn run(location: &Location, command: Import) -> Result<()> {
-    let parameters = connection::parse(&command.url)?;
+    let limit = Duration::from_secs(command.timeout);
+    let url = Url::parse(&command.url, command.ca.as_deref())?;
     let is_from_environment = env::var("LUOYUN_SOURCE").is_ok_and(|url| url == command.url);
-    if parameters.contains_key("password") && !is_from_environment {
+    if url.password.is_some() && !is_from_environment {
         let message = "every user of this machine can read a password in the URL: put it into \
                        PGPASSWORD or ~/.pgpass, or the whole URL into LUOYUN_SOURCE";
         Import::augment_args(Command::new("luoyun-admin import"))
             .error(ArgumentConflict, message)
             .exit();
     }
-    let source = connection::configure(parameters, command.ca.as_deref())?;
+    let source = Source { url, limit };
     let progress = progress_bar(command.quiet);
     let mut db = Database::open(location)?;
     let path = command.state.map_or_else(|| state::default_path(location), Ok)?;
@@ -124,25 +125,23 @@ pub(crate) fn run(location: &Location, command: Import) -> Result<()> {
     // In this order, an import that sees a newer version has also read newer rows of the source.
     let mut version = difference::version(&mut db)?;
     let is_known = state.recall(version)?;
-    let compare = || {
+    let mut compare = || {
+        state.db.execute_batch(include_str!("staging.sql"))?;
         difference::read_ours(&mut db, &state.db)?;
-        let limit = Duration::from_secs(command.timeout);
-        source::copy(source, limit, &state.db, &progress)?;
-        let notes = staging::convert(&state.db).context("cannot convert the source's rows")?;
+        source.copy(&state.db, &progress)?;
         progress.set_message("comparing");
-        anyhow::Ok((difference::find(&state.db)?, notes))
+        difference::find(&state.db).context("cannot compare")
     };
-    let (found, notes) = compare().map_err(explain_full_disk)?;
-    if !command.allow_deletions
-        && let Some(many) = found.many_deleted()
-    {
+    let found = compare().map_err(explain_full_disk)?;
+    if !command.allow_deletions && !found.many_deleted.is_empty() {
         bail!(
-            "{many} Is it the right source, and does it show all its rows? To allow it:\n  {}",
+            "{} Is it the right source, and does it show all its rows? To allow it:\n  {}",
+            found.many_deleted.join(" "),
             output::repeated_with("import", "--allow-deletions")
         );
     }
     if !command.dry_run {
-        if found.is_any() || !is_known {
+        if found.is_any || !is_known {
             progress.set_message("writing");
             let next = state.announce()?;
             difference::apply(&mut db, &state.db, version, next)?;
@@ -153,7 +152,7 @@ pub(crate) fn run(location: &Location, command: Import) -> Result<()> {
     }
     progress.finish_and_clear();
     if !command.quiet {
-        report(&found, &notes, command.dry_run)?;
+        report(&found, command.dry_run)?;
     }
     Ok(())
 }
@@ -178,13 +177,13 @@ fn progress_bar(is_quiet: bool) -> ProgressBar {
     ProgressBar::with_draw_target(None, target).with_message("reading ours").with_style(style)
 }
 
-fn report(found: &Difference, notes: &[String], is_dry_run: bool) -> Result<()> {
+fn report(found: &Difference, is_dry_run: bool) -> Result<()> {
     let mut out = io::stdout().lock();
     if is_dry_run {
         writeln!(out, "Nothing was changed (--dry-run). An import would have counted:")?;
     }
-    output::write_table(&mut out, &found.table())?;
-    for note in notes {
+    output::write_table(&mut out, &found.counts)?;
+    for note in &found.notes {
         writeln!(out, "{note}")?;
     }
     Ok(())

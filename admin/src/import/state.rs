@@ -17,7 +17,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use rusqlite::functions::FunctionFlags;
 use rusqlite::{Connection, OpenFlags};
 use sha2::{Digest, Sha256};
@@ -27,6 +28,9 @@ use crate::owner;
 
 /// How long an import and a dry run wait for each other.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What is encoded in the name of a server's state file.
+const FILE_NAME: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.');
 
 /// The state file, open in a transaction. Except in a dry run, it is locked for other imports.
 pub(crate) struct State {
@@ -95,7 +99,12 @@ impl State {
 /// Fails if there is no home folder.
 pub(crate) fn default_path(location: &Location) -> Result<PathBuf> {
     let url = match location {
-        Location::File(path) => return Ok(path.with_extension("import")),
+        // The same for other paths of the file.
+        Location::File(path) => {
+            return Ok(fs::canonicalize(path)
+                .unwrap_or(path.clone())
+                .with_added_extension("import"));
+        }
         Location::Server(url) => url,
     };
     // XDG Base Directory Specification.
@@ -103,7 +112,7 @@ pub(crate) fn default_path(location: &Location) -> Result<PathBuf> {
     let folder = folder.or_else(|| Some(env::home_dir()?.join(".local/state")));
     let folder = folder.context("There is no home folder: name a file with --state.")?;
     let name = url.split_once("://").map_or(url.as_str(), |(_, name)| name);
-    let name = name.replace(['/', ':', '[', ']'], "_");
+    let name = utf8_percent_encode(name, FILE_NAME);
     Ok(folder.join("luoyun-admin").join(format!("{name}.import")))
 }
 

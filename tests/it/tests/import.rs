@@ -1,12 +1,11 @@
 //! `luoyun-admin import`, from the PostgreSQL server of `tests/with-postgres.sh`.
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use std::{env, thread};
@@ -92,7 +91,7 @@ impl Target {
 
     /// The path of the import's state file.
     fn state(&self) -> PathBuf {
-        self.path().with_extension("import")
+        self.path().with_added_extension("import")
     }
 
     fn bytes(&self) -> Vec<u8> {
@@ -175,6 +174,15 @@ fn an_import_makes_the_target_equal_and_a_second_one_writes_nothing() {
     let after = (target.bytes(), fs::read(target.state()).unwrap());
     assert!(after == before, "an import without changes wrote");
     assert_eq!(target.admin.done(&["import", "--quiet", &url]), "");
+
+    // The state file is that of the file, by any path, and of no other.
+    let folder = target.folder.path();
+    std::os::unix::fs::symlink(target.path(), folder.join("link.db")).unwrap();
+    Admin::on(&folder.join("link.db")).done(&["import", &url]);
+    assert!(!folder.join("link.db.import").exists());
+    fs::copy(target.path(), folder.join("sqlite_db.sqlite")).unwrap();
+    Admin::on(&folder.join("sqlite_db.sqlite")).done(&["import", &url]);
+    assert!(folder.join("sqlite_db.sqlite.import").exists());
 
     let check = "SELECT count(*) || (SELECT group_concat(integrity_check)
         FROM pragma_integrity_check) FROM pragma_foreign_key_check";
@@ -378,7 +386,7 @@ fn an_upgraded_password_is_kept_until_the_source_changes_it() {
     assert!(!server.accepts(&key), "a session survived a lock");
 
     // The state file does not contain the source's digest, as text or as bytes.
-    let remembered = fs::read(path.with_extension("import")).unwrap();
+    let remembered = fs::read(path.with_added_extension("import")).unwrap();
     let digest = source.sql("SELECT substr(password, 6, 64) FROM auth_user WHERE id = 1");
     let digest = digest.trim().as_bytes();
     let raw = base16ct::mixed::decode_vec(digest).unwrap();
@@ -387,7 +395,7 @@ fn an_upgraded_password_is_kept_until_the_source_changes_it() {
     }
     // Without the state file, the import takes the source's password.
     let strong = stored();
-    fs::remove_file(path.with_extension("import")).unwrap();
+    fs::remove_file(path.with_added_extension("import")).unwrap();
     admin.done(&["import", &url]);
     assert_ne!(stored(), strong);
 }
@@ -466,7 +474,8 @@ fn an_unusable_source_is_rejected() {
     // Character 129 has no equivalent in Unicode.
     let odd = "INSERT INTO auth_user VALUES (1, 'a', 'x'), (2, chr(129), 'x')";
     let url = Source::encoded("win", "WIN1252", odd).url();
-    let reason = "cannot read the source's auth_user: after the row with id 1";
+    let reason =
+        "cannot read the source's auth_user: after the row with id 1, in the column username";
     assert_fails(&target.admin.run(&["import", &url]), reason);
     let url = url.replace("win", "not_there");
     assert_fails(&target.admin.run(&["import", &url]), "database \"not_there\" does not exist");
@@ -513,116 +522,55 @@ fn many_deletions_have_to_be_allowed() {
     }
 }
 
-const GOOD: &str = "# 127.0.0.1:*:*:secretive:comment\ntoo:short\n127.0.0.1:1:*:*:other port
-localhost:*:*:secretive:other host\n127.0.0.1:*:secret:secretive:pass\\:word\\\\\n*:*:*:*:last";
-const BY_NAME: &str = "localhost:*:*:*:pass\\:word\\\\\r\n";
-
 #[test]
 #[ignore = "needs PostgreSQL: make test-import"]
-fn the_connection_is_that_of_psql() {
-    let (_source, target) = (Source::new("secret", FEW), Target::new());
+fn libpq_makes_the_connection() {
+    let (source, target) = (Source::new("secret", FEW), Target::new());
     let var = |name| env::var(name).unwrap();
-    let (port, socket) = (var("PGPORT"), var("PG_FOLDER"));
-    let pgpass = target.folder.path().join(".pgpass");
-    let home = target.folder.path().to_str().unwrap();
-    let socket = socket.replace('/', "%2F");
-    let at = |text: &str| {
-        text.replace("$PORT", &port).replace("$SOCKET", &socket).replace("$HOME", home)
-    };
-    for [url, file, environment, reason] in rows_of(include_str!("../import/connections.txt")) {
-        fs::write(&pgpass, file.replace("$GOOD", GOOD).replace("$BY_NAME", BY_NAME)).unwrap();
-        fs::set_permissions(&pgpass, fs::Permissions::from_mode(0o600)).unwrap();
+    let at = |text: &str| text.replace("$PORT", &var("PGPORT")).replace("$D", &var("PG_FOLDER"));
+    let import = |url: &str, variables: &str| {
         let mut command = target.admin.command(&["import", "--dry-run"]);
         command.env_remove("PGHOST").env_remove("PGPORT").env_remove("PGUSER");
-        command.env("LUOYUN_SOURCE", at(url)).env("HOME", home);
-        command.envs(at(environment).split_whitespace().map(|it| it.split_once('=').unwrap()));
-        let outcome = run(command, b"");
+        command.env("LUOYUN_SOURCE", at(&format!("postgres://{url}")));
+        command.envs(at(variables).split_whitespace().map(|it| it.split_once('=').unwrap()));
+        run(command, b"")
+    };
+    for [url, variables, reason] in rows_of(include_str!("../import/connections.txt")) {
+        let outcome = import(url, variables);
         let code = i32::from(!reason.is_empty());
-        assert_eq!(outcome.code, Some(code), "{url} {environment}: {outcome:?}");
-        assert!(outcome.stderr.contains(reason), "{url}: {outcome:?}");
+        assert_eq!(outcome.code, Some(code), "{url} {variables}: {outcome:?}");
+        assert!(outcome.stderr.contains(reason), "{url} {variables}: {outcome:?}");
         assert!(!outcome.stderr.contains("word\\"), "the password is shown: {outcome:?}");
     }
-    fs::write(&pgpass, GOOD).unwrap();
-    fs::set_permissions(&pgpass, fs::Permissions::from_mode(0o640)).unwrap();
-    let mut command =
-        target.admin.command(&["import", &at("postgres://secretive@127.0.0.1:$PORT/secret")]);
-    command.env("HOME", home);
-    assert_fails(&run(command, b""), "is ignored: others can read it: chmod 600");
-}
-
-/// Answers each connection as a server without TLS that asks for a password in clear text; returns
-/// its port, and whether it got one.
-fn eavesdropper() -> (u16, Arc<AtomicBool>) {
-    let listener = TcpListener::bind("0.0.0.0:0").unwrap();
-    let (port, is_told) = (listener.local_addr().unwrap().port(), Arc::new(AtomicBool::new(false)));
-    let told = Arc::clone(&is_told);
-    thread::spawn(move || {
-        for stream in listener.incoming() {
-            let (mut stream, mut message) = (stream.unwrap(), [0; 1024]);
-            while let Ok(1..) = stream.read(&mut message) {
-                if message.windows(6).any(|word| word == b"s3cret") {
-                    told.store(true, Ordering::Relaxed);
-                    break;
-                }
-                let is_ssl_request = message[..8] == [0, 0, 0, 8, 4, 210, 22, 47];
-                let asks = [b'R', 0, 0, 0, 8, 0, 0, 0, 3];
-                let _ = stream.write_all(if is_ssl_request { b"N" } else { &asks });
-            }
-        }
-    });
-    (port, is_told)
+    let set = |ssl: &str| {
+        source.sql(&format!("ALTER SYSTEM SET ssl = {ssl}"));
+        source.sql("SELECT pg_reload_conf()");
+        wait_until("the setting", || source.sql("SHOW ssl").trim() == ssl);
+    };
+    set("off");
+    assert_fails(&import("luoyun@127.1:$PORT/secret", ""), "SSL was required (?sslmode=disable");
+    set("on");
 }
 
 #[test]
 #[ignore = "needs PostgreSQL: make test-import"]
-fn a_password_leaves_this_machine_only_encrypted() {
-    let target = Target::new();
-    let (port, is_told) = eavesdropper();
-    for [source, variable, is_expected] in rows_of(include_str!("../import/hosts.txt")) {
-        is_told.store(false, Ordering::Relaxed);
-        for scheme in ["postgres", "postgresql"] {
-            let url = format!("{scheme}://{source}").replace("PORT", &port.to_string());
-            let mut command = target.admin.command(&["import", &url]);
-            command.env("PGPASSWORD", "s3cret").env("PGPORT", port.to_string());
-            command.env_remove("PGHOST").envs(variable.split_once('='));
-            let outcome = run(command, b"");
-            assert_eq!(outcome.code, Some(1), "{outcome:?}");
-            assert!(!outcome.stderr.contains("s3cret"), "{outcome:?}");
+fn no_argument_list_has_the_password_and_psql_ends_with_the_import() {
+    let (source, target) = (Source::new("arguments", FEW), Target::new());
+    let url = source.url().replace("luoyun@", "secretive:pass%3Aword%5C@");
+    for signal in ["-TERM", "-KILL"] {
+        let lock = TableLock::new(&source);
+        let import = spawn(target.admin.command(&["import"]).env("LUOYUN_SOURCE", &url));
+        lock.wait_for(1);
+        let id = import.id();
+        let psql = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap();
+        let arguments = |id: &str| fs::read_to_string(format!("/proc/{}/cmdline", id.trim()));
+        assert!(arguments(&psql).unwrap().contains("secretive@"));
+        for id in [&id.to_string(), &psql] {
+            assert!(!arguments(id).unwrap().contains("word"), "{:?}", arguments(id));
         }
-        assert_eq!(is_told.load(Ordering::Relaxed).to_string(), is_expected, "{source} {variable}");
-    }
-}
-
-#[test]
-#[ignore = "needs PostgreSQL: make test-import"]
-fn tls_checks_the_certificate() {
-    let (source, target) = (Source::new("tls", FEW), Target::new());
-    let folder = env::var("PG_FOLDER").unwrap();
-    source.sql(include_str!("../import/encrypted.sql"));
-    let mut current = "server";
-    let certificates = include_str!("../import/certificates.txt");
-    for [certificate, args, parameters, expected] in rows_of(certificates) {
-        if certificate != current {
-            let file = format!("{folder}/{certificate}.pem");
-            source.sql(&format!("ALTER SYSTEM SET ssl_cert_file TO '{file}'"));
-            source.sql("SELECT pg_reload_conf()");
-            wait_until("the certificate", || source.sql("SHOW ssl_cert_file").trim() == file);
-            current = certificate;
-        }
-        let place = |text: &str| {
-            text.replace("=authority", &format!("={folder}/authority"))
-                .replace("=other", &format!("={folder}/other"))
-                .replace("--ca ", &format!("--ca {folder}/"))
-        };
-        let (url, args) = (format!("{}?{}", source.url(), place(parameters)), place(args));
-        let args: Vec<_> = ["import", &url].into_iter().chain(args.split_whitespace()).collect();
-        let outcome = target.admin.run(&args);
-        if matches!(expected, "encrypted" | "plain") {
-            assert_eq!(outcome.code, Some(0), "{args:?} {outcome:?}");
-            assert_eq!(target.admin.list(&["node", "list"])[0]["ip"], expected, "{args:?}");
-            continue;
-        }
-        assert_fails(&outcome, expected);
+        kill(import, signal);
+        wait_until("the end of psql", || arguments(&psql).unwrap_or_default().is_empty());
+        lock.release();
     }
 }
 

@@ -1,0 +1,7 @@
+-- The source's nodes.
+COPY (
+    SELECT id::text, hostname::text,
+        CASE WHEN pg_typeof(ip) IN ('inet'::regtype, 'cidr'::regtype) THEN host(ip::text::inet)
+             ELSE ip::text END
+    FROM node ORDER BY id
+) TO STDOUT;
