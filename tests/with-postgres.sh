@@ -53,12 +53,14 @@ hostssl all certified 127.0.0.1/32 cert
 host all all 127.0.0.1/32 trust
 END
 
+# Here, so that a test can change it.
+printf "ssl = on\nssl_ca_file = '%s/authority.pem'\n" "$folder" >>data/postgresql.conf
+
 # Another program may take a free port before PostgreSQL does, so this tries several.
 port=$((20000 + $$ % 20000))
 tries=20
 until unprivileged "$(programs)/pg_ctl" start --pgdata data --wait --silent --log server.log \
-    -o "-c listen_addresses=127.0.0.1 -c port=$port -c ssl=on -c fsync=off" \
-    -o "-c ssl_ca_file='$folder/authority.pem'" \
+    -o "-c listen_addresses=127.0.0.1 -c port=$port -c fsync=off" \
     -o "-c unix_socket_directories=$folder" >/dev/null 2>&1; do
     tries=$((tries - 1))
     [ $tries -gt 0 ] || { cat server.log >&2; exit 1; }
