@@ -61,8 +61,9 @@ fn list_from(lines: &str) -> Option<(usize, Box<RawValue>)> {
     let mut count = 0;
     for line in lines.lines() {
         // JSON escapes each tab and line break of a name.
-        let (first, last) = line.split_once("}\t{")?;
-        let (status, first) = first.split_once('{')?;
+        let (first, last) = line.split_once('\t')?;
+        let (status, first) = first.strip_suffix('}')?.split_once('{')?;
+        let last = last.strip_prefix('{')?;
         let string = status_string(status.parse().ok()?);
         // No `status_string` has a character that JSON escapes.
         let start = if count == 0 { "[{" } else { ",{" };
