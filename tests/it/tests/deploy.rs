@@ -89,7 +89,7 @@ fn the_proxys_refusals_have_the_contracts_form() {
         assert!(contract.contains(&format!("| `{error}` |")), "{error}");
         status
     });
-    assert!(statuses.eq(["400", "408", "429", "500", "502", "503", "504"]));
+    assert!(statuses.eq(["400", "405", "408", "429", "500", "502", "503", "504"]));
 }
 
 #[test]

@@ -103,7 +103,8 @@ fn the_first_requests_add_what_an_earlier_versions_database_lacks() {
     let variables = &[("login_failures", "1000")];
     let server = Server::start(Setup { bare: true, sql: &sql, variables, ..Setup::default() });
     let key = server.log_in("luoyun");
-    let schema = "SELECT group_concat(concat_ws(' ', s.sql, c.name)) FROM
+    let schema =
+        "SELECT group_concat(concat_ws(' ', iif(s.type = 'table', '', s.sql), c.name)) FROM
         (SELECT * FROM sqlite_schema ORDER BY name) s LEFT JOIN pragma_table_info(s.name) c
         WHERE s.type <> 'table' OR c.name IN ('summary', 'last_login', 'address', 'ip')";
     let rows = "SELECT group_concat(concat_ws(' ', id, name, status, vdi_port)) FROM instances";

@@ -8,14 +8,17 @@ use serde_json::value::RawValue;
 use spin_sdk::sqlite::Value;
 
 /// The number of the caller's instances, and a page of them in one text, as the host copies each
-/// value into the component by itself: a line for each instance, its status and then its other fields
-/// as a JSON object. NULL if the page is empty. (SQLite joins texts in the order in which it reads
-/// their rows. sqld rejects an ORDER BY within `group_concat`.)
+/// value into the component by itself: a line for each instance, with its status, and its fields as two
+/// JSON objects, between which `status_string` belongs. NULL if the page is empty. (SQLite joins texts
+/// in the order in which it reads their rows. sqld rejects an ORDER BY within `group_concat`.)
 const COLUMNS: &str = "
 (SELECT count(*) FROM instances WHERE user_id = u.id AND status <> 100) total,
-(SELECT group_concat(page.status || json_object(
-            'id', page.id, 'name', page.name, 'summary', page.summary, 'vdi_type', page.vdi_type,
-            'vdi_host', ifnull(n.ip, ''), 'vdi_port', page.vdi_port), char(10))
+(SELECT group_concat(
+     page.status
+     || json_object('id', page.id, 'name', page.name, 'summary', page.summary, 'status', page.status)
+     || char(9)
+     || json_object('vdi_type', page.vdi_type, 'vdi_host', ifnull(n.ip, ''), 'vdi_port', page.vdi_port),
+     char(10))
  FROM (SELECT id, name, summary, status, vdi_type, node_id, vdi_port FROM instances
        WHERE user_id = u.id AND status <> 100
        ORDER BY id LIMIT ?3 OFFSET ?4) page
@@ -57,11 +60,14 @@ fn list_from(lines: &str) -> Option<(usize, Box<RawValue>)> {
     let mut list = String::with_capacity(2 * lines.len() + 2);
     let mut count = 0;
     for line in lines.lines() {
-        let (status, others) = line.split_once('{')?;
+        // JSON escapes each tab and line break of a name.
+        let (first, last) = line.split_once('\t')?;
+        let (status, first) = first.strip_suffix('}')?.split_once('{')?;
+        let last = last.strip_prefix('{')?;
         let string = status_string(status.parse().ok()?);
         // No `status_string` has a character that JSON escapes.
-        let start = if count == 0 { "[{\"status\":" } else { ",{\"status\":" };
-        list.extend([start, status, ",\"status_string\":\"", string, "\",", others]);
+        let start = if count == 0 { "[{" } else { ",{" };
+        list.extend([start, first, ",\"status_string\":\"", string, "\",", last]);
         count += 1;
     }
     list.push_str(if count == 0 { "[]" } else { "]" });
