@@ -61,13 +61,13 @@ fn list_from(lines: &str) -> Option<(usize, Box<RawValue>)> {
     let mut count = 0;
     for line in lines.lines() {
         // JSON escapes each tab and line break of a name.
-        let (first, last) = line.split_once('\t')?;
-        let (status, first) = first.strip_suffix('}')?.split_once('{')?;
-        let last = last.strip_prefix('{')?;
+        let (before, after) = line.split_once('\t')?;
+        let (status, before) = before.strip_suffix('}')?.split_once('{')?;
+        let after = after.strip_prefix('{')?;
         let string = status_string(status.parse().ok()?);
         // No `status_string` has a character that JSON escapes.
         let start = if count == 0 { "[{" } else { ",{" };
-        list.extend([start, first, ",\"status_string\":\"", string, "\",", last]);
+        list.extend([start, before, ",\"status_string\":\"", string, "\",", after]);
         count += 1;
     }
     list.push_str(if count == 0 { "[]" } else { "]" });
