@@ -108,14 +108,12 @@ pub(crate) fn run(
 /// else. The codes of warnings begin with 01.
 fn failure(text: &str) -> Failure {
     let mut reported = text.lines().filter_map(|line| line.split_once(":  ")?.1.split_once(": "));
-    match reported.find(|(code, _)| code.len() == 5 && !code.starts_with("01")) {
-        Some((code, message)) => (code.to_owned(), visible(message)),
-        None => {
-            let lines =
-                text.lines().map(|it| visible(it.trim_start_matches("psql: error: ").trim()));
-            (String::new(), lines.collect::<Vec<_>>().join("\n"))
-        }
+    let found = reported.find(|(code, _)| code.len() == 5 && !code.starts_with("01"));
+    if let Some((code, message)) = found {
+        return (code.to_owned(), visible(message));
     }
+    let lines = text.lines().map(|it| visible(it.trim_start_matches("psql: error: ").trim()));
+    (String::new(), lines.collect::<Vec<_>>().join("\n"))
 }
 
 impl Url {
@@ -129,9 +127,10 @@ impl Url {
              (An sslpassword has to be in a service file.)",
         )?;
         if let Some(ca) = ca {
-            let ca = percent_encode(ca.as_os_str().as_bytes(), NON_ALPHANUMERIC);
             let separator = if parsed.without_password.ends_with('?') { "" } else { "&" };
-            parsed.without_password += &format!("{separator}sslrootcert={ca}");
+            parsed.without_password.extend([separator, "sslrootcert="]);
+            let ca = percent_encode(ca.as_os_str().as_bytes(), NON_ALPHANUMERIC);
+            parsed.without_password.extend(ca);
         }
         Ok(parsed)
     }

@@ -241,6 +241,28 @@ fn a_statement_of_a_login_that_fails_loses_nothing() {
 }
 
 #[test]
+fn each_failed_clean_up_of_a_login_is_logged() {
+    let server = Server::with(&[("sessions_per_user", "1")]);
+    let _first = server.log_in("luoyun");
+    server.sql(WEAK);
+    assert_eq!(log_in_with(&server, "x"), auth_failed());
+    for (i, event) in
+        ["UPDATE OF password ON users", "DELETE ON login_failures", "DELETE ON sessions"]
+            .into_iter()
+            .enumerate()
+    {
+        let trigger = "BEGIN SELECT RAISE(ABORT, 'a full disk'); END";
+        server.sql(&format!("CREATE TRIGGER fails{i} BEFORE {event} {trigger}"));
+    }
+    assert_eq!(log_in(&server)["code"], 0);
+    let lines = logged(&server);
+    for cause in ["upgrade the password", "forget the failed logins", "delete the ended sessions'"]
+    {
+        assert_eq!(lines.iter().filter(|line| line.contains(cause)).count(), 1, "{lines:?}");
+    }
+}
+
+#[test]
 fn a_logout_whose_row_stays_has_ended_the_session() {
     let server = Server::with(&[]);
     let (key, mut lines) = (server.log_in("luoyun"), 0);

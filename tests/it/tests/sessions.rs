@@ -194,6 +194,22 @@ fn a_user_has_a_limited_number_of_sessions_and_the_oldest_ends() {
 }
 
 #[test]
+fn the_limit_holds_beside_a_backlog_of_expired_sessions() {
+    for owner in [1, 2] {
+        let sql = format!(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 200)
+             INSERT INTO sessions (digest, user_id, expires_at) SELECT 'old' || i, {owner}, i FROM n;"
+        );
+        let variables = &[("sessions_per_user", "10")];
+        let server = Server::start(Setup { sql: &sql, variables, ..Setup::default() });
+        let keys: Vec<_> = (0..26).map(|_| server.log_in("luoyun")).collect();
+        for (i, key) in keys.iter().enumerate() {
+            assert_eq!(server.accepts(key), i >= 16, "the key of login {i}");
+        }
+    }
+}
+
+#[test]
 fn many_concurrent_logins_all_succeed() {
     let user = |i| insert_users(&[(&format!("user{i}"), ARGON2ID)]);
     let sql: String = (0..32).map(user).collect();
