@@ -142,8 +142,8 @@ impl Session {
     /// if the database fails.
     pub fn query<const N: usize>(
         &self,
-        columns: &str,
-        joins: &str,
+        columns: &'static str,
+        joins: &'static str,
         values: &[i64],
     ) -> Result<[Value; N], Error> {
         let sql = format!(
