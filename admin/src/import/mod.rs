@@ -108,7 +108,7 @@ pub(crate) struct Import {
 /// too many rows would be deleted. The database is then as before.
 pub(crate) fn run(location: &Location, command: Import) -> Result<()> {
     let limit = Duration::from_secs(command.timeout);
-    let url = Url::parse(&command.url, command.ca.as_deref())?;
+    let url = Url::parse(command.url.trim(), command.ca.as_deref())?;
     let is_from_environment = env::var("LUOYUN_SOURCE").is_ok_and(|url| url == command.url);
     if url.password.is_some() && !is_from_environment {
         let message = "every user of this machine can read a password in the URL: put it into \

@@ -531,7 +531,8 @@ fn libpq_makes_the_connection() {
     let import = |url: &str, variables: &str| {
         let mut command = target.admin.command(&["import", "--dry-run"]);
         command.env_remove("PGHOST").env_remove("PGPORT").env_remove("PGUSER");
-        command.env("LUOYUN_SOURCE", at(&format!("postgres://{url}")));
+        // A value from a file ends with a line break.
+        command.env("LUOYUN_SOURCE", at(&format!("postgres://{url}\n")));
         command.envs(at(variables).split_whitespace().map(|it| it.split_once('=').unwrap()));
         run(command, b"")
     };
