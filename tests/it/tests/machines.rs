@@ -14,7 +14,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use api_tests::server::wait_until;
-use api_tests::{Admin, BASEINFO, Client, LOGIN, LOGOUT, LUOYUN, Server, root};
+use api_tests::{Admin, BASEINFO, Client, LOGIN, LOGOUT, LUOYUN, Response, Server, root};
 use serde_json::Value;
 
 use crate::admin::{every_command, failing_commands};
@@ -52,7 +52,7 @@ fn every_admin_command_works_on_a_libsql_server() {
     drop(sqld);
     refused(&admin, "No libSQL server answers at");
     let _sqld = site.start_empty_libsql();
-    refused(&site.admin(), "migrations");
+    refused(&site.admin(), "the next login adds them");
 
     site.run_readme("for file in migrations/");
     failing_commands(&site.admin());
@@ -344,7 +344,8 @@ fn under_load(addr: SocketAddr, meanwhile: impl FnOnce(&dyn Fn(usize))) -> Vec<S
             let (path, form) = if number % 10 == 0 { (LOGIN, LUOYUN) } else { (BASEINFO, read) };
             let mut client = connection.unwrap_or_else(|| Client::connect_from(source, addr));
             let reply = client.try_post(path, &form).ok();
-            connection = reply.is_some().then_some(client);
+            let stays = |reply: &Response| reply.header("connection") != Some("close");
+            connection = reply.as_ref().is_some_and(stays).then_some(client);
             let reply = reply.filter(|reply| reply.status == 200).map(|reply| reply.json());
             sent.push(Sent { begin, end: Instant::now(), reply });
             done.fetch_add(usize::from(sent.last().is_some_and(Sent::is_done)), Ordering::Relaxed);

@@ -17,7 +17,7 @@ use crate::import::SetOnDrop;
 /// Programs of the machine: devhost as Spin 4.1, and what `git pull` and `make build admin` do where
 /// there are a remote and a compiler.
 const PROGRAMS: &str = r#"
-    mkdir bin; cp $(command -v devhost) bin; ln -s /bin/true bin/git
+    mkdir bin; cp "$(command -v devhost)" bin; ln -s /bin/true bin/git
     cat >bin/spin <<'END'
 #!/bin/sh
 [ "$1" = up ] || { echo "spin 4.1.0"; exit; }
@@ -49,11 +49,11 @@ impl Machine {
         site.make_certificate();
         site.run(PROGRAMS);
         if has_spin() {
-            site.run("cp $(command -v spin) bin/spin");
+            site.run("cp \"$(command -v spin)\" bin/spin");
         }
         let container = site.start_command(&format!(
-            "systemd-nspawn --quiet --directory {folder} --volatile=overlay --private-network \
-             --register=no --keep-unit --bind-ro={}:/new --bind-ro={}:/given --boot",
+            "systemd-nspawn --quiet --directory '{folder}' --volatile=overlay --private-network \
+             --register=no --keep-unit '--bind-ro={}:/new' '--bind-ro={}:/given' --boot",
             root().canonicalize().unwrap().display(),
             site.path("").display(),
         ));
