@@ -182,8 +182,6 @@ fn a_machine_is_installed_and_operated_as_the_documents_say() {
     let key = machine.log_in();
     for meanwhile in [
         "systemctl restart luoyun-api",
-        // systemd may find a process gone that it is about to kill.
-        "systemctl kill --signal=KILL luoyun-api || true",
         "kill -KILL $(systemctl show -P MainPID luoyun-api)",
         "systemctl reload haproxy",
     ] {
