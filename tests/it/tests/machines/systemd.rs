@@ -143,11 +143,11 @@ impl Machine {
         assert!(failed.is_empty() || took > RETRIES, "{failed:?}\n{}", self.journal());
     }
 
-    /// Asserts that Spin serves `manifest`.
-    #[track_caller]
+    /// Waits until Spin serves `manifest`: a process may still be starting.
     fn assert_serves(&self, manifest: &str) {
-        let line = self.run("tr '\\0' ' ' </proc/$(systemctl show -P MainPID luoyun-api)/cmdline");
-        assert!(line.contains(&format!(" {manifest} ")), "{line}\n{}", self.journal());
+        let line = "tr '\\0' ' ' </proc/$(systemctl show -P MainPID luoyun-api)/cmdline";
+        let argument = format!(" {manifest} ");
+        wait_until(&argument, || self.try_run(line).stdout.contains(&argument));
     }
 }
 
