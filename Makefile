@@ -72,7 +72,7 @@ ifdef BASE_URL
 else
 	LUOYUN_HOST=devhost $(IT) --skip floods::
 	LUOYUN_HOST=devhost $(IT) floods:: --test-threads 1
-	LUOYUN_HOST=devhost LUOYUN_MANIFEST=spin-wasi03.toml $(IT) $(ON_ANY_HOST)
+	LUOYUN_HOST=devhost LUOYUN_MANIFEST=spin-wasi03.toml $(IT) $(ON_ANY_HOST) --skip fuzz:: --skip deploy::
 	LUOYUN_HOST=devhost LUOYUN_MANIFEST=spin-wasi03.toml $(IT) floods::a_
 endif
 
