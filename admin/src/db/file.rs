@@ -59,19 +59,12 @@ impl File {
         if is_spins && tables.is_empty() {
             file.query(luoyun_schema::LOCAL, &[])?;
         }
+        if !luoyun_schema::is_ours(&tables) {
+            let name = file.path.display();
+            bail!("{name} is the database of another program: --db names the API's.");
+        }
         if is_spins || !tables.is_empty() {
-            let Some(statements) = luoyun_schema::completion(&tables) else {
-                bail!(
-                    "{} is the database of another program: --db names the API's.",
-                    file.path.display()
-                );
-            };
-            for statement in statements {
-                match file.query(statement, &[]) {
-                    Err(error) if !luoyun_schema::is_done(&error.to_string()) => return Err(error),
-                    _ => {}
-                }
-            }
+            luoyun_schema::complete(&tables, |statement| file.query(statement, &[]).map(drop))?;
         }
         // Overwrites password hashes that are replaced or deleted.
         file.query("PRAGMA secure_delete = ON", &[])?;

@@ -18,16 +18,12 @@ pub(crate) fn complete(db: &Connection, error: &Error) -> Result<bool, Error> {
             Ok([Value::Text(name), Value::Text(sql)]) => Some((name, sql)),
             _ => None,
         });
-    let Some(statements) = luoyun_schema::completion(&tables.collect::<Vec<_>>()) else {
+    let tables: Vec<_> = tables.collect();
+    if !luoyun_schema::is_ours(&tables) {
         return Ok(false);
-    };
+    }
     // A libSQL server rejects this statement, and needs none.
     let _ = db.execute(luoyun_schema::LOCAL, &[]);
-    for statement in statements {
-        match db.execute(statement, &[]) {
-            Err(error) if !luoyun_schema::is_done(&error.to_string()) => return Err(error),
-            _ => {}
-        }
-    }
+    luoyun_schema::complete(&tables, |statement| db.execute(statement, &[]).map(drop))?;
     Ok(true)
 }

@@ -1,9 +1,11 @@
 //! The tables, indexes and triggers: the files in `migrations`, compiled in.
 //!
-//! A database that lacks some of them is empty, or an earlier version's. [`completion`] adds what it
+//! A database that lacks some of them is empty, or an earlier version's. [`complete`] adds what it
 //! lacks, and changes nothing else: an earlier version may go on using it.
 
 #![forbid(unsafe_code)]
+
+use std::fmt::Display;
 
 /// Sets WAL mode, for a local file only. A libSQL server rejects it.
 pub const LOCAL: &str = include_str!("../../../migrations/local.sql");
@@ -25,30 +27,35 @@ pub fn is_incomplete(error: &str) -> bool {
     missing.iter().any(|missing| error.contains(missing))
 }
 
-/// Whether `error`, of a statement of [`completion`], says that the column exists already.
-#[must_use]
-pub fn is_done(error: &str) -> bool {
-    error.contains("duplicate column name")
+/// Whether a database with `tables`, the result of [`FIND_TABLES`], is empty or the API's: not another
+/// program's, or that of a version before 0.1.0.
+pub fn is_ours(tables: &[(String, String)]) -> bool {
+    tables.is_empty()
+        || tables.iter().any(|(name, sql)| name == "users" && sql.contains("session_epoch"))
 }
 
-/// The statements that add what a database with `tables`, the result of [`FIND_TABLES`], may lack.
-/// Several programs may run them at once. `None` if it is another program's database, or that of a
-/// version before 0.1.0.
-#[must_use]
-pub fn completion(tables: &[(String, String)]) -> Option<Vec<&'static str>> {
-    let is_users =
-        |(name, sql): &(String, String)| name == "users" && sql.contains("session_epoch");
-    if !tables.is_empty() && !tables.iter().any(is_users) {
-        return None;
-    }
-    let mut all = Vec::new();
+/// Adds what such a database lacks: calls `execute` with each statement. Several programs may do so at
+/// once.
+///
+/// # Errors
+/// The first one of `execute`, except that a column exists already.
+pub fn complete<E: Display>(
+    tables: &[(String, String)],
+    mut execute: impl FnMut(&'static str) -> Result<(), E>,
+) -> Result<(), E> {
     for (table, statement, columns) in STATEMENTS {
-        all.push(*statement);
-        if tables.iter().any(|(name, _)| name == table) {
-            all.extend(*columns);
+        execute(statement)?;
+        let is_known = tables.iter().any(|(name, _)| name == table);
+        for column in columns.iter().filter(|_| is_known) {
+            match execute(column) {
+                Err(error) if !error.to_string().contains("duplicate column name") => {
+                    return Err(error);
+                }
+                _ => {}
+            }
         }
     }
-    Some(all)
+    Ok(())
 }
 
 #[cfg(test)]
@@ -62,18 +69,13 @@ mod tests {
     /// A database of version 0.1.0, with rows in each table. A later version never changes this file.
     const RELEASED: &str = include_str!("../../../tests/it/0.1.0.sql");
 
-    /// Runs the statements that `db` may lack, as its programs do.
+    /// Adds what `db` lacks, as its programs do.
     fn complete(db: &Connection) -> Result<(), Box<dyn Error>> {
         let mut tables = db.prepare(FIND_TABLES)?;
         let tables = tables.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
         let tables = tables.collect::<Result<Vec<_>, _>>()?;
-        for statement in completion(&tables).ok_or("another program's database")? {
-            match db.execute_batch(statement) {
-                Err(error) if !is_done(&error.to_string()) => return Err(error.into()),
-                _ => {}
-            }
-        }
-        Ok(())
+        is_ours(&tables).then_some(()).ok_or("another program's database")?;
+        Ok(super::complete(&tables, |statement| db.execute_batch(statement))?)
     }
 
     fn lines(db: &Connection, sql: &str) -> rusqlite::Result<Vec<String>> {
