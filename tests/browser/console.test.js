@@ -518,7 +518,7 @@ for (const name of ["chrome", "firefox"]) {
       site.rules[LOGIN] = null;
       await enter(page, "many");
       for (const [rule, reply, control, home, message] of [
-        [INFO, desktop({}), "#open510", "tr", "Downloading vm_10-510.vv… Open it with remote-viewer."],
+        [INFO, desktop({}), "#open507", "tr", "Downloading vm_7-507.vv… Open it with remote-viewer."],
         [INFO, null, "#open509", "tr", OFFLINE],
         [INFO, desktop({ port: null }), "#open508", "tr", "The desktop has no port at the moment."],
         [LIST, null, "#next", "nav", OFFLINE],
