@@ -28,6 +28,9 @@ def main():
     steps = [line.rstrip("\n").split("\t") for line in sys.stdin]
     child, terminal = pty.fork()
     if child == 0:
+        # The caller may ignore signals, as in the background; Python itself ignores SIGPIPE.
+        for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+            signal.signal(number, signal.SIG_DFL)
         os.execvp(sys.argv[1], sys.argv[1:])
     settings = first = termios.tcgetattr(terminal)
     output, new, deadline, is_open = b"", b"", time.monotonic() + 10, True

@@ -24,6 +24,8 @@ struct Terminal {
     prompt: Option<String>,
     /// The settings to restore, while the echo is off.
     saved: Option<Termios>,
+    /// The signals that this process ignores, a bit each.
+    ignored: u64,
 }
 
 impl Terminal {
@@ -37,11 +39,13 @@ impl Terminal {
         // Ctrl-C and Ctrl-Z end the line instead: the signal then comes from `read_line`, after the
         // terminal is restored. From here, it would also go to a shell that runs a script, and the
         // script's caller would have taken the terminal back by then.
-        for (key, end) in [
-            (SpecialCodeIndex::VINTR, SpecialCodeIndex::VEOL),
-            (SpecialCodeIndex::VSUSP, SpecialCodeIndex::VEOL2),
+        for (signal, key, end) in [
+            (SIGINT, SpecialCodeIndex::VINTR, SpecialCodeIndex::VEOL),
+            (SIGTSTP, SpecialCodeIndex::VSUSP, SpecialCodeIndex::VEOL2),
         ] {
-            hidden.special_codes[end] = mem::take(&mut hidden.special_codes[key]);
+            if !is_in(self.ignored, signal) {
+                hidden.special_codes[end] = mem::take(&mut hidden.special_codes[key]);
+            }
         }
         tcsetattr(&self.file, OptionalActions::Now, &hidden)?;
         self.saved = Some(saved);
@@ -70,10 +74,10 @@ fn lock(terminal: &Mutex<Terminal>) -> MutexGuard<'_, Terminal> {
 pub(crate) fn read_hidden<const N: usize>(prompts: [String; N]) -> io::Result<[Vec<u8>; N]> {
     let file = File::options().read(true).write(true).open("/dev/tty")?;
     let input = file.try_clone()?;
-    let terminal = Arc::new(Mutex::new(Terminal { file, prompt: None, saved: None }));
     let ignored = ignored();
+    let terminal = Arc::new(Mutex::new(Terminal { file, prompt: None, saved: None, ignored }));
     let signals = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP];
-    let signals = signals.into_iter().filter(|signal| ignored >> (signal - 1) & 1 == 0);
+    let signals = signals.into_iter().filter(|signal| !is_in(ignored, *signal));
     let (signals, shared) = (Signals::new(signals)?, terminal.clone());
     thread::spawn(move || obey(signals, &shared));
 
@@ -125,6 +129,10 @@ fn obey(mut signals: Signals, terminal: &Mutex<Terminal>) {
         // It was stopped and continues. In the background, this stops it again.
         let _ = terminal.hide();
     }
+}
+
+fn is_in(signals: u64, signal: i32) -> bool {
+    signals >> (signal - 1) & 1 == 1
 }
 
 /// The signals that this process ignores, a bit each: a handler would end that.

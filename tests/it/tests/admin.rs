@@ -218,6 +218,12 @@ fn a_signal_at_the_prompt_ends_the_command_and_the_terminal_is_as_before() {
         ("$ADD; echo status=$?", "SIGTERM", "", "status=143"),
         ("$ADD; echo status=$?", "SIGHUP", "", "status=129"),
         ("$ADD", r"\x1a", answer, "Repeat the password: \r\n1\r\n"),
+        (
+            "(trap '' INT; ${ADD%ada*}bob ${ADD#*ada})",
+            r"\x03word\n",
+            ": \tword\\n\n",
+            "Password of bob: \r\nRepeat the password: \r\n2\r\n",
+        ),
     ] {
         let mut dash = Command::new(root().join("tests/terminal.py"));
         dash.args(["dash", "-i"]).env("ADD", words.join(" ")).env_remove("ENV");
