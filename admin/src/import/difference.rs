@@ -5,9 +5,7 @@ use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use crate::db::{Database, is_without_reply};
-use crate::import::functions;
 use crate::import::tables::{MAX_NAME_BYTES, TABLES, Table};
-use crate::output::{count_sql, some_ids};
 
 /// The first elements of the arrays in `?1`: the ids.
 const IDS: &str = "SELECT value ->> 0 FROM json_each(?1)";
@@ -68,32 +66,20 @@ fn each_page(
 /// Converts the source's rows, and finds those that differ. Keeps their ids in temporary tables of
 /// `staging`.
 pub(crate) fn find(staging: &Connection) -> rusqlite::Result<Difference> {
-    functions::add_all(staging)?;
     let mut found = Difference::default();
     found.counts.push(["", "INSERTED", "CHANGED", "DELETED", "EQUAL"].map(str::to_owned).into());
     for Table { name, compare, .. } in &TABLES {
         let compare = compare.replace("{max_name_bytes}", &MAX_NAME_BYTES.to_string());
         staging.execute_batch(&compare)?;
-        let count = format!(include_str!("count.sql"), name = name);
-        let (counts, is_any, many_deleted): ([String; 4], bool, Option<String>) = staging
-            .query_row(&count, [], |row| {
-                let [a, b, c, d] = [0, 1, 2, 3].map(|at| row.get(at));
-                Ok(([a?, b?, c?, d?], row.get(4)?, row.get(5)?))
-            })?;
-        found.counts.push([&[(*name).to_owned()], &counts[..]].concat());
-        found.is_any |= is_any;
-        found.many_deleted.extend(many_deleted);
-        // In the order of the statement.
-        let mut notes = staging.prepare(
-            "SELECT DISTINCT note FROM odd_notes WHERE name = ?1 ORDER BY instr(?2, note)",
-        )?;
-        for note in notes.query_map((name, &compare), |row| row.get::<_, String>(0))? {
-            let note = note?;
-            let rows =
-                format!("SELECT id FROM odd_notes WHERE (name, note) = ('{name}', '{note}')");
-            let (count, ids): (i64, String) =
-                staging.query_row(&count_sql(&rows), [], |row| row.try_into())?;
-            found.notes.push(format!("{name} {note}: {count} {}", some_ids(count, &ids)));
+        staging.query_row(&format!(include_str!("count.sql"), name = name), [], |row| {
+            found.counts.push((0..5).map(|at| row.get(at)).collect::<Result<_, _>>()?);
+            found.is_any |= row.get::<_, bool>(5)?;
+            found.many_deleted.extend(row.get::<_, Option<String>>(6)?);
+            Ok(())
+        })?;
+        let mut notes = staging.prepare(&format!(include_str!("notes.sql"), name = name))?;
+        for note in notes.query_map([compare], |row| row.get(0))? {
+            found.notes.push(note?);
         }
     }
     Ok(found)

@@ -18,13 +18,10 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use clap::error::ErrorKind::ArgumentConflict;
 use clap::{Args, Command};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressStyle};
 use rusqlite::ErrorCode;
 
 use crate::db::{Database, Location};
-use crate::import::difference::Difference;
-use crate::import::psql::Url;
-use crate::import::source::Source;
 use crate::import::state::State;
 pub(crate) use crate::import::tables::MAX_NAME_BYTES;
 use crate::output;
@@ -108,7 +105,11 @@ pub(crate) struct Import {
 /// too many rows would be deleted. The database is then as before.
 pub(crate) fn run(location: &Location, command: Import) -> Result<()> {
     let limit = Duration::from_secs(command.timeout);
-    let url = Url::parse(command.url.trim(), command.ca.as_deref())?;
+    let url = psql::parse(command.url.trim(), command.ca).context(
+        "The source is not a PostgreSQL URL: it must be postgres://USER@HOST:PORT/DATABASE, with \
+         parameters as ?sslmode=verify-full if needed, and other characters as %XX. (An \
+         sslpassword has to be in a service file.)",
+    )?;
     let is_from_environment = env::var("LUOYUN_SOURCE").is_ok_and(|url| url == command.url);
     if url.password.is_some() && !is_from_environment {
         let message = "every user of this machine can read a password in the URL: put it into \
@@ -117,18 +118,19 @@ pub(crate) fn run(location: &Location, command: Import) -> Result<()> {
             .error(ArgumentConflict, message)
             .exit();
     }
-    let source = Source { url, limit };
-    let progress = progress_bar(command.quiet);
+    let progress = if command.quiet { ProgressBar::hidden() } else { ProgressBar::no_length() };
+    progress.set_style(ProgressStyle::with_template("{spinner} {msg:18} {pos} rows")?);
+    progress.set_message("reading ours");
     let mut db = Database::open(location)?;
     let path = command.state.map_or_else(|| state::default_path(location), Ok)?;
-    let state = State::open(&path, command.dry_run)?;
+    let state = State::open(path, command.dry_run)?;
     // In this order, an import that sees a newer version has also read newer rows of the source.
     let mut version = difference::version(&mut db)?;
     let is_known = state.recall(version)?;
     let mut compare = || {
         state.db.execute_batch(include_str!("staging.sql"))?;
         difference::read_ours(&mut db, &state.db)?;
-        source.copy(&state.db, &progress)?;
+        source::copy(&url, limit, &state.db, &progress)?;
         progress.set_message("comparing");
         difference::find(&state.db).context("cannot compare")
     };
@@ -151,10 +153,15 @@ pub(crate) fn run(location: &Location, command: Import) -> Result<()> {
         state.save(version)?;
     }
     progress.finish_and_clear();
-    if !command.quiet {
-        report(&found, command.dry_run)?;
+    let mut out = io::stdout().lock();
+    if command.quiet {
+        return Ok(());
     }
-    Ok(())
+    if command.dry_run {
+        writeln!(out, "Nothing was changed (--dry-run). An import would have counted:")?;
+    }
+    output::write_table(&mut out, &found.counts)?;
+    Ok(found.notes.iter().try_for_each(|note| writeln!(out, "{note}"))?)
 }
 
 /// Names the folder of the temporary tables if its disk is full.
@@ -164,27 +171,7 @@ fn explain_full_disk(error: anyhow::Error) -> anyhow::Error {
         return error;
     }
     let folder = env::var("SQLITE_TMPDIR").or_else(|_| env::var("TMPDIR"));
-    error.context(format!(
-        "The disk of {} is full: SQLITE_TMPDIR names another folder for temporary files",
-        folder.as_deref().unwrap_or("/var/tmp")
-    ))
-}
-
-fn progress_bar(is_quiet: bool) -> ProgressBar {
-    let target = if is_quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
-    let style = ProgressStyle::with_template("{msg:18} {wide_bar} {pos}/{len} rows");
-    let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::with_draw_target(None, target).with_message("reading ours").with_style(style)
-}
-
-fn report(found: &Difference, is_dry_run: bool) -> Result<()> {
-    let mut out = io::stdout().lock();
-    if is_dry_run {
-        writeln!(out, "Nothing was changed (--dry-run). An import would have counted:")?;
-    }
-    output::write_table(&mut out, &found.counts)?;
-    for note in &found.notes {
-        writeln!(out, "{note}")?;
-    }
-    Ok(())
+    let folder = folder.unwrap_or_else(|_| "/var/tmp".to_owned());
+    let advice = "SQLITE_TMPDIR names another folder for temporary files";
+    error.context(format!("The disk of {folder} is full: {advice}"))
 }

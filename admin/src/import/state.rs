@@ -19,11 +19,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use rusqlite::functions::FunctionFlags;
-use rusqlite::{Connection, OpenFlags};
-use sha2::{Digest, Sha256};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::db::Location;
+use crate::import::functions;
 use crate::owner;
 
 /// How long an import and a dry run wait for each other.
@@ -44,35 +43,33 @@ impl State {
     /// Opens the file `path`, and creates it if it is missing. A dry run creates and locks
     /// nothing.
     /// Fails if the file cannot be created or read, or another import has locked it.
-    pub(crate) fn open(path: &Path, is_dry_run: bool) -> Result<Self> {
-        let opened = if is_dry_run { open_copy(path) } else { open_locked(path) };
+    pub(crate) fn open(path: PathBuf, is_dry_run: bool) -> Result<Self> {
+        let opened = if is_dry_run { open_copy(&path) } else { open_locked(&path) };
         let db = opened.map_err(|error| {
             let shown = path.display();
             match error.downcast_ref().and_then(rusqlite::Error::sqlite_error_code) {
-                Some(rusqlite::ErrorCode::DatabaseBusy) => {
+                Some(ErrorCode::DatabaseBusy) => {
                     anyhow!("Another import into this database is running.")
                 }
-                Some(rusqlite::ErrorCode::NotADatabase) => anyhow!(
+                Some(ErrorCode::NotADatabase) => anyhow!(
                     "{shown} is not a state file of an import. Without it, the next import \
                      copies all passwords from the source."
                 ),
                 _ => error.context(format!("cannot open {shown}")),
             }
         })?;
-        add_fingerprint(&db)?;
-        Ok(Self { db, path: path.to_owned() })
+        functions::add_all(&db)?;
+        Ok(Self { db, path })
     }
 
-    /// Copies the digests for a database with `version` into the temporary table
-    /// `known_passwords`; returns whether the last import with this file was into it.
+    /// Shows the digests for a database with `version` as `known_passwords`; returns whether the
+    /// last import with this file was into it.
     pub(crate) fn recall(&self, version: i64) -> Result<bool> {
-        let sql = "SELECT EXISTS (SELECT 1 FROM versions WHERE version = ?1)";
-        let is_known: bool = self.db.query_row(sql, [version], |row| row.get(0))?;
+        let is_known = format!("{version} IN (SELECT version FROM versions)");
         self.db.execute_batch(&format!(
-            "CREATE TEMP TABLE known_passwords (user_id INTEGER PRIMARY KEY, fingerprint BLOB);
-             INSERT INTO known_passwords SELECT * FROM imported_passwords WHERE {is_known}"
+            "CREATE TEMP VIEW known_passwords AS SELECT * FROM imported_passwords WHERE {is_known}"
         ))?;
-        Ok(is_known)
+        Ok(self.db.query_row(&format!("SELECT {is_known}"), [], |row| row.get(0))?)
     }
 
     /// Chooses the next version of the database. Saves it before the database has it, so that it
@@ -116,18 +113,6 @@ pub(crate) fn default_path(location: &Location) -> Result<PathBuf> {
     Ok(folder.join("luoyun-admin").join(format!("{name}.import")))
 }
 
-fn add_fingerprint(db: &Connection) -> rusqlite::Result<()> {
-    let salt: Vec<u8> = db.query_row("SELECT salt FROM salt", [], |row| row.get(0))?;
-    let salted = Sha256::new_with_prefix(salt);
-    let flags = FunctionFlags::SQLITE_DETERMINISTIC;
-    db.create_scalar_function("fingerprint", 2, flags, move |arguments| {
-        let (id, password): (i64, String) = (arguments.get(0)?, arguments.get(1)?);
-        // The id makes the digests of equal passwords differ.
-        let digest = salted.clone().chain_update(id.to_be_bytes()).chain_update(password);
-        Ok(digest.finalize().to_vec())
-    })
-}
-
 fn open_locked(path: &Path) -> Result<Connection> {
     let path = &owner::resolve(path);
     owner::create_folder(owner::folder_of(path))?;
@@ -135,8 +120,7 @@ fn open_locked(path: &Path) -> Result<Connection> {
     let db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     db.busy_timeout(Duration::ZERO)?;
     // The exclusive mode keeps the lock between two transactions.
-    let sql = "PRAGMA temp_store = FILE; PRAGMA main.locking_mode = EXCLUSIVE; BEGIN IMMEDIATE";
-    db.execute_batch(sql)?;
+    db.execute_batch("PRAGMA main.locking_mode = EXCLUSIVE; BEGIN IMMEDIATE")?;
     db.busy_timeout(BUSY_TIMEOUT)?;
     db.execute_batch(include_str!("state.sql"))?;
     Ok(db)
@@ -148,13 +132,8 @@ fn open_copy(path: &Path) -> Result<Connection> {
     db.busy_timeout(BUSY_TIMEOUT)?;
     if fs::metadata(path).is_ok_and(|file| file.len() > 0) {
         db.execute("ATTACH ?1 AS saved", [path.to_str()])?;
-        db.execute_batch("BEGIN")?;
-        for table in ["salt", "versions", "imported_passwords"] {
-            db.execute_batch(&format!("CREATE TABLE {table} AS SELECT * FROM saved.{table}"))?;
-        }
-        db.execute_batch("COMMIT; DETACH saved")?;
+        db.execute_batch(include_str!("copy_state.sql"))?;
     }
     db.execute_batch(include_str!("state.sql"))?;
-    db.execute_batch("PRAGMA temp_store = FILE; BEGIN")?;
     Ok(db)
 }

@@ -1,7 +1,5 @@
 //! The tables, whose SQL is in files of their own.
 
-use rusqlite::Connection;
-
 /// Longest user name, in bytes: with it and the longest password, a login's body is still below
 /// its limit if each byte is percent-encoded (docs/contract.md).
 pub(crate) const MAX_NAME_BYTES: usize = 4096;
@@ -10,8 +8,10 @@ pub(crate) const MAX_NAME_BYTES: usize = 4096;
 pub(crate) struct Table {
     pub(crate) name: &'static str,
     pub(crate) source: &'static str,
-    /// Reads the source's rows, in psql.
+    /// Prints the source's name, and then its rows, in psql.
     pub(crate) read: &'static str,
+    /// Copies a row into the staging table: `?1`, an array of texts, with `?2` for `is_replaced`.
+    pub(crate) stage: &'static str,
     /// Selects our rows, each as a key and a JSON array.
     pub(crate) ours: &'static str,
     /// Finds, in the staging tables, what differs.
@@ -26,6 +26,7 @@ macro_rules! table {
             name: $name,
             source: $source,
             read: include_str!(concat!($name, "/source.sql")),
+            stage: include_str!(concat!($name, "/stage.sql")),
             ours: include_str!(concat!($name, "/ours.sql")),
             compare: include_str!(concat!($name, "/compare.sql")),
             write: include_str!(concat!($name, "/write.sql")),
@@ -36,12 +37,3 @@ macro_rules! table {
 /// The tables, in the order in which they refer to each other.
 pub(crate) static TABLES: [Table; 3] =
     [table!("users", "auth_user"), table!("nodes", "node"), table!("instances", "instance")];
-
-impl Table {
-    /// The names of the columns of the source's table, `id` first.
-    pub(crate) fn columns(&self, staging: &Connection) -> rusqlite::Result<Vec<String>> {
-        let sql = "SELECT name FROM pragma_table_info(?1) WHERE name <> 'is_replaced'";
-        let mut query = staging.prepare(sql)?;
-        query.query_map([self.source], |row| row.get(0))?.collect()
-    }
-}

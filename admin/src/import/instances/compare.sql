@@ -21,8 +21,8 @@ SELECT i.id, u.id, n.id,
             'without a port, as theirs is not from 1 to 65535', NULL),
         iif(i.is_replaced, 'with bytes that are not UTF-8: each is U+FFFD here', NULL))
 FROM instance i
-LEFT JOIN wanted_users u ON u.id = whole(i.user_id)
-LEFT JOIN wanted_nodes n ON n.id = whole(i.node_id);
+LEFT JOIN wanted_users u ON u.id = i.user_id
+LEFT JOIN wanted_nodes n ON n.id = i.node_id;
 
 INSERT INTO odd SELECT 'instances', id, notes FROM wanted_instances WHERE notes <> '';
 

@@ -6,6 +6,10 @@ CREATE TEMP TABLE converted_users (id INTEGER PRIMARY KEY, username, is_locked, 
 INSERT INTO converted_users
 WITH named AS MATERIALIZED (
     SELECT *, bare(username) AS name, ifnull(password, '!') AS stored,
+        -- Rounded down.
+        iif(last_login >= -62135596800 AND last_login < 253402300800,
+            CAST(last_login AS INTEGER) - (last_login < CAST(last_login AS INTEGER)),
+            NULL) AS login,
         -- PostgreSQL, "Boolean Type".
         CASE WHEN lower(bare(is_locked)) IN
                  ('1', 'on', 'y', 'ye', 'yes', 't', 'tr', 'tru', 'true') THEN 1
@@ -31,7 +35,7 @@ SELECT id, name,
     iif(EXISTS (SELECT 1 FROM users o WHERE o.id = r.id AND (o.password = stored OR fingerprint =
                 (SELECT k.fingerprint FROM known_passwords k WHERE k.user_id = r.id))),
         NULL, stored),
-    seconds(last_login),
+    login,
     fingerprint, left_out,
     ifnull(left_out, concat_ws(char(10),
         iif(username <> name,
@@ -43,7 +47,7 @@ SELECT id, name,
         iif(ifnull(password, '') = '', 'who cannot log in, as they have no password', NULL),
         iif(password <> '' AND NOT is_known(password),
             'who cannot log in, as the format of their password is not known', NULL),
-        iif(last_login IS NOT NULL AND seconds(last_login) IS NULL,
+        iif(last_login IS NOT NULL AND login IS NULL,
             'without a last login, as theirs is not in the years 1 to 9999', NULL),
         iif(is_replaced, 'with bytes that are not UTF-8: each is U+FFFD here', NULL)))
 FROM fingerprinted r;

@@ -1,4 +1,5 @@
 -- The source's users. Types have changed between versions of LuoYunCloud, so all is read as text.
+COPY (SELECT 'auth_user') TO STDOUT;
 COPY (
     SELECT id::text, username::text, is_locked::text, password::text,
         -- A Unix time. SQL has no RAISE: the last cast fails, with this text.
