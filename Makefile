@@ -30,6 +30,9 @@ WASM := --locked --target wasm32-wasip1
 WASI03 := instance-baseinfo logout myun-instance
 IT := cargo test --locked -p api-tests --test it --
 ON_ANY_HOST := --skip devhost_only:: --skip floods::
+# Not these, which test what both manifests have.
+ON_WASI03 := LUOYUN_MANIFEST=spin-wasi03.toml $(IT) $(ON_ANY_HOST) --skip admin:: --skip console:: \
+	--skip deploy:: --skip passwords::
 BROWSER := EXTRA_SQL=tests/browser/fixtures.sql tests/with-devhost.sh tests/browser/run.sh
 # Locally a newer compiler's lints are warnings.
 DENY := $(if $(filter true 1,$(CI)),-- -D warnings)
@@ -65,21 +68,22 @@ test-all: test test-import test-deploy test-openapi test-browser ## make test, a
 unit: ## the unit tests
 	cargo test --locked -p luoyun-common -p luoyun-password -p luoyun-schema -p luoyun-values -p luoyun-admin
 
-# Tests that measure time run alone.
+# Tests that measure time run after the others, and those that also measure memory alone.
 api: test-components python ## the tests over HTTP, on devhost; with BASE_URL, on that server
 ifdef BASE_URL
 	BASE_URL='$(BASE_URL)' $(IT) documented:: --test-threads 1
 else
 	LUOYUN_HOST=devhost $(IT) --skip floods::
-	LUOYUN_HOST=devhost $(IT) floods:: --test-threads 1
-	LUOYUN_HOST=devhost LUOYUN_MANIFEST=spin-wasi03.toml $(IT) $(ON_ANY_HOST) --skip fuzz:: --skip deploy::
+	LUOYUN_HOST=devhost $(ON_WASI03)
+	LUOYUN_HOST=devhost $(IT) floods::a_
 	LUOYUN_HOST=devhost LUOYUN_MANIFEST=spin-wasi03.toml $(IT) floods::a_
+	LUOYUN_HOST=devhost $(IT) floods::logins --test-threads 1
 endif
 
 api-on-spin: test-components python ## the tests over HTTP, on Spin
 	LUOYUN_HOST=spin $(IT) $(ON_ANY_HOST)
 	@[ "$$(scripts/manifest.sh)" = spin.toml ] || \
-		LUOYUN_HOST=spin LUOYUN_MANIFEST=spin-wasi03.toml $(IT) $(ON_ANY_HOST)
+		LUOYUN_HOST=spin $(ON_WASI03)
 
 # One test at a time: one of them measures time.
 test-import: devhost ## luoyun-admin import, from a temporary PostgreSQL server

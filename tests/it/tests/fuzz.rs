@@ -89,8 +89,9 @@ fn request(rng: &mut Rng, key: &str) -> (Vec<u8>, bool) {
     head.extend_from_slice(format!("Content-Length: {length}\r\n\r\n").as_bytes());
     let mut parsed = [httparse::EMPTY_HEADER; 16];
     let mut parsed = httparse::Request::new(&mut parsed);
-    // The host may reject a very long head.
-    let is_path = |path: &str| path.starts_with('/') && path.parse::<http::Uri>().is_ok();
+    // The host may reject a very long head, and Spin 4.0 a path that is not ASCII.
+    let is_path =
+        |path: &str| path.is_ascii() && path.starts_with('/') && path.parse::<http::Uri>().is_ok();
     let is_well_formed = head.len() < 32_768
         && length == body.len().to_string()
         && matches!(parsed.parse(&head), Ok(httparse::Status::Complete(end)) if end == head.len())
@@ -153,7 +154,7 @@ fn send(server: &Server, key: &str, seed: u64, count: usize) {
 
 #[test]
 fn every_reply_to_a_mutated_request_follows_the_contract() {
-    let count = env::var("FUZZ_REQUESTS").map_or(3000, |count| count.parse().unwrap());
+    let count = env::var("FUZZ_REQUESTS").map_or(1500, |count| count.parse().unwrap());
     // With the default limits, throttling would answer most logins.
     let limits = ["login_failures", "login_address_failures"].map(|name| (name, "1000000"));
     let server = Server::process(&limits);

@@ -138,10 +138,10 @@ fn log_in_concurrently(server: &Server, count: usize) -> Vec<String> {
 #[test]
 fn expired_sessions_are_swept_from_both_stores() {
     let server = Server::with(&[("session_ttl_seconds", "1"), ("sessions_per_user", "10000")]);
-    let first = log_in_concurrently(&server, 2000);
+    let first = log_in_concurrently(&server, 600);
     let last = first.last().unwrap();
     wait_until("the last key expires", || !server.accepts(last));
-    log_in_concurrently(&server, 500);
+    log_in_concurrently(&server, 250);
 
     // Sessions that were valid when the last one was issued, within a second: expiry is in whole
     // seconds, so all sessions of one second expire together.
