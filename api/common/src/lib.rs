@@ -115,9 +115,9 @@ macro_rules! endpoint {
     };
 }
 
-/// Does `work` that a request leaves to do after its outcome is stored. If it fails, that is logged
-/// here, and the reply stays as it is.
-pub fn clean_up(endpoint: &str, work: impl FnOnce() -> Result<(), Error>) {
+/// Does `work` that the reply does not depend on, once the outcome of a request is stored. A failure
+/// is only logged.
+pub fn best_effort(endpoint: &str, work: impl FnOnce() -> Result<(), Error>) {
     let start = clock::monotonic();
     if let Err(error) = work() {
         log_failure(endpoint, start, &error);

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use luoyun_common::envelope::Context;
 use luoyun_common::session::{Entry, Key, Sessions};
-use luoyun_common::{Error, Params, Reply, clean_up, clock, db, serve};
+use luoyun_common::{Error, Params, Reply, best_effort, clock, db, serve};
 use luoyun_password::Verdict;
 use serde::Serialize;
 use spin_sdk::http::{IncomingRequest, ResponseOutparam};
@@ -74,7 +74,7 @@ fn log_in(
         Some(user) if verdict != Verdict::Wrong => user,
         _ => {
             if throttle.count_failure(&db)? {
-                clean_up(ENDPOINT, || throttle.sweep(&db));
+                best_effort(ENDPOINT, || throttle.sweep(&db));
             }
             return Err(Error::AuthFailed);
         }
@@ -102,15 +102,15 @@ fn log_in(
 
     // Expired sessions can wait for another login, so that none takes long.
     if found.has_surplus || (found.has_expired && !is_weak && !user.is_new) {
-        clean_up(ENDPOINT, || {
+        best_effort(ENDPOINT, || {
             session::delete_ended(&db, &sessions, user.id, max_sessions, throttle.now)
         });
     }
     if found.has_failures {
-        clean_up(ENDPOINT, || throttle.forget(&db));
+        best_effort(ENDPOINT, || throttle.forget(&db));
     }
     if let Some(strong) = strong {
-        clean_up(ENDPOINT, || user::upgrade_password(&db, user, strong));
+        best_effort(ENDPOINT, || user::upgrade_password(&db, user, strong));
     }
     Ok(Reply::new("Welcome to LYC.", Login { session_key: key.text }))
 }

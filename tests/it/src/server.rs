@@ -17,7 +17,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{Client, LIST, LOGIN};
+use crate::{BASEINFO, Client, LIST, LOGIN};
 
 /// The file in the state folder with the host's and the components' output.
 const OUTPUT: &str = "output.log";
@@ -309,9 +309,19 @@ impl Server {
         self.post(LOGIN, &[("username", username), ("password", password)])
     }
 
+    /// Requests the list of instances.
+    pub fn list(&self, key: &str) -> Value {
+        self.post(LIST, &[("session_key", key)])
+    }
+
+    /// Requests the remote desktop of the instance `id`.
+    pub fn baseinfo(&self, key: &str, id: &str) -> Value {
+        self.post(BASEINFO, &[("session_key", key), ("instance_id", id)])
+    }
+
     /// Whether the server accepts this session key.
     pub fn accepts(&self, key: &str) -> bool {
-        self.post(LIST, &[("session_key", key)])["code"] == 0
+        self.list(key)["code"] == 0
     }
 
     /// Whether the server accepts this session key now. False also if the host cannot answer.

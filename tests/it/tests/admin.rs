@@ -1,16 +1,15 @@
 //! `luoyun-admin`, on the database of a running API, and on a libSQL server.
 
-use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::{env, fs, thread};
+use std::{fs, thread};
 
 use api_tests::admin::{Outcome, run};
-use api_tests::cases::auth_failed;
-use api_tests::server::{built, root, tables};
+use api_tests::cases::{self, auth_failed};
+use api_tests::server::{built, root, tables, value};
 use api_tests::{Admin, Server, Setup};
 use rusqlite::Connection;
 use serde_json::{Value, json};
@@ -55,103 +54,29 @@ fn log_in(server: &Server, username: &str, password: &[u8]) -> Value {
     server.connect().request("POST", "/api/login", &fields, form.as_bytes()).json()
 }
 
-fn list(server: &Server, key: &Value) -> Value {
-    let form = [("session_key", key.as_str().unwrap())];
-    server.connect().post("/api/myun/instance", &form).json()
-}
-
-fn baseinfo(server: &Server, key: &Value, id: &str) -> Value {
-    let form = [("session_key", key.as_str().unwrap()), ("instance_id", id)];
-    server.connect().post("/api/instance/baseinfo", &form).json()
-}
-
 #[test]
 fn commands_take_effect_on_a_running_server() {
     let (server, admin) = empty_server();
-    assert_eq!(admin.done_with(&["user", "add", "ada"], b"her password\n"), "1\n");
-    assert_eq!(admin.done(&["node", "add", "node1", "--ip", "10.0.0.2"]), "1\n");
-    let instance = ["instance", "add", "--owner", "ada", "--node", "node1", "--name", "库 1"];
-    let more = ["--summary", "for tests", "--status", "started", "--vdi-port", "5900"];
-    assert_eq!(admin.done(&[&instance[..], &more].concat()), "1\n");
-    assert_eq!(admin.done(&[&instance[..], &["--id", "2252"]].concat()), "2252\n");
-
-    let login = log_in(&server, "ada", b"her password");
-    assert_eq!(login["code"], 0, "{login}");
-    let key = &login["session_key"];
-    let first = json!({
-        "id": 1, "name": "库 1", "summary": "for tests", "status": 3,
-        "status_string": "instance is started by hypervisor",
-        "vdi_type": 1, "vdi_host": "10.0.0.2", "vdi_port": 5900
-    });
-    let reply = list(&server, key);
-    assert_eq!(reply["total"], 2);
-    assert_eq!(reply["list"][0], first);
-    let desktop = baseinfo(&server, key, "2252");
-    assert_eq!((&desktop["host"], &desktop["port"]), (&json!("10.0.0.2"), &Value::Null));
-
-    admin.done(&["node", "set", "node1", "--ip", "fd00::2"]);
-    admin.done(&["instance", "set", "2252", "--vdi-port", "65535", "--vdi-type", "2"]);
-    let desktop = baseinfo(&server, key, "2252");
-    let expected = (&json!("fd00::2"), &json!(65535), &json!(2));
-    assert_eq!((&desktop["host"], &desktop["port"], &desktop["vdi_type"]), expected);
-
-    admin.done(&["instance", "remove", "1"]);
-    assert_eq!(baseinfo(&server, key, "1")["error"], "instance_not_found");
-    assert_eq!(list(&server, key)["total"], 1);
-    admin.done(&["instance", "set", "1", "--status", "stopped", "--no-vdi-port", "--no-summary"]);
-    let again = &list(&server, key)["list"][0];
-    let expected = (&json!(2), &Value::Null, &Value::Null);
-    assert_eq!((&again["status"], &again["summary"], &again["vdi_port"]), expected);
-
-    add_user(&admin, "grace", b"hers");
-    admin.done(&["instance", "set", "1", "--owner", "grace"]);
-    assert_eq!(baseinfo(&server, key, "1")["error"], "instance_not_owned");
-    admin.done(&["instance", "set", "2252", "--no-node"]);
-    assert_eq!(baseinfo(&server, key, "2252")["host"], "");
-    admin.done(&["instance", "set", "2252", "--no-owner"]);
-    assert_eq!(list(&server, key)["total"], 0);
-}
-
-#[test]
-fn a_new_password_a_lock_or_a_removal_ends_the_sessions() {
-    let (server, admin) = empty_server();
-    add_user(&admin, "ada", b"first");
-    let key = log_in(&server, "ada", b"first")["session_key"].clone();
-    admin.done_with(&[&["user", "passwd", "ada"], &QUICK[..]].concat(), b"second");
-    assert_eq!(list(&server, &key)["error"], "auth_required");
-    assert_eq!(log_in(&server, "ada", b"first"), auth_failed());
-
-    let key = log_in(&server, "ada", b"second")["session_key"].clone();
-    assert_eq!(list(&server, &key)["code"], 0);
-    admin.done(&["user", "lock", "ada"]);
-    assert_eq!(list(&server, &key)["error"], "auth_required");
-    assert_eq!(log_in(&server, "ada", b"second")["error"], "user_locked");
-    admin.done(&["user", "lock", "ada"]);
-
-    admin.done(&["user", "unlock", "ada"]);
-    assert_eq!(list(&server, &key)["error"], "auth_required");
-    let key = log_in(&server, "ada", b"second")["session_key"].clone();
-
-    // A new user with the same id does not inherit the sessions.
-    admin.done(&["instance", "add", "--owner", "ada", "--name", "x"]);
-    admin.done(&["user", "remove", "ada", "--cascade"]);
-    assert_eq!(list(&server, &key)["error"], "auth_required");
-    assert_eq!(add_user(&admin, "grace", b"hers"), "1\n");
-    assert_eq!(list(&server, &key)["error"], "auth_required");
-    let key = log_in(&server, "grace", b"hers")["session_key"].clone();
-    assert_eq!(baseinfo(&server, &key, "1")["error"], "instance_not_found");
+    for row in rows(include_str!("../admin/running_server.txt")) {
+        let (args, case) = row.split_once(" | ").unwrap();
+        let args: Vec<_> = args.split_whitespace().collect();
+        admin.done_with(&args, b"luoyun");
+        cases::run(&server, &[cases::case(&format!("{args:?} | {case}"))]);
+    }
 }
 
 #[test]
 fn a_password_on_standard_input_is_taken_without_the_space_around_it() {
     let (server, admin) = empty_server();
     let longest = vec![b'%'; 16_384];
-    let passwords: [(&str, &[u8], &[u8]); 6] = [
+    let passwords: [(&str, &[u8], &[u8]); 8] = [
         ("longest", &longest, &longest),
         ("plain", b"word", b"word"),
         ("line", b"word\n", b"word"),
         ("windows", b"word\r\n", b"word"),
         ("chinese", "密码\n".as_bytes(), "密码".as_bytes()),
+        ("spaces", "\u{3000}\u{85} word\u{a0}\u{9f}\n".as_bytes(), b"word"),
+        ("kept", "\u{200b}word\u{200b}".as_bytes(), "\u{200b}word\u{200b}".as_bytes()),
         ("binary", b"\xff\0'\r\x01\xff\n", b"\xff\0'\r\x01\xff"),
     ];
     for (name, input, password) in passwords {
@@ -159,49 +84,14 @@ fn a_password_on_standard_input_is_taken_without_the_space_around_it() {
         assert_eq!(log_in(&server, name, password)["code"], 0, "{name}");
         assert_eq!(log_in(&server, name, &password[1..]), auth_failed(), "{name}");
     }
-    // The same characters are dropped around user names.
-    let trimmed = include_str!("../trimmed.json");
-    let trimmed: BTreeMap<String, Vec<String>> = serde_json::from_str(trimmed).unwrap();
-    for (group, characters) in trimmed {
-        for (at, c) in characters.iter().enumerate() {
-            let (name, padded) = (format!("{group}{at}"), format!("{c}word{c}"));
-            add_user(&admin, &name, format!("{padded}\n").as_bytes());
-            let code = |name: &str, password: &str| {
-                log_in(&server, name, password.as_bytes())["code"].clone()
-            };
-            let is_kept = u8::from(group == "kept");
-            assert_eq!(code(&name, &padded), 0, "{c:?}");
-            assert_eq!(code(&name, "word"), is_kept, "{c:?} around a password");
-            assert_eq!(code(&format!("{c}{name}{c}"), &padded), is_kept, "{c:?} around a name");
-        }
-    }
-}
-
-#[test]
-fn a_terminal_prompts_twice_with_echo_off() {
-    let (server, admin) = empty_server();
-    let add = |name: &str, steps: &str| {
-        let admin = admin.command(&[&["user", "add", name], &QUICK[..]].concat());
-        let mut command = Command::new(root().join("tests/terminal.py"));
-        command.arg(admin.get_program()).args(admin.get_args());
-        run(command, steps.as_bytes())
-    };
-    let outcome = add("ada", ": \tgeheim\\n\n: \tgeheim\\n\n");
-    assert_eq!(outcome.code, Some(0), "{outcome:?}");
-    assert_eq!(outcome.stdout, "Password of ada: \r\nRepeat the password: \r\n1\r\n");
-    assert_eq!(log_in(&server, "ada", b"geheim")["code"], 0);
-
-    let outcome = add("grace", ": \tgeheim\\n\n: \tanders\\n\n");
-    assert_eq!(outcome.code, Some(1), "{outcome:?}");
-    assert!(outcome.stdout.ends_with("The two passwords differ.\r\n"), "{outcome:?}");
-    assert_eq!(log_in(&server, "grace", b"geheim"), auth_failed());
 }
 
 /// In dash, which leaves the terminal as a command leaves it. A loop ends only if its command dies of
 /// the signal.
 #[test]
-fn a_signal_at_the_prompt_ends_the_command_and_the_terminal_is_as_before() {
-    let (folder, admin) = empty_database();
+fn a_terminal_prompts_twice_with_echo_off_and_is_as_before_after_a_signal() {
+    let (server, admin) = empty_server();
+    let folder = TempDir::new().unwrap();
     let add = admin.command(&[&["user", "add", "ada"], &QUICK[..]].concat());
     // dash splits a path with a space.
     let program = folder.path().join("luoyun-admin");
@@ -217,6 +107,7 @@ fn a_signal_at_the_prompt_ends_the_command_and_the_terminal_is_as_before() {
         ("$ADD; echo status=$?", r"\x1c", "", "status=131"),
         ("$ADD; echo status=$?", "SIGTERM", "", "status=143"),
         ("$ADD; echo status=$?", "SIGHUP", "", "status=129"),
+        ("$ADD; echo status=$?", r"word\n", ": \tanders\\n\n", "passwords differ.\r\nstatus=1"),
         ("$ADD", r"\x1a", answer, "Repeat the password: \r\n1\r\n"),
         (
             "(trap '' INT; ${ADD%ada*}bob ${ADD#*ada})",
@@ -234,6 +125,8 @@ fn a_signal_at_the_prompt_ends_the_command_and_the_terminal_is_as_before() {
         assert!(outcome.stdout.contains(expected), "{line}, {keys}: {outcome:?}");
         assert!(!outcome.stdout.contains("again\r\n> ") && !outcome.stdout.contains("\nagain"));
     }
+    assert_eq!(log_in(&server, "ada", b"word")["code"], 0);
+    assert_eq!(log_in(&server, "bob", b"word")["code"], 0);
 }
 
 /// Runs every command, on a database with empty tables, and compares what each prints: JSON from
@@ -253,16 +146,20 @@ pub(crate) fn every_command(admin: &Admin) {
 
 /// Runs commands that fail, on a database with empty tables.
 pub(crate) fn failing_commands(admin: &Admin) {
-    add_user(admin, "ada", b"word");
-    admin.done(&["node", "add", "node1", "--ip", "10.0.0.2"]);
-    let add = ["instance", "add", "--name", "x", "--owner"];
-    for _ in 0..6 {
-        admin.done(&[&add[..], &["ada", "--node", "node1"]].concat());
-    }
-    admin.done(&["instance", "remove", "2"]);
     let lists = [&["user", "list"][..], &["node", "list"], &["instance", "list", "--all"]];
     let state = || lists.map(|list| admin.list(list));
-    let before = state();
+    for row in rows(include_str!("../admin/failing_commands.txt")) {
+        let (args, reason) = row.split_once(" |").unwrap();
+        let args: Vec<_> = args.split_whitespace().collect();
+        let before = state();
+        let outcome = admin.run_with(&args, b"x");
+        if reason.is_empty() {
+            assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(0), ""), "{row}");
+        } else {
+            assert_fails(&outcome, reason.trim());
+            assert_eq!(state(), before, "{row}");
+        }
+    }
     let long = vec![b'x'; 16_385];
     #[rustfmt::skip]
     let passwords: [(&[u8], &str); 6] = [
@@ -273,22 +170,16 @@ pub(crate) fn failing_commands(admin: &Admin) {
         (b"\xef\xbb\xbfword", "begins with a byte order mark"),
         (b"\xff\xfew\0o\0", "begins with a byte order mark"),
     ];
+    let before = state();
     for (password, reason) in passwords {
         assert_fails(&admin.run_with(&["user", "add", "grace"], password), reason);
     }
-    let rows = include_str!("../admin/failing_commands.txt").lines();
-    for row in rows.filter(|row| !row.starts_with('#')) {
-        let (args, reason) = row.split_once(" | ").unwrap();
-        let args: Vec<_> = args.split_whitespace().collect();
-        assert_fails(&admin.run_with(&args, b"x"), reason);
-    }
-    admin.done(&["instance", "add", "--owner", "ada", "--name", "x", "--node", "node1"]);
-    let refused = admin.run(&["user", "remove", "ada"]);
-    assert_fails(&refused, "User ada still owns 6 instances (id 1, 3, 4, 5, 6, …).");
-    admin.done(&["instance", "set", "7", "--no-owner", "--no-node", "--status", "deleted"]);
-    let mut after = state();
-    after[2].as_array_mut().unwrap().pop();
-    assert_eq!(after, before);
+    assert_eq!(state(), before);
+}
+
+/// The lines of a table, without comments.
+fn rows(table: &'static str) -> impl Iterator<Item = &'static str> {
+    table.lines().filter(|line| !line.starts_with('#'))
 }
 
 #[track_caller]
@@ -305,16 +196,7 @@ fn every_command_works_on_a_file() {
 
 #[test]
 fn a_command_that_fails_gives_a_reason_and_changes_nothing() {
-    let (folder, admin) = empty_database();
-    failing_commands(&admin);
-    Connection::open(database(&folder)).unwrap().execute_batch(DUPLICATE_NODES).unwrap();
-    for args in [
-        &["node", "set", "twice", "--ip", "::1"][..],
-        &["node", "remove", "twice"],
-        &["instance", "add", "--name", "x", "--owner", "ada", "--node", "twice"],
-    ] {
-        assert_fails(&admin.run(args), "There are 2 nodes called twice");
-    }
+    failing_commands(&empty_database().1);
 }
 
 #[test]
@@ -330,30 +212,6 @@ fn writers_wait_for_each_other_and_readers_do_not_wait() {
     other.execute_batch("COMMIT").unwrap();
     assert!(lock.wait().unwrap().success());
     assert_eq!(admin.list(&["user", "list"])[0]["is_locked"], true);
-}
-
-#[test]
-fn a_replaced_password_is_in_no_file() {
-    let (folder, admin) = empty_database();
-    for (name, password) in [("ada", &b"one"[..]), ("grace", b"two"), ("edsger", b"three")] {
-        add_user(&admin, name, password);
-    }
-    let other = Connection::open(database(&folder)).unwrap();
-    let stored = |name: &str| -> String {
-        let sql = "SELECT password FROM users WHERE username = ?1";
-        other.query_row(sql, [name], |row| row.get(0)).unwrap()
-    };
-    let old = [stored("ada"), stored("grace"), stored("edsger")];
-    admin.done_with(&[&["user", "passwd", "ada"], &QUICK[..]].concat(), b"another");
-    admin.done(&["user", "remove", "grace"]);
-    let is_found = |hash: &str| {
-        fs::read_dir(folder.path()).unwrap().any(|entry| {
-            let bytes = fs::read(entry.unwrap().path()).unwrap();
-            bytes.windows(hash.len()).any(|window| window == hash.as_bytes())
-        })
-    };
-    assert_eq!(old.map(|hash| is_found(&hash)), [false, false, true]);
-    assert!(is_found(&stored("ada")));
 }
 
 /// Reads a request from `listener`'s next connection, and answers it with `status` and `reply`;
@@ -372,10 +230,11 @@ fn answer(listener: &TcpListener, status: u16, reply: &str) -> String {
 
 /// Starts a server that answers one request with `status` and `reply`; returns its URL and, after
 /// that request, the request.
-fn answer_once(status: u16, reply: &'static str) -> (String, thread::JoinHandle<String>) {
+fn answer_once(status: u16, reply: &str) -> (String, thread::JoinHandle<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    (url, thread::spawn(move || answer(&listener, status, reply)))
+    let reply = reply.to_owned();
+    (url, thread::spawn(move || answer(&listener, status, &reply)))
 }
 
 /// The reply to a statement in a stream that stays open.
@@ -397,29 +256,17 @@ fn a_transaction_that_gets_no_reply_is_left_to_the_server() {
 
 #[test]
 fn an_error_of_a_libsql_server_is_explained() {
-    #[rustfmt::skip]
-    let rows = [
-        (401, "", "refuses the token in LIBSQL_TOKEN"),
-        (404, "", "No libSQL server answers at"),
-        (307, "", "No libSQL server answers at"),
-        (400, "SQL is too long", "answers \"SQL is too long\": http status: 400"),
-        (429, "", "answers \"\": http status: 429"),
-        (503, "\u{1b}[2J", "answers \"\\u{1b}[2J\": http status: 503"),
-        (200, "<html>", "No libSQL server answers at"),
-        (200, r#"{"results":[{"type":"error","error":{"message":"database is locked","code":"SQLITE_BUSY"}},{"type":"ok","response":{"type":"close"}}]}"#,
-         "Another program is writing to it: try again later (database is locked)"),
-        (200, r#"{"results":[{"type":"error","error":{"message":"no such table: nodes"}},{"type":"ok","response":{"type":"close"}}]}"#,
-         "It lacks tables or columns of the API"),
-    ];
+    let rows = include_str!("../admin/libsql_errors.json");
+    let rows: Vec<(u16, String, String)> = serde_json::from_str(rows).unwrap();
     for (status, reply, reason) in rows {
-        let (url, request) = answer_once(status, reply);
+        let (url, request) = answer_once(status, &reply);
         // As `$(cat FILE)` does not, many ways to set a variable leave a line end.
         let admin = Admin::at(&format!("{url}\n"), Some("a-secret\n"));
         let mut command = admin.command(&["node", "list"]);
         // A proxy, which does not exist, would see the token.
         command.env("HTTP_PROXY", "http://127.0.0.1:1").env("ALL_PROXY", "http://127.0.0.1:1");
         let outcome = run(command, b"");
-        assert_fails(&outcome, reason);
+        assert_fails(&outcome, &reason);
         assert!(!outcome.stderr.contains("a-secret"), "{outcome:?}");
         let request = request.join().unwrap().to_lowercase();
         assert!(request.contains("authorization: bearer a-secret\r\n"), "{request}");
@@ -437,7 +284,7 @@ fn an_error_of_a_libsql_server_is_explained() {
 #[test]
 fn a_stream_continues_only_where_the_token_is_safe() {
     let elsewhere = OPEN.replacen('{', r#"{"base_url":"http://db.example","#, 1);
-    let (url, _) = answer_once(200, elsewhere.leak());
+    let (url, _) = answer_once(200, &elsewhere);
     let outcome = Admin::at(&url, Some("a-secret")).run(&["user", "lock", "ada"]);
     assert_fails(&outcome, "http:// would send the token unencrypted");
 }
@@ -481,29 +328,43 @@ fn an_invalid_command_line_changes_nothing() {
 
 #[test]
 fn a_path_without_a_valid_database_is_rejected_and_left_unchanged() {
-    let folder = TempDir::new().unwrap();
-    let text = "This is a text, of more bytes than a header has. ".repeat(3);
+    let (folder, admin) = empty_database();
+    add_user(&admin, "ada", b"word");
+    let mut damaged = fs::read(database(&folder)).unwrap();
+    damaged[4096..].fill(b'x');
+    Connection::open(folder.path().join("x.db"))
+        .unwrap()
+        .execute_batch("CREATE TABLE users (id)")
+        .unwrap();
+    let other = fs::read(folder.path().join("x.db")).unwrap();
+    let text = b"This is a text, of more bytes than a header has. ".repeat(3);
     for (name, content, reason) in [
         ("none.db", None, "There is no database at"),
-        ("empty.db", Some(""), "It lacks tables or columns of the API: the next login adds them"),
-        ("text.db", Some(text.as_str()), "It is not an SQLite database"),
+        ("", None, "is a folder: --db names a file, such as "),
+        (
+            "empty.db",
+            Some(vec![]),
+            "It lacks tables or columns of the API: the next login adds them",
+        ),
+        ("text.db", Some(text), "It is not an SQLite database"),
+        ("x.db", Some(other), "is the database of another program"),
+        ("damaged.db", Some(damaged), "It is damaged: restore a backup"),
     ] {
         let path = folder.path().join(name);
-        if let Some(content) = content {
+        if let Some(content) = &content {
             fs::write(&path, content).unwrap();
         }
         for args in [&["user", "list"][..], &["user", "lock", "ada"], &["import", "postgres:///x"]]
         {
             assert_fails(&Admin::on(&path).run(args), reason);
         }
-        assert_eq!(fs::read_to_string(&path).ok().as_deref(), content, "{name}");
+        assert_eq!(fs::read(&path).ok(), content, "{name}");
     }
 }
 
 #[test]
 fn lists_are_printed_as_tables_and_as_json() {
     let (folder, admin) = empty_database();
-    assert_eq!(admin.list(&["user", "list"]), json!([]));
     some_rows(&folder, &admin);
     let odd = include_str!("../admin/odd_rows.sql");
     Connection::open(database(&folder)).unwrap().execute_batch(odd).unwrap();
@@ -525,9 +386,6 @@ fn lists_are_printed_as_tables_and_as_json() {
         {"id": 3, "hostname": null, "ip": null},
     ]);
     assert_eq!(admin.list(&["node", "list"]), nodes);
-    let all = admin.list(&["instance", "list", "--owner", "ada", "--all"]);
-    assert_eq!((&all[0]["id"], &all[1]["id"], &all[2]), (&json!(1), &json!(2), &Value::Null));
-    assert_eq!(admin.list(&["instance", "list", "--owner", "库"]), json!([]));
 }
 
 #[test]
@@ -539,10 +397,6 @@ fn every_row_can_be_named() {
         db.execute("INSERT INTO users (username, password) VALUES (?1, '!')", [name]).unwrap();
     }
     db.execute_batch(include_str!("../admin/odd_ids.sql")).unwrap();
-    let count = |condition: &str| -> u32 {
-        let sql = format!("SELECT count(*) FROM {condition}");
-        db.query_row(&sql, [], |row| row.get(0)).unwrap()
-    };
     for name in names {
         admin.done(&["user", "lock", name]);
         let owner = format!("--owner={name}");
@@ -550,23 +404,18 @@ fn every_row_can_be_named() {
         admin.done(&["instance", "add", &owner, "--name", "x", "--node-id", "0"]);
         assert_eq!(admin.list(&["instance", "list", &owner]).as_array().unwrap().len(), 2);
     }
-    admin.done(&["user", "unlock", "--id", "3"]);
-    admin.done_with(&[&["user", "passwd", "--id", "-3"], &QUICK[..]].concat(), b"word");
-    admin.done(&["user", "lock", "--id", "-3"]);
-    assert_eq!(count("users WHERE is_locked AND id <> 3 AND (id > 0 OR password <> '!')"), 6);
-    for (id, ip) in [("0", "10.0.0.1"), ("2", "10.0.0.2"), ("3", "10.0.0.3")] {
-        admin.done(&["node", "set", "--id", id, "--ip", ip]);
+    // A command, and why it fails or what the database then has.
+    let steps = include_str!("../admin/odd_ids.json");
+    let steps: Vec<(Vec<String>, String)> = serde_json::from_str(steps).unwrap();
+    for (args, expected) in steps {
+        let args: Vec<_> = args.iter().map(String::as_str).collect();
+        if expected.starts_with("There ") {
+            assert_fails(&admin.run(&args), &expected);
+        } else {
+            admin.done_with(&args, b"word");
+            assert!(value::<bool>(&db, &format!("SELECT {expected}")), "{args:?}: {expected}");
+        }
     }
-    admin.done(&["node", "set", "", "--ip", "::1"]);
-    assert_eq!(count("nodes WHERE (id, ip) IN ((0, '10.0.0.1'), (2, '10.0.0.2'), (3, '::1'))"), 3);
-    admin.done(&["node", "remove", "--id", "0", "--cascade"]);
-    admin.done(&["instance", "remove", "-5"]);
-    assert_eq!(count("instances WHERE id = -5 AND status = 100"), 1);
-    admin.done(&["user", "remove", "--cascade", "tab\tin"]);
-    admin.done(&["user", "remove", "--id", "-3"]);
-    assert_eq!((count("users"), count("nodes")), (5, 3));
-    assert_fails(&admin.run(&["user", "lock", "--id", "99"]), "There is no user with the id 99.");
-    assert_fails(&admin.run(&["user", "lock", "a\u{1b}"]), r"There is no user a\u{1b}.");
 }
 
 #[test]
@@ -616,19 +465,9 @@ pub(crate) fn run_mounted(folder: &Path, script: &str, admin: &Command) -> Optio
 }
 
 #[test]
-fn a_database_that_cannot_be_used_is_explained() {
+fn a_disk_that_is_full_or_read_only_is_explained() {
     let (folder, admin) = empty_database();
     add_user(&admin, "ada", b"word");
-    let on = |name: &str| Admin::on(&folder.path().join(name));
-    let other = Connection::open(folder.path().join("x.db")).unwrap();
-    other.execute_batch("CREATE TABLE users (id)").unwrap();
-    let mut damaged = fs::read(database(&folder)).unwrap();
-    damaged[4096..].fill(b'x');
-    fs::write(folder.path().join("damaged.db"), damaged).unwrap();
-    assert_fails(&on("damaged.db").run(&["user", "list"]), "It is damaged: restore a backup");
-    assert_fails(&on("").run(&["user", "list"]), "is a folder: --db names a file, such as ");
-    assert_fails(&on("x.db").run(&["user", "list"]), "is the database of another program");
-
     let read_only = "mount --bind $D $D; mount -o remount,bind,ro $D";
     let full = "mkdir $D/full; mount -t tmpfs -o size=200k tmpfs $D/full
         cp $D/sqlite_db.db $D/full; cat /dev/zero >$D/full/zeros 2>/dev/null || true";
@@ -637,7 +476,11 @@ fn a_database_that_cannot_be_used_is_explained() {
     for (script, command, expected) in [
         (read_only, admin.command(&["user", "list"]), "Its file system is read-only"),
         (read_only, admin.command(&["user", "lock", "ada"]), "Its file system is read-only"),
-        (full, on("full/sqlite_db.db").command(&add), is_full),
+        (
+            full,
+            Admin::on(&database(&folder).with_file_name("full/sqlite_db.db")).command(&add),
+            is_full,
+        ),
     ] {
         let Some(outcome) = run_mounted(folder.path(), script, &command) else {
             println!("Not run, as this needs the system call unshare: {expected}");
@@ -770,61 +613,24 @@ fn help_has_examples_and_fits_in_80_columns() {
     check_help(&[]);
 }
 
-/// Command lines, and what the key Tab makes of the last word.
-const COMPLETIONS: [(&str, &str); 4] = [
-    ("user re", "remove"),
-    ("--db x.db node se", "set"),
-    ("instance set 1 --vdi-p", "--vdi-port"),
-    ("instance set 1 --status sto", "stopped"),
-];
-
+/// The scripts for other shells are as `clap_complete` writes them.
 #[test]
-fn the_key_tab_completes_in_each_shell() {
+fn the_key_tab_completes_in_bash() {
     let folder = TempDir::new().unwrap();
-    let program = built("luoyun-admin");
-    let write = |name: &str, text: &[u8]| {
-        let path = folder.path().join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
-    };
-    for (shell, name) in [
-        ("bash", "plain"),
-        ("bash", "bash-completion/completions/luoyun-admin"),
-        ("zsh", "zsh/_luoyun-admin"),
-        ("fish", "fish/completions/luoyun-admin.fish"),
+    let rc = folder.path().join("rc");
+    let script = Command::new(built("luoyun-admin")).args(["completions", "bash"]).output();
+    fs::write(&rc, [b"PS1='$ '\n", &script.unwrap().stdout[..]].concat()).unwrap();
+    for (line, completed) in [
+        ("user re", "remove"),
+        ("--db x.db node se", "set"),
+        ("instance set 1 --vdi-p", "--vdi-port"),
+        ("instance set 1 --status sto", "stopped"),
     ] {
-        let script = Command::new(&program).args(["completions", shell]).output().unwrap();
-        write(name, &script.stdout);
-    }
-    let package = "/usr/share/bash-completion/bash_completion";
-    write("rc", b"PS1='$ '; . $D/plain");
-    write("rc-package", format!("PS1='$ '; . {package}").as_bytes());
-    write("zsh/.zshrc", b"PS1='$ '; fpath=($D/zsh $fpath); autoload -Uz compinit; compinit -u -D");
-    let path = env::join_paths([program.parent().unwrap(), "/usr/bin".as_ref(), "/bin".as_ref()]);
-    for (needs, command) in [
-        ("/bin/bash", "exec bash --noprofile --rcfile $D/rc -i"),
-        (package, "exec bash --noprofile --rcfile $D/rc-package -i"),
-        ("/usr/bin/zsh", "ZDOTDIR=$D/zsh exec zsh -d -i"),
-        ("/usr/bin/fish", ""),
-    ] {
-        if !fs::exists(needs).unwrap() {
-            println!("{needs} is not installed");
-            continue;
-        }
-        for (line, completed) in COMPLETIONS {
-            let line = format!("luoyun-admin {line}");
-            let mut shell = Command::new(root().join("tests/terminal.py"));
-            shell.args(["sh", "-c", command]);
-            if command.is_empty() {
-                shell = Command::new("fish");
-                shell.args(["-c", "complete -C $argv[1]", &line]);
-            }
-            shell.env("D", folder.path()).env("PATH", path.as_ref().unwrap()).env("TERM", "dumb");
-            shell.env("XDG_CONFIG_HOME", folder.path()).env("XDG_DATA_HOME", folder.path());
-            let steps = format!("$ \t{line}\\t\n{completed}\t\n");
-            let outcome = run(shell, steps.as_bytes());
-            assert_eq!(outcome.code, Some(0), "{needs}: {line}: {outcome:?}");
-            assert!(outcome.stdout.contains(completed), "{needs}: {line}: {outcome:?}");
-        }
+        let mut bash = Command::new(root().join("tests/terminal.py"));
+        bash.args(["bash", "--noprofile", "--rcfile"]).arg(&rc).arg("-i").env("TERM", "dumb");
+        let steps = format!("$ \tluoyun-admin {line}\\t\n{completed}\t\n");
+        let outcome = run(bash, steps.as_bytes());
+        assert_eq!(outcome.code, Some(0), "{line}: {outcome:?}");
+        assert!(outcome.stdout.contains(completed), "{line}: {outcome:?}");
     }
 }

@@ -64,27 +64,26 @@ const PATHS: [&str; 5] = [LOGIN_PATH, LOGOUT, BASEINFO, LIST, "/"];
 /// arrive.
 #[test]
 fn a_refusal_of_a_body_that_is_too_large_says_that_the_connection_ends() {
+    const FORM: &str = "Content-Type: application/x-www-form-urlencoded\r\n";
     let server = Server::with(&[]);
     for path in PATHS {
-        for (method, media_type, status) in [
-            ("POST", "application/x-www-form-urlencoded", 413),
-            ("POST", "application/json", 415),
-            ("PUT", "application/x-www-form-urlencoded", 405),
+        for (method, fields, status) in [
+            ("POST", FORM, 413),
+            ("POST", "Content-Type: application/json\r\n", 415),
+            ("PUT", FORM, 405),
+            ("POST", "Expect: 100-continue\r\n", 413),
         ] {
             let status = if path == "/" { 405 } else { status };
-            for fields in ["Content-Length: 70000", "Content-Length: 70000\r\nExpect: 100-continue"]
-            {
-                let head = format!(
-                    "{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Type: {media_type}\r\n{fields}\r\n\r\n"
-                );
-                // Many times: in Spin, it may depend on which thread is faster.
-                for _ in 0..10 {
-                    let mut client = server.connect();
-                    client.send(head.as_bytes());
-                    let response = client.receive(false);
-                    let found = (response.status, response.header("connection"));
-                    assert_eq!(found, (status, Some("close")), "{head} {response:?}");
-                }
+            let head = format!(
+                "{method} {path} HTTP/1.1\r\nHost: x\r\n{fields}Content-Length: 70000\r\n\r\n"
+            );
+            // Many times: in Spin, it may depend on which thread is faster.
+            for _ in 0..10 {
+                let mut client = server.connect();
+                client.send(head.as_bytes());
+                let response = client.receive(false);
+                let found = (response.status, response.header("connection"));
+                assert_eq!(found, (status, Some("close")), "{head} {response:?}");
             }
         }
     }
@@ -144,49 +143,13 @@ fn a_truncated_body_is_rejected_or_not_answered() {
     let _ = server.log_in("luoyun");
 }
 
-/// What the host decides, before any component.
-#[test]
-fn the_host_answers_as_the_documents_say() {
-    const HOST: &str = "Host: x\r\n";
-    const MISSING: &str = "There is nothing at this path.";
-    let server = Server::with(&[]);
-    // A `_` in a field stands for a byte that is not UTF-8.
-    for (name, path, fields, status, found) in [
-        ("slashes around a path", "//api/login//", HOST, "200", "username must be"),
-        ("slashes within a path", "/api//login", HOST, "404", MISSING),
-        ("an encoded path", "/api/%6cogin", HOST, "404", MISSING),
-        ("only slashes", "//", HOST, "405", "Use GET, HEAD."),
-        ("an absolute URI", "http://x/api/login", HOST, "200", "username must be"),
-        ("health", "/.well-known/spin/health", HOST, "200", "OK"),
-        ("health without a host", "/.well-known/spin/health", "", "200", "OK"),
-        ("information", "/.well-known/spin/info", HOST, "200", "\"luoyun-api\""),
-        ("another path of Spin's", "/.well-known/spin/x", HOST, "404", ""),
-        ("only an authority", "x:80", HOST, "", ""),
-        ("no host", "/api/login", "", "", ""),
-        ("no host, and no route", "/x", "", "", ""),
-        ("an empty host", "/api/login", "Host:\r\n", "", ""),
-        ("a malformed host", "/api/login", "Host: a b\r\n", "", ""),
-        ("two hosts", "http://y/api/login", HOST, "", ""),
-        ("a field in Latin-1", "/api/login", "Host: x\r\nA: _\r\n", "500", ""),
-        ("the same without a route", "/x", "Host: x\r\nA: _\r\n", "404", MISSING),
-    ] {
-        let request = format!("POST {path} HTTP/1.1\r\n{fields}Connection: close\r\n\r\n");
-        let latin_1 = |byte| if byte == b'_' { 0xe4 } else { byte };
-        let request: Vec<_> = request.bytes().map(latin_1).collect();
-        let received = String::from_utf8(exchange(server.addr(), &request, true)).unwrap();
-        let (head, body) = received.split_once("\r\n\r\n").unwrap_or_default();
-        assert_eq!(head.split(' ').nth(1).unwrap_or_default(), status, "{name}: {received}");
-        assert!(body.contains(found) && body.is_empty() == found.is_empty(), "{name}: {received}");
-    }
-}
-
 /// With head and body in two segments, Nagle's algorithm and delayed ACKs can add up to 40 ms to a
 /// reply on a keep-alive connection.
 #[test]
 fn every_reply_arrives_in_one_segment_and_is_the_connections_own() {
     let server = Server::with(&[]);
     let keys = ["luoyun", "gallery"].map(|user| server.log_in(user));
-    for connections in [1, 2, 4, 16] {
+    for connections in [1, 16] {
         at_once(connections, |i| {
             let key = keys[i % 2].as_str();
             let requests: [(&str, &[(&str, &str)]); 4] = [
@@ -198,7 +161,7 @@ fn every_reply_arrives_in_one_segment_and_is_the_connections_own() {
             let replies = requests.map(|(path, form)| server.connect().post(path, form).body);
             let mut client = server.connect();
             // Many times: whether two writes become two segments is a race.
-            for at in 0..200 {
+            for at in 0..100 {
                 let (path, form) = requests[at % 4];
                 let response = client.post(path, form);
                 assert_eq!(response.reads, 1, "{path} {response:?}");
@@ -207,7 +170,7 @@ fn every_reply_arrives_in_one_segment_and_is_the_connections_own() {
         });
     }
     let mut client = server.connect();
-    for form in [&LUOYUN[..], &[]].into_iter().cycle().take(100) {
+    for form in [&LUOYUN[..], &[]].into_iter().cycle().take(50) {
         let response = client.post(LOGIN_PATH, form);
         assert_eq!(response.reads, 1, "{response:?}");
     }

@@ -75,66 +75,50 @@ fn request(rng: &mut Rng, key: &str) -> (Vec<u8>, bool) {
         mutate(rng, &mut parts[part]);
     }
     let [method, path, fields, body] = parts;
-    let length = match rng.u8(..20) {
-        0 => rng.usize(..2 * body.len() + 2).to_string(),
-        1 => format!("{}0000000000", body.len()),
-        _ => body.len().to_string(),
-    };
     let version = b" HTTP/1.1\r\nHost: fuzz\r\nConnection: close\r\n";
     let mut head = [&method[..], b" ", &path, version, &fields].concat();
-    if rng.u8(..10) == 0 {
-        let chunked = format!("Transfer-Encoding: chunked\r\n\r\n{:x}\r\n", body.len());
-        return ([&head, chunked.as_bytes(), &body, b"\r\n0\r\n\r\n"].concat(), false);
-    }
-    head.extend_from_slice(format!("Content-Length: {length}\r\n\r\n").as_bytes());
+    // `framing.rs` has chunks, and lengths that do not fit.
+    head.extend_from_slice(format!("Content-Length: {}\r\n\r\n", body.len()).as_bytes());
     let mut parsed = [httparse::EMPTY_HEADER; 16];
     let mut parsed = httparse::Request::new(&mut parsed);
     // The host may reject a very long head, and Spin 4.0 a path that is not ASCII.
     let is_path =
         |path: &str| path.is_ascii() && path.starts_with('/') && path.parse::<http::Uri>().is_ok();
     let is_well_formed = head.len() < 32_768
-        && length == body.len().to_string()
         && matches!(parsed.parse(&head), Ok(httparse::Status::Complete(end)) if end == head.len())
         && parsed.path.is_some_and(is_path)
         && parsed.headers.iter().all(|field| str::from_utf8(field.value).is_ok());
     ([head, body].concat(), is_well_formed)
 }
 
-/// The first violation of the contract in a reply, if any.
+/// The reply, if it violates the contract.
 fn violation(received: &[u8], is_well_formed: bool) -> Option<String> {
-    let mut fields = [httparse::EMPTY_HEADER; 32];
-    let mut head = httparse::Response::new(&mut fields);
-    let Ok(httparse::Status::Complete(start)) = head.parse(received) else {
-        return (is_well_formed || !received.is_empty()).then(|| "no reply".to_owned());
+    let text = String::from_utf8_lossy(received);
+    let Some((head, body)) = text.split_once("\r\n\r\n") else {
+        return (is_well_formed || !received.is_empty()).then(|| text.into_owned());
     };
-    let status = head.code.unwrap();
-    let field = |name: &str| {
-        let field = head.headers.iter().find(|field| field.name.eq_ignore_ascii_case(name));
-        field.map(|field| String::from_utf8_lossy(field.value).into_owned())
-    };
-    let length: usize = field("content-length").and_then(|it| it.parse().ok()).unwrap_or(0);
-    let body = &received[start..];
+    let (status, head) = (head[9..12].parse().unwrap(), head.to_lowercase() + "\r\n");
     // Spin answers 500 to a header field that is not UTF-8.
-    if !is_well_formed && length == 0 && [400, 414, 431, 500].contains(&status) {
+    let is_empty = body.is_empty() || head.contains("\ncontent-length: 0\r");
+    if !is_well_formed && is_empty && [400, 414, 431, 500].contains(&status) {
         return None;
     }
-    if field("content-type").as_deref() != Some("application/json") {
-        return Some(format!("status {status}, not JSON"));
-    }
-    // No mutation makes a HEAD request, so every reply has a body. The host may answer what
-    // follows a malformed request, too.
-    if body.len() < length || is_well_formed && body.len() > length {
-        return Some(format!("a body of {} bytes, not {length}", body.len()));
-    }
-    let Ok(reply) = serde_json::from_slice::<Value>(&body[..length]) else {
-        return Some("malformed JSON".to_owned());
-    };
+    // No mutation makes a HEAD request, so every reply has a body. The host may answer what follows
+    // a malformed request, too.
+    let mut values = serde_json::Deserializer::from_str(body).into_iter::<Value>();
+    let reply = values.next().and_then(Result::ok).unwrap_or_default();
+    let length = values.byte_offset();
     let expected = match (&reply["code"], reply["error"].as_str()) {
         (code, None) if *code == 0 => Some(&200),
         (code, Some(error)) if *code == 1 => REFUSALS.get(error),
         _ => None,
     };
-    (expected != Some(&status) || !reply["desc"].is_string()).then(|| format!("{status} {reply}"))
+    let is_right = head.contains("\ncontent-type: application/json\r")
+        && head.contains(&format!("\ncontent-length: {length}\r"))
+        && (length == body.len() || !is_well_formed)
+        && expected == Some(&status)
+        && reply["desc"].is_string();
+    (!is_right).then(|| text.into_owned())
 }
 
 fn send(server: &Server, key: &str, seed: u64, count: usize) {
@@ -143,11 +127,8 @@ fn send(server: &Server, key: &str, seed: u64, count: usize) {
         for _ in 0..count / WORKERS {
             let (request, is_well_formed) = request(&mut rng, key);
             let received = exchange(server.addr(), &request, is_well_formed);
-            if let Some(violation) = violation(&received, is_well_formed) {
-                let [request, received] =
-                    [request, received].map(|it| String::from_utf8_lossy(&it).into_owned());
-                panic!("{violation}\nto {request:?}\n{received}");
-            }
+            let violation = violation(&received, is_well_formed);
+            assert_eq!(violation, None, "to {:?}", String::from_utf8_lossy(&request));
         }
     });
 }

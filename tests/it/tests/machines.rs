@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ use api_tests::server::wait_until;
 use api_tests::{Admin, BASEINFO, Client, LOGIN, LOGOUT, LUOYUN, Response, Server, root};
 use serde_json::Value;
 
-use crate::admin::{every_command, failing_commands};
+use crate::admin::{assert_fails, every_command, failing_commands};
 use crate::import::{
     MANY, SetOnDrop, Source, assert_report, every_import, kill, many, measure, start,
 };
@@ -40,11 +40,7 @@ fn every_admin_command_works_on_a_libsql_server() {
     assert!(site.rows().iter().any(|row| row.contains("|gallery|")), "{:?}", site.rows());
 
     // A wrong token, no server and no tables are errors with a reason.
-    let refused = |admin: &Admin, reason: &str| {
-        let outcome = admin.run(&["user", "list"]);
-        assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(1), ""), "{outcome:?}");
-        assert!(outcome.stderr.contains(reason), "{outcome:?}");
-    };
+    let refused = |admin: &Admin, reason: &str| assert_fails(&admin.run(&["user", "list"]), reason);
     let admin = site.admin();
     site.run_readme("openssl genpkey");
     let another = site.run("deploy/libsql.sh token sqld.pem");
@@ -109,9 +105,6 @@ fn a_killed_import_into_a_libsql_server_leaves_the_old_or_the_new_rows() {
         assert!(site.rows() == source.rows(), "{what}: the rows are not the source's");
     };
     import("all new");
-    import("nothing changed");
-    source.sql("UPDATE instance SET name = 'one in a hundred' WHERE id % 100 = 0");
-    import("1,000 changed");
     source.sql("UPDATE instance SET name = 'changed'");
     import("all changed");
     let all = relay.state().sent;
@@ -151,18 +144,15 @@ fn an_import_without_a_reply_finds_out_what_happened() {
     let _sqld = site.start_libsql();
     let source = Source::new("lost", &many(10_000));
     let (relay, admin) = site.relay();
-    let import = || admin.run(&["import", &source.url()]);
+    let import = ["import", &source.url()];
 
     relay.state().cut = Some(Cut::Request);
-    let outcome = import();
-    assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(1), ""), "{outcome:?}");
-    assert!(outcome.stderr.contains("unknown whether"), "{outcome:?}");
+    assert_fails(&admin.run(&import), "unknown whether");
     assert_eq!(site.rows(), [""; 0]);
 
     relay.reset();
     relay.state().cut = Some(Cut::Reply);
-    let outcome = import();
-    assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(0), ""), "{outcome:?}");
+    admin.done(&import);
     assert!(relay.state().cut.is_none(), "the reply was not cut off");
     assert!(site.rows() == source.rows());
 }
@@ -195,9 +185,7 @@ fn a_dump_restores_the_database_and_ends_its_sessions() {
         ("PRAGMA foreign_keys=OFF;\nBEGIN TRANSACTION;\nCOMMIT;\n", "has no SQL to run"),
         ("", "has no SQL to run"),
     ] {
-        let outcome = site.sql(sql);
-        assert_eq!(outcome.code, Some(1), "{outcome:?}");
-        assert!(outcome.stderr.contains(error), "{outcome:?} instead of: {error}");
+        assert_fails(&site.sql(sql), error);
     }
     let begin = Instant::now();
     site.run_readme("deploy/libsql.sh <backup.sql");
@@ -219,7 +207,8 @@ fn a_dump_restores_the_database_and_ends_its_sessions() {
 
     // sqlite3 can read the dump, and a dump by sqlite3 can be restored in the same way.
     let _sqld = site.start_empty_libsql();
-    let moved = site.try_readme("(umask 077; sqlite3 -readonly .spin/sqlite_db.db .dump");
+    let moved = site
+        .try_run(&servers::readme("(umask 077; sqlite3 -readonly .spin/sqlite_db.db .dump"), "");
     assert_eq!(moved.code, Some(1), "there is no such file: {moved:?}");
     site.run("mkdir .spin; (echo 'PRAGMA journal_mode = WAL;'; cat backup.sql) | sqlite3 .spin/sqlite_db.db");
     site.run_readme("(umask 077; sqlite3 -readonly .spin/sqlite_db.db .dump");
@@ -244,7 +233,7 @@ fn haproxy_routes_to_the_primary_and_waits_until_there_is_one() {
     let (first, second) = (free_address(), free_address());
     let mut primary = site.start_redis(first, "");
     let replica_of = |address: SocketAddr| format!("--replicaof 127.0.0.1 {}", address.port());
-    let replica = site.start_redis(second, &replica_of(first));
+    let _replica = site.start_redis(second, &replica_of(first));
     wait_until("a replica", || site.redis(second, "INFO").contains("master_link_status:up"));
     site.set("REDIS_1", first);
     site.set("REDIS_2", second);
@@ -261,17 +250,6 @@ fn haproxy_routes_to_the_primary_and_waits_until_there_is_one() {
     let _old = site.start_redis(first, &replica_of(second));
     wait_until("the old primary", || site.redis(first, "INFO").contains("master_link_status:up"));
     assert_eq!(site.redis(proxy, "SET name third"), "OK");
-
-    // A hung primary does not close its connections, so HAProxy has to.
-    let mut waiting = Command::new("redis-cli");
-    waiting.args(["-h", "127.0.0.1", "-p", &proxy.port().to_string(), "BLPOP", "list", "0"]);
-    waiting.env("REDISCLI_AUTH", servers::REDIS_PASSWORD).stdout(Stdio::null());
-    let mut waiting = waiting.stderr(Stdio::null()).spawn().unwrap();
-    wait_until("a client", || site.redis(second, "INFO").contains("blocked_clients:1"));
-    replica.signal("-STOP");
-    wait_until("the client's exit", || waiting.try_wait().unwrap().is_some());
-    replica.signal("-CONT");
-    wait_until("a reply", || site.redis(proxy, "GET name") == "third");
 
     // The sessions can be moved to another Redis server.
     site.set("REDIS_1", second);
@@ -380,7 +358,7 @@ fn start_spin(site: &mut Site) -> (Process, SocketAddr) {
     site.start_unit("spin up --variable password_memory_kib=8 --variable password_passes=1")
 }
 
-/// Whether Spin is the host. `make test-deploy` says in its last line if it is not.
+/// Whether Spin is the host.
 fn has_spin() -> bool {
     let host = Command::new(root().join("scripts/host.sh")).output().unwrap();
     host.stdout.starts_with(b"spin")
@@ -394,7 +372,7 @@ struct Machines {
     front: SocketAddr,
     redis: (Process, SocketAddr),
     sqld: Process,
-    _others: [Process; 3],
+    _others: [Process; 2],
 }
 
 impl Machines {
@@ -403,12 +381,10 @@ impl Machines {
         site.set("LUOYUN_MANIFEST", manifest);
         let sqld = site.start_libsql();
         site.run("deploy/libsql.sh <migrations/demo.sql");
-        let (primary, replica) = (free_address(), free_address());
+        let primary = free_address();
         let redis = (site.start_redis(primary, ""), primary);
-        let replica_of = format!("--replicaof 127.0.0.1 {}", primary.port());
-        let redis_2 = site.start_redis(replica, &replica_of);
         site.set("REDIS_1", primary);
-        site.set("REDIS_2", replica);
+        site.set("REDIS_2", free_address());
         let (redis_proxy, _) = site.start_redis_proxy();
         site.run_readme("openssl x509 -in /etc/ssl/certs/");
         let spins = [(); 2].map(|()| start_spin(&mut site));
@@ -416,7 +392,7 @@ impl Machines {
         site.set("SPIN_1", spins[0].1);
         site.set("SPIN_2", spins[1].1);
         let (http_proxy, _, front) = site.start_http_proxy();
-        let others = [redis_2, redis_proxy, http_proxy];
+        let others = [redis_proxy, http_proxy];
         Self { site, spins, front, redis, sqld, _others: others }
     }
 
@@ -484,33 +460,6 @@ impl Machines {
         assert!(assert_sessions_live(self.front, &sent) > 10);
     }
 
-    fn promote_the_replica(&mut self) {
-        let front = Server::at(self.front);
-        let key = front.log_in("luoyun");
-        let (redis, addr) = &mut self.redis;
-        assert_eq!(self.site.redis(*addr, "WAIT 1 30000"), "1");
-        redis.kill();
-        promote(&self.site, || assert!(front.accepts(&key)));
-    }
-
-    /// sqld closes a connection that runs no statement for 10 seconds. Requests without a session
-    /// keep its instance alive meanwhile.
-    fn leave_the_database_idle(&self) {
-        let key = Server::at(self.front).log_in("luoyun");
-        let mut client = Client::connect(self.spins[0].1);
-        let mut post = |key: &str| {
-            let form = [("session_key", key), ("instance_id", "2252")];
-            client.post(BASEINFO, &form).json()["code"].clone()
-        };
-        assert_eq!(post(&key), 0);
-        let begin = Instant::now();
-        while begin.elapsed() < Duration::from_secs(13) {
-            assert_eq!(post(""), 1);
-            thread::sleep(Duration::from_millis(500));
-        }
-        assert_eq!(post(&key), 0);
-    }
-
     fn lose_the_database(&mut self, outage: Duration) {
         let mut back = Instant::now();
         let sent = under_load(self.front, |more| {
@@ -554,6 +503,7 @@ impl Machines {
 #[ignore = "needs PostgreSQL, Redis, HAProxy, sqld and Spin: make test-deploy"]
 fn two_spins_share_their_stores_and_recover_from_outages() {
     if !has_spin() {
+        println!("Not run, as this needs Spin.");
         return;
     }
     let newest = Command::new(root().join("scripts/manifest.sh")).output().unwrap().stdout;
@@ -564,9 +514,7 @@ fn two_spins_share_their_stores_and_recover_from_outages() {
         machines.share_sessions_and_locks();
         machines.lose_a_spin(0, "spin_1");
         machines.lose_a_spin(1, "spin_2");
-        machines.leave_the_database_idle();
         machines.lose_redis();
-        machines.promote_the_replica();
         machines.lose_the_database(Duration::ZERO);
         machines.lose_the_database(OUTAGE);
         machines.reach_the_database_over_tls();

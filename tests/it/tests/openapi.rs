@@ -3,52 +3,37 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use api_tests::cases::{self, FORM, without_key};
+use api_tests::cases::{FORM, without_key};
 use api_tests::{LIST, LOGIN, Server, Setup, read};
 use serde_json::Value;
 
 /// The session key of the design document; in a request example, it stands for a valid key.
 const SAMPLE_KEY: &str = "0ebfda3c29a9d961c181e2a9424b88e72aa93003";
 
-struct Contract(Value);
+/// The target of `value`'s `$ref`, or `value` itself if it has none.
+fn resolve<'a>(contract: &'a Value, value: &'a Value) -> &'a Value {
+    let pointer = value["$ref"].as_str().map(|reference| reference.trim_start_matches('#'));
+    pointer
+        .map_or(value, |pointer| contract.pointer(pointer).unwrap_or_else(|| panic!("{pointer}")))
+}
 
-impl Contract {
-    fn read() -> Self {
-        Self(serde_saphyr::from_str(&read("api/openapi.yaml")).unwrap())
-    }
-
-    /// The target of `value`'s `$ref`, or `value` itself if it has none.
-    fn resolve<'a>(&'a self, value: &'a Value) -> &'a Value {
-        match value["$ref"].as_str() {
-            Some(reference) => {
-                let pointer = reference.trim_start_matches('#');
-                self.0.pointer(pointer).unwrap_or_else(|| panic!("{reference}"))
-            }
-            None => value,
+/// The reply examples of an operation by name, with their HTTP status.
+fn replies(contract: &Value, operation: &Value) -> BTreeMap<String, (u16, Value)> {
+    let mut replies = BTreeMap::new();
+    for (status, response) in operation["responses"].as_object().unwrap() {
+        let examples = &resolve(contract, response)["content"]["application/json"]["examples"];
+        for (name, example) in examples.as_object().expect("every response has examples") {
+            let value = resolve(contract, example)["value"].clone();
+            replies.insert(name.clone(), (status.parse().unwrap(), value));
         }
     }
-
-    /// The reply examples of an operation by name, with their HTTP status.
-    fn replies(&self, operation: &Value) -> BTreeMap<String, (u16, Value)> {
-        let mut replies = BTreeMap::new();
-        for (status, response) in operation["responses"].as_object().unwrap() {
-            let examples = &self.resolve(response)["content"]["application/json"]["examples"];
-            for (name, example) in examples.as_object().expect("every response has examples") {
-                let value = self.resolve(example)["value"].clone();
-                replies.insert(name.clone(), (status.parse().unwrap(), value));
-            }
-        }
-        replies
-    }
+    replies
 }
 
 /// Replaces the parts that differ between replies: a new session key, and the wait in seconds.
 fn normalised(mut reply: Value) -> Value {
     if reply["error"] == "too_many_attempts" {
-        let desc = reply["desc"].as_str().unwrap();
-        let digits =
-            desc.split(' ').map(|word| if word.parse::<u32>().is_ok() { "N" } else { word });
-        reply["desc"] = digits.collect::<Vec<_>>().join(" ").into();
+        reply["desc"] = reply["desc"].as_str().unwrap().replace(char::is_numeric, "").into();
     }
     without_key(reply)
 }
@@ -88,8 +73,8 @@ fn every_example_is_what_the_server_answers() {
     let locked = "INSERT INTO users (username, password, is_locked)
         VALUES ('locked', 'adec79fd87d04960046628531c4a56b714d160d8', 1);";
     let server = Server::start(Setup { sql: locked, ..Setup::default() });
-    let contract = Contract::read();
-    let paths = contract.0["paths"].as_object().unwrap();
+    let contract: Value = serde_saphyr::from_str(&read("api/openapi.yaml")).unwrap();
+    let paths = contract["paths"].as_object().unwrap();
     // Bodies that never arrive, all at once, as each waits for its reply.
     let late = |(path, method, media_type): (&str, &str, &str)| {
         let head = format!(
@@ -114,7 +99,7 @@ fn every_example_is_what_the_server_answers() {
     let mut words = BTreeSet::new();
     for (path, item) in paths {
         let operation = &item["post"];
-        let mut replies = contract.replies(operation);
+        let mut replies = replies(&contract, operation);
         let requests = &operation["requestBody"]["content"]["application/x-www-form-urlencoded"];
         for (name, request) in requests["examples"].as_object().unwrap() {
             let key = server.log_in("luoyun");
@@ -133,9 +118,12 @@ fn every_example_is_what_the_server_answers() {
             words.extend(expected.1["error"].as_str().map(str::to_owned));
         }
         for (name, (status, reply)) in replies {
+            // `floods.rs` provokes it, as it needs a busy host, and compares it.
+            if name == "busy" {
+                words.insert(name);
+                continue;
+            }
             let (found_status, found) = match name.as_str() {
-                // Provoked in `floods.rs`, as it needs a busy host.
-                "busy" => (503, cases::reply("$BUSY")),
                 "request_timeout" => {
                     let response = late_forms.get_mut(path).unwrap().receive(false);
                     assert_eq!(response.header("connection"), Some("close"), "{path}");
@@ -159,11 +147,11 @@ fn every_example_is_what_the_server_answers() {
     let routes = manifest.lines().filter_map(|line| line.strip_prefix("route = \"/api/"));
     let routes: BTreeSet<_> =
         routes.map(|route| format!("/api/{}", route.trim_matches('"'))).collect();
-    let paths = contract.0["paths"].as_object().unwrap().keys().cloned().collect();
+    let paths = paths.keys().cloned().collect();
     assert_eq!(routes, paths, "the routes of spin.toml and the paths of openapi.yaml");
 
     // Every error word has an example, except not_found, which no path of the API returns.
-    let refused = &contract.0["components"]["schemas"]["Refused"]["properties"]["error"]["oneOf"];
+    let refused = &contract["components"]["schemas"]["Refused"]["properties"]["error"]["oneOf"];
     let named = refused.as_array().unwrap().iter().map(|word| word["const"].as_str().unwrap());
     words.insert("not_found".to_owned());
     assert_eq!(words, named.map(str::to_owned).collect());

@@ -1,16 +1,11 @@
 //! Sessions: login, logout, expiry and revocation, and the rows and entries in the stores.
 
-use std::iter::{from_fn, repeat_with};
+use std::iter::from_fn;
 use std::thread;
 
 use api_tests::cases::auth_required;
-use api_tests::dataset::{ARGON2ID, insert_users};
-use api_tests::server::{at_once, value, wait_until};
-use api_tests::{BASEINFO, Client, LIST, LOGIN, LOGOUT, LUOYUN, Server, Setup};
-
-fn server() -> Server {
-    Server::with(&[])
-}
+use api_tests::server::{at_once, value};
+use api_tests::{Admin, BASEINFO, Client, LIST, LOGIN, LOGOUT, LUOYUN, Server, Setup};
 
 /// Asserts that every endpoint that needs a session rejects `key`, whatever its parameters.
 fn assert_refused(server: &Server, key: &str) {
@@ -37,36 +32,31 @@ fn entries(server: &Server) -> i64 {
     value(&server.key_value(), "SELECT count(*) FROM spin_key_value")
 }
 
-#[test]
-fn logging_out_ends_one_session_and_leaves_nothing_of_it() {
-    let server = server();
-    let (key, other) = (server.log_in("luoyun"), server.log_in("luoyun"));
-    let _ = server.post(LOGOUT, &[("session_key", &key)]);
-    assert!(server.accepts(&other));
-    assert_eq!((rows(&server), entries(&server)), (1, 1));
-}
-
 /// Another user with the same id and name.
 const SAME_ID: &str = "DELETE FROM users WHERE id = 1; INSERT INTO users (id, username, password)
     VALUES (1, 'luoyun', '5ce229cfdbc7804f86696e7240ba64f86e67d821')";
 
 #[test]
 fn only_a_change_of_password_lock_epoch_or_person_ends_the_users_sessions_and_no_others() {
+    // SQL, or commands of luoyun-admin.
     for (is_end, change) in [
-        (true, "UPDATE users SET password = 'x' WHERE id = 1"),
-        (true, "UPDATE users SET is_locked = 1 WHERE id = 1"),
-        (true, "UPDATE users SET is_locked = 1 WHERE id = 1; UPDATE users SET is_locked = 0"),
+        (true, "user passwd luoyun --memory-kib 8 --passes 1"),
+        (true, "user lock luoyun"),
+        (true, "user lock luoyun; user unlock luoyun"),
+        (true, "user remove luoyun --cascade"),
         (true, "UPDATE users SET session_epoch = session_epoch + 1 WHERE id = 1"),
-        (true, "DELETE FROM users WHERE id = 1"),
         (true, SAME_ID),
-        (
-            false,
-            "UPDATE users SET username = 'lin', is_locked = 0, password = password WHERE id = 1",
-        ),
+        (false, "UPDATE users SET username = 'a', is_locked = 0, password = password WHERE id = 1"),
     ] {
-        let server = server();
+        let server = Server::with(&[]);
         let (key, other) = (server.log_in("luoyun"), server.log_in("gallery"));
-        server.sql(change);
+        let admin = Admin::on(&server.state().join("sqlite_db.db"));
+        for command in change.split("; ") {
+            match command.strip_prefix("user ") {
+                Some(_) => drop(admin.done_with(&command.split(' ').collect::<Vec<_>>(), b"new")),
+                None => server.sql(command),
+            }
+        }
         if is_end {
             assert_refused(&server, &key);
         }
@@ -77,7 +67,7 @@ fn only_a_change_of_password_lock_epoch_or_person_ends_the_users_sessions_and_no
 
 #[test]
 fn a_session_ends_when_it_expires() {
-    let server = server();
+    let server = Server::with(&[]);
     let key = server.log_in("luoyun");
     let expire_in = |seconds: i64| {
         // The entry is `USER_ID EXPIRES_AT EPOCH`.
@@ -94,13 +84,9 @@ fn a_session_ends_when_it_expires() {
     assert_refused(&server, &key);
     expire_in(600);
     assert!(server.accepts(&key));
-}
 
-#[test]
-fn session_ttl_seconds_sets_the_lifetime_of_a_session() {
-    let thirty_days = 30 * 24 * 60 * 60;
     for (variables, expected) in
-        [(&[][..], thirty_days), (&[("session_ttl_seconds", "3600")], 3600)]
+        [(&[][..], 30 * 24 * 60 * 60), (&[("session_ttl_seconds", "3600")], 3600)]
     {
         let server = Server::with(variables);
         let _ = server.log_in("luoyun");
@@ -110,8 +96,8 @@ fn session_ttl_seconds_sets_the_lifetime_of_a_session() {
 }
 
 #[test]
-fn a_login_sets_last_login_and_no_store_contains_its_key() {
-    let server = server();
+fn a_login_sets_last_login_and_leaves_its_key_in_no_store() {
+    let server = Server::with(&[]);
     let key = server.log_in("luoyun");
     let last_login = "SELECT COUNT(*) FROM users WHERE id = 1 AND last_login > unixepoch() - 60";
     assert_eq!(server.value::<i64>(last_login), 1);
@@ -121,105 +107,71 @@ fn a_login_sets_last_login_and_no_store_contains_its_key() {
     let entry: String = value(&server.key_value(), entry);
     assert!(entry.contains(&row), "the entry's key lacks the digest of the row");
     assert!(!row.contains(&key) && !entry.contains(&key));
+
+    // A logout leaves nothing of its session.
+    let other = server.log_in("luoyun");
+    let _ = server.post(LOGOUT, &[("session_key", &key)]);
+    assert!(server.accepts(&other));
+    assert_eq!((rows(&server), entries(&server)), (1, 1));
 }
 
-/// Logs in `count` times, on a few concurrent connections; returns the keys.
-fn log_in_concurrently(server: &Server, count: usize) -> Vec<String> {
-    const CONNECTIONS: usize = 4;
-    let keys = at_once(CONNECTIONS, |_| {
-        let mut client = server.connect();
-        let log_in = || client.post(LOGIN, &LUOYUN).json()["session_key"].clone();
-        repeat_with(log_in).take(count / CONNECTIONS).collect::<Vec<_>>()
-    });
-    let keys = keys.into_iter().flatten();
-    keys.map(|key| key.as_str().expect("a session key").to_owned()).collect()
-}
-
-#[test]
-fn expired_sessions_are_swept_from_both_stores() {
-    let server = Server::with(&[("session_ttl_seconds", "1"), ("sessions_per_user", "10000")]);
-    let first = log_in_concurrently(&server, 600);
-    let last = first.last().unwrap();
-    wait_until("the last key expires", || !server.accepts(last));
-    log_in_concurrently(&server, 250);
-
-    // Sessions that were valid when the last one was issued, within a second: expiry is in whole
-    // seconds, so all sessions of one second expire together.
-    let alive = "SELECT COUNT(*) FROM sessions
-                 WHERE expires_at > (SELECT MAX(expires_at) FROM sessions) - 2";
-    let limit = server.value::<i64>(alive) + 3;
-    let (rows, entries) = (rows(&server), entries(&server));
-    println!("{rows} rows, {entries} entries, limit {limit}");
-    assert!(rows <= limit && entries <= limit, "{rows} rows, {entries} entries, limit {limit}");
+/// SQL that inserts `count` expired sessions of the user with the id `owner`.
+fn expired(count: usize, owner: usize) -> String {
+    format!(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count})
+         INSERT INTO sessions (digest, user_id, expires_at) SELECT 'old' || i, {owner}, i FROM n;"
+    )
 }
 
 #[test]
-fn concurrent_logins_delete_different_expired_sessions() {
-    let sql = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 90)
-        INSERT INTO sessions (digest, user_id, expires_at) SELECT 'expired' || i, 1, i FROM n;";
+fn simultaneous_logins_delete_different_expired_sessions_from_both_stores() {
     // A login has to take long enough for the logins of a round to overlap.
-    let variables = &[("password_memory_kib", "8192")];
-    let server = Server::start(Setup { sql, variables, ..Setup::default() });
+    let (sql, variables) = (expired(90, 1), &[("password_memory_kib", "8192")]);
+    let server = Server::start(Setup { sql: &sql, variables, ..Setup::default() });
     let _upgraded = server.log_in("luoyun");
-    let expired = || server.value::<i64>("SELECT COUNT(*) FROM sessions WHERE expires_at < 91");
+    let db = server.key_value();
+    let path = server.state().join("sqlite_db.db");
+    db.execute("ATTACH ?1 AS db", [path.to_str()]).unwrap();
+    let entries_of_old = "INSERT INTO spin_key_value
+        SELECT 'default', 'session:' || digest, '1 1 1' FROM db.sessions WHERE expires_at < 91";
+    assert_eq!(db.execute(entries_of_old, []).unwrap(), 90);
+    drop(db);
+    let left = || server.value::<i64>("SELECT COUNT(*) FROM sessions WHERE expires_at < 91");
     let _deletes_three = server.log_in("luoyun");
-    assert_eq!(expired(), 87);
+    assert_eq!(left(), 87);
     at_once(8, |_| server.log_in("luoyun"));
     // 8 logins that delete the same three would leave 84.
-    let left = expired();
-    assert!((87 - 24..=87 - 16).contains(&left), "{left} are left");
+    let after = left();
+    assert!((87 - 24..=87 - 16).contains(&after), "{after} are left");
+    for _ in 0..24 {
+        let _ = server.log_in("luoyun");
+    }
+    assert_eq!((rows(&server), entries(&server)), (34, 34));
 }
 
 #[test]
-fn a_user_has_a_limited_number_of_sessions_and_the_oldest_ends() {
-    let server = Server::with(&[("sessions_per_user", "10")]);
-    let other = server.log_in("gallery");
-    let keys: Vec<_> = (0..25).map(|_| server.log_in("luoyun")).collect();
-    for (i, key) in keys.iter().enumerate() {
-        assert_eq!(server.accepts(key), i >= 15, "the key of login {i}");
-    }
-    assert!(server.accepts(&other), "another user's session has ended");
-    assert_eq!((rows(&server), entries(&server)), (11, 11));
-
-    // Also with a wrong password before each login, and with simultaneous logins.
-    for _ in 0..3 {
-        assert_eq!(server.log_in_with("luoyun", "x")["error"], "auth_failed");
-        let _ = server.log_in("luoyun");
-    }
-    log_in_concurrently(&server, 100);
-    for _ in 0..20 {
-        let _ = server.log_in("luoyun");
-    }
-    assert_eq!((rows(&server), entries(&server)), (11, 11));
-}
-
-#[test]
-fn the_limit_holds_beside_a_backlog_of_expired_sessions() {
-    for owner in [1, 2] {
-        let sql = format!(
-            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 200)
-             INSERT INTO sessions (digest, user_id, expires_at) SELECT 'old' || i, {owner}, i FROM n;"
-        );
+fn a_user_has_a_limited_number_of_sessions_beside_any_expired_ones_and_the_oldest_ends() {
+    for sql in [String::new(), expired(200, 1), expired(200, 2)] {
         let variables = &[("sessions_per_user", "10")];
         let server = Server::start(Setup { sql: &sql, variables, ..Setup::default() });
+        let other = server.log_in("gallery");
         let keys: Vec<_> = (0..26).map(|_| server.log_in("luoyun")).collect();
         for (i, key) in keys.iter().enumerate() {
             assert_eq!(server.accepts(key), i >= 16, "the key of login {i}");
         }
-    }
-}
+        assert!(server.accepts(&other), "another user's session has ended");
 
-#[test]
-fn many_concurrent_logins_all_succeed() {
-    let user = |i| insert_users(&[(&format!("user{i}"), ARGON2ID)]);
-    let sql: String = (0..32).map(user).collect();
-    let server = Server::start(Setup { sql: &sql, ..Setup::default() });
-    for users in [1, 32] {
-        for reply in at_once(32, |i| server.log_in_with(&format!("user{}", i % users), "password"))
-        {
-            let key = reply["session_key"].as_str().unwrap_or_else(|| panic!("{reply}"));
-            assert!(server.accepts(key));
+        // Also with a wrong password before each login, and with simultaneous logins.
+        for _ in 0..3 {
+            assert_eq!(server.log_in_with("luoyun", "x")["error"], "auth_failed");
+            let _ = server.log_in("luoyun");
         }
+        at_once(50, |_| server.log_in("luoyun"));
+        for _ in 0..25 {
+            let _ = server.log_in("luoyun");
+        }
+        let live = "SELECT COUNT(*) FROM sessions WHERE expires_at > 200";
+        assert_eq!((server.value::<i64>(live), entries(&server)), (11, 11));
     }
 }
 

@@ -6,8 +6,7 @@ use std::fs;
 use std::time::Duration;
 
 use api_tests::dataset::{ARGON2ID, SALTED, SHA1, WEAK, insert_users};
-use api_tests::{BASEINFO, LIST, LOGOUT, LUOYUN, Server, Setup, root};
-use devhost::Options;
+use api_tests::{BASEINFO, LIST, LOGOUT, Server, Setup};
 use serde_json::Value;
 
 /// The number of transactions in the write-ahead log of a SQLite file: its commit frames (SQLite,
@@ -89,19 +88,6 @@ fn a_throttled_login_skips_the_password_derivation() {
         };
         let logins: Vec<u64> = (0..6).map(fuel).collect();
         assert!(logins[5] * 20 < logins[4], "{limit}: {logins:?}");
-    }
-}
-
-#[test]
-fn a_store_that_the_manifest_does_not_grant_is_denied() {
-    let server = Server::devhost(Options::for_test(root().join("tests/components/spin.toml")));
-    let key = [("session_key", "0123456789abcdef0123456789abcdef01234567")];
-    for (path, form, call) in
-        [("/no-store", &key[..], "store.open"), ("/no-database", &LUOYUN, "connection.open")]
-    {
-        let reply = server.connect().post(path, form);
-        assert_eq!((reply.status, &reply.json()["error"]), (500, &"internal".into()), "{path}");
-        assert_eq!(server.measured().calls[call], 1, "{path}");
     }
 }
 

@@ -107,12 +107,6 @@ impl Site {
         outcome.stdout
     }
 
-    /// Runs the README's commands that start with `first_line`, which may fail.
-    #[track_caller]
-    pub(super) fn try_readme(&self, first_line: &str) -> Outcome {
-        run(self.shell(&readme(first_line)), b"")
-    }
-
     /// Runs the README's commands that start with `first_line`; returns their standard output.
     #[track_caller]
     pub(super) fn run_readme(&self, first_line: &str) -> String {
@@ -312,6 +306,22 @@ pub(super) enum Cut {
 }
 
 impl Relayed {
+    /// Counts `bytes` from the client, or from the server; returns whether to forward them.
+    fn passes(&mut self, is_request: bool, bytes: &[u8]) -> bool {
+        if is_request {
+            self.sent += bytes.len();
+            self.end.extend(bytes);
+            let surplus = self.end.len().saturating_sub(64);
+            self.end.drain(..surplus);
+        }
+        let is_cut = match self.cut {
+            Some(Cut::Request) => is_request && self.is_sending(),
+            Some(Cut::Reply) => !is_request && self.is_sent(),
+            None => false,
+        };
+        !(is_cut && self.cut.take().is_some())
+    }
+
     /// Whether a large request, the import's batch, is under way.
     pub(super) fn is_sending(&self) -> bool {
         self.sent > 1_000_000
@@ -331,30 +341,19 @@ impl Relay {
         let state = relay.0.clone();
         thread::spawn(move || {
             for client in listener.incoming() {
-                let (client, server) = (client.unwrap(), TcpStream::connect(server).unwrap());
-                // Nagle's algorithm would add 40 ms to each request.
-                client.set_nodelay(true).unwrap();
-                server.set_nodelay(true).unwrap();
-                let (client_2, server_2) = (client.try_clone(), server.try_clone());
-                let (state_1, state_2) = (state.clone(), state.clone());
-                thread::spawn(move || {
-                    forward(&client, &server, |bytes| {
-                        let mut state = state_1.lock().unwrap();
-                        state.sent += bytes.len();
-                        state.end.extend(bytes);
-                        let surplus = state.end.len().saturating_sub(64);
-                        state.end.drain(..surplus);
-                        let is_cut = state.cut == Some(Cut::Request) && state.is_sending();
-                        !(is_cut && state.cut.take().is_some())
+                let client = Arc::new(client.unwrap());
+                let server = Arc::new(TcpStream::connect(server).unwrap());
+                for (from, to, is_request) in [(&client, &server, true), (&server, &client, false)]
+                {
+                    // Nagle's algorithm would add 40 ms to each request.
+                    from.set_nodelay(true).unwrap();
+                    let (from, to, state) = (from.clone(), to.clone(), state.clone());
+                    thread::spawn(move || {
+                        forward(&from, &to, |bytes| {
+                            state.lock().unwrap().passes(is_request, bytes)
+                        });
                     });
-                });
-                thread::spawn(move || {
-                    forward(&server_2.unwrap(), &client_2.unwrap(), |_| {
-                        let mut state = state_2.lock().unwrap();
-                        let is_cut = state.cut == Some(Cut::Reply) && state.is_sent();
-                        !(is_cut && state.cut.take().is_some())
-                    });
-                });
+                }
             }
         });
         (relay, address)
@@ -403,11 +402,6 @@ impl Process {
         let _ = send_signal("-KILL", &format!("-{}", child.id()));
         child.wait().unwrap();
         wait_until("the end of a server", || processes(child.id()).is_empty());
-    }
-
-    /// Sends it a signal, such as `-STOP`.
-    pub(super) fn signal(&self, signal: &str) {
-        assert!(send_signal(signal, &self.id().to_string()));
     }
 
     /// Restarts it with the same command.
