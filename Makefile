@@ -29,9 +29,11 @@ WASM := --locked --target wasm32-wasip1
 # The endpoints that also have a component for WASI 0.3.
 WASI03 := instance-baseinfo logout myun-instance
 IT := cargo test --locked -p api-tests --test it --
+# Most tests wait, for a server or a deadline.
+AT_ONCE := --test-threads $$((2 * $$(nproc)))
 ON_ANY_HOST := --skip devhost_only:: --skip floods::
 # Not these, which test what both manifests have.
-ON_WASI03 := LUOYUN_MANIFEST=spin-wasi03.toml $(IT) $(ON_ANY_HOST) --skip admin:: --skip console:: \
+ON_WASI03 := LUOYUN_MANIFEST=spin-wasi03.toml $(IT) $(AT_ONCE) $(ON_ANY_HOST) --skip admin:: --skip console:: \
 	--skip deploy:: --skip passwords::
 BROWSER := EXTRA_SQL=tests/browser/fixtures.sql tests/with-devhost.sh tests/browser/run.sh
 # Locally a newer compiler's lints are warnings.
@@ -73,7 +75,7 @@ api: test-components python ## the tests over HTTP, on devhost; with BASE_URL, o
 ifdef BASE_URL
 	BASE_URL='$(BASE_URL)' $(IT) documented:: --test-threads 1
 else
-	LUOYUN_HOST=devhost $(IT) --skip floods::
+	LUOYUN_HOST=devhost $(IT) $(AT_ONCE) --skip floods::
 	LUOYUN_HOST=devhost $(ON_WASI03)
 	LUOYUN_HOST=devhost $(IT) floods::a_
 	LUOYUN_HOST=devhost LUOYUN_MANIFEST=spin-wasi03.toml $(IT) floods::a_
@@ -81,7 +83,7 @@ else
 endif
 
 api-on-spin: test-components python ## the tests over HTTP, on Spin
-	LUOYUN_HOST=spin $(IT) $(ON_ANY_HOST)
+	LUOYUN_HOST=spin $(IT) $(AT_ONCE) $(ON_ANY_HOST)
 	@[ "$$(scripts/manifest.sh)" = spin.toml ] || \
 		LUOYUN_HOST=spin $(ON_WASI03)
 
