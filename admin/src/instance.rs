@@ -5,13 +5,13 @@ use std::ffi::OsStr;
 use anyhow::{Context, Result, bail};
 use clap::builder::{PossibleValue, TypedValueParser};
 use clap::{Arg, Args, Subcommand};
-use luoyun_values::status::{DELETED, STATUSES, Status, status_string};
+use luoyun_values::status::{STATUSES, Status, status_string};
 use luoyun_values::text::trim;
 use serde_json::{Value, json};
 
 use crate::db::Database;
 use crate::output;
-use crate::rows::{self, Existing, Format, NODE, USER};
+use crate::rows::{self, Existing, Format, Kind, NODE, USER};
 
 /// Manage instances, the virtual machines: add, set, remove, list
 #[derive(Subcommand)]
@@ -78,7 +78,7 @@ pub(crate) struct Properties {
     pub(crate) node: Option<Existing>,
     /// The node's id, instead of the hostname
     #[arg(long, value_name = "ID", conflicts_with = "node", allow_negative_numbers = true)]
-    #[arg(value_parser = clap::value_parser!(i64).map(Existing::with_id))]
+    #[arg(value_parser = clap::value_parser!(i64).map(|id| Existing { name: None, id: Some(id) }))]
     pub(crate) node_id: Option<Existing>,
     /// Its name
     #[arg(long, value_parser = name)]
@@ -120,91 +120,74 @@ pub(crate) struct Removed {
 /// Runs a command on instances.
 pub(crate) fn run(db: &mut Database, command: Command) -> Result<()> {
     match command {
-        Command::Add { properties, id } => add(db, id, properties),
-        Command::Set { id, properties, removed } => db.transaction(|db| {
-            status(db, id)?.with_context(|| missing(id))?;
-            let (columns, mut values) = given(db, properties, &removed)?;
-            values.push(json!(id));
-            let assignments = columns.join(" = ?, ");
-            db.execute(&format!("UPDATE instances SET {assignments} = ? WHERE id = ?"), &values)
-        }),
-        Command::Remove { id } => db.transaction(|db| {
-            if status(db, id)?.with_context(|| missing(id))? == DELETED {
+        Command::Add { properties, id } => {
+            if let Some(id) = id.filter(|id| status(db, *id).is_ok()) {
+                bail!("There is an instance {id} already, perhaps a deleted one (list --all).");
+            }
+            let values = [values(db, properties)?, vec![json!(id)]].concat();
+            output::write_id(db.query(include_str!("add_instance.sql"), &values)?)
+        }
+        Command::Set { id, properties, removed } => {
+            let Removed { no_owner, no_node, no_summary, no_vdi_port } = removed;
+            let removed = [no_owner, no_node, no_summary, no_vdi_port].map(Value::from);
+            let values = [&values(db, properties)?[..], &[json!(id)], &removed].concat();
+            if !db.execute(include_str!("set_instance.sql"), &values)? {
+                status(db, id)?;
+            }
+            Ok(())
+        }
+        Command::Remove { id } => {
+            let sql =
+                "UPDATE instances SET status = 100 WHERE id = ?1 AND status <> 100 RETURNING id";
+            if !db.execute(sql, &[json!(id)])? {
+                status(db, id)?;
                 bail!("The instance {id} is deleted already.");
             }
-            let sql = "UPDATE instances SET status = ?2 WHERE id = ?1";
-            db.execute(sql, &[json!(id), json!(DELETED)])
-        }),
+            Ok(())
+        }
         Command::List { owner, all, format } => {
-            let owner = owner.map(|owner| rows::find(db, USER, &owner)).transpose()?;
-            let strings = STATUSES
-                .iter()
-                .map(|it| format!("WHEN {} THEN '{}' ", it.number, it.string.replace('\'', "''")));
-            let (strings, other) = (strings.collect::<String>(), status_string(-1));
-            let sql = format!(include_str!("instances.sql"), strings = strings, other = other);
+            let owner = find(db, USER, owner)?;
+            let strings: Value =
+                STATUSES.map(|it| (it.number.to_string(), it.string)).into_iter().collect();
+            let strings = [json!(strings.to_string()), json!(status_string(-1))];
             let columns = "ID=id, OWNER=owner, NODE=node, HOST=vdi_host, PORT=vdi_port, \
                            STATUS=status+status_string, NAME=name";
-            rows::list(db, &sql, &[json!(owner), json!(all)], columns, format.json)
+            let values = [&[owner, json!(all)][..], &strings].concat();
+            rows::list(db, include_str!("instances.sql"), &values, columns, format)
         }
     }
 }
 
-fn add(db: &mut Database, id: Option<i64>, new: Properties) -> Result<()> {
-    let id = db.transaction(|db| {
-        let (columns, mut values) = given(db, new, &Removed::default())?;
-        if let Some(id) = id
-            && status(db, id)?.is_some()
-        {
-            bail!("There is an instance {id} already, perhaps a deleted one (--all lists them).");
-        }
-        let (columns, parameters) = (columns.join(", "), "?, ".repeat(values.len()));
-        values.push(json!(id));
-        let sql = format!("INSERT INTO instances ({columns}, id) VALUES ({parameters}?)");
-        db.query(&(sql + " RETURNING id"), &values)
-    })?;
-    output::write_id(&id)
+/// The id of the row, NULL if none is given.
+fn find(db: &mut Database, kind: Kind, row: Option<Existing>) -> Result<Value> {
+    Ok(json!(row.map(|row| rows::find(db, kind, &row)).transpose()?.map(|(id, _)| id)))
 }
 
-/// The columns with a new value, and these values.
+/// The values of the columns, NULL for those that are not given.
 /// Fails if the owner or the node does not exist.
-fn given(
-    db: &mut Database,
-    new: Properties,
-    removed: &Removed,
-) -> Result<(Vec<&'static str>, Vec<Value>)> {
-    let owner = new.owner.map(|owner| rows::find(db, USER, &owner)).transpose()?;
-    let node = new.node.or(new.node_id).map(|node| rows::find(db, NODE, &node)).transpose()?;
-    let null = |given: bool| given.then_some(Value::Null);
-    let given = [
-        ("user_id", owner.map(Value::from).or(null(removed.no_owner))),
-        ("node_id", node.map(Value::from).or(null(removed.no_node))),
-        ("name", new.name.map(Value::from)),
-        ("summary", new.summary.map(Value::from).or(null(removed.no_summary))),
-        ("status", new.status.map(Value::from)),
-        ("vdi_type", new.vdi_type.map(Value::from)),
-        ("vdi_port", new.vdi_port.map(Value::from).or(null(removed.no_vdi_port))),
-    ];
-    Ok(given.into_iter().filter_map(|(column, value)| Some((column, value?))).unzip())
+fn values(db: &mut Database, new: Properties) -> Result<Vec<Value>> {
+    let Properties { name, summary, status, vdi_type, vdi_port, .. } = new;
+    let owner = find(db, USER, new.owner)?;
+    let node = find(db, NODE, new.node.or(new.node_id))?;
+    let other = [json!(name), json!(summary), json!(status), json!(vdi_type), json!(vdi_port)];
+    Ok([&[owner, node][..], &other].concat())
 }
 
-/// The status of the instance `id`, if it exists.
-fn status(db: &mut Database, id: i64) -> Result<Option<i64>> {
-    let found = db.query("SELECT status FROM instances WHERE id = ?1", &[json!(id)])?;
-    Ok(found.first().map(|(status,)| *status))
-}
-
-fn missing(id: i64) -> String {
-    format!("There is no instance {id}. luoyun-admin instance list --all shows all.")
+/// The status of the instance `id`.
+/// Fails if it does not exist.
+fn status(db: &mut Database, id: i64) -> Result<i64> {
+    let sql = "SELECT status FROM instances WHERE id = ?1";
+    let found: Vec<(i64,)> = db.query(sql, &[json!(id)])?;
+    let advice = "luoyun-admin instance list --all shows all.";
+    Ok(found.first().with_context(|| format!("There is no instance {id}. {advice}"))?.0)
 }
 
 /// Parses a status, given as a number or as a word.
 fn status_number(text: &str) -> Result<i64, String> {
     let known = STATUSES.iter().find(|status| status.word == text).map(|status| status.number);
     let number = text.parse().ok().filter(|number| *number >= 0);
-    known.or(number).ok_or_else(|| {
-        let words: Vec<_> = STATUSES.iter().map(|status| status.word).collect();
-        format!("a status is a number, or one of {}", words.join(", "))
-    })
+    let words = STATUSES.map(|status| status.word).join(", ");
+    known.or(number).ok_or(format!("a status is a number, or one of {words}"))
 }
 
 /// Parses a status, and names the words for completions and `--help`.

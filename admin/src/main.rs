@@ -95,7 +95,7 @@ fn main() -> ExitCode {
 
 fn run(args: Args) -> Result<()> {
     // Not parsed by clap, whose error would quote a misplaced token.
-    let location = args.db.parse().unwrap_or_else(|reason: String| {
+    let location = args.db.parse().unwrap_or_else(|reason| {
         let message = format!("invalid --db: {reason}");
         Args::command().error(ErrorKind::ValueValidation, message).exit()
     });

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::Subcommand;
 use serde_json::json;
 
@@ -50,33 +50,22 @@ pub(crate) enum Command {
 pub(crate) fn run(db: &mut Database, command: Command) -> Result<()> {
     match command {
         Command::Add { hostname, ip } => {
-            let id = db.transaction(|db| {
-                let advice = "For another address: luoyun-admin node set.";
-                rows::refuse_existing(db, NODE, &hostname, advice)?;
-                let sql = "INSERT INTO nodes (hostname, ip) VALUES (?1, ?2) RETURNING id";
-                db.query(sql, &[json!(hostname), json!(ip)])
-            })?;
-            output::write_id(&id)
+            let advice = "For another address: luoyun-admin node set.";
+            rows::refuse_existing(db, NODE, &hostname, advice)?;
+            let sql = "INSERT INTO nodes (hostname, ip) VALUES (?1, ?2) RETURNING id";
+            output::write_id(db.query(sql, &[json!(hostname), json!(ip)])?)
         }
-        Command::Set { node, ip } => db.transaction(|db| {
-            let id = rows::find(db, NODE, &node)?;
-            db.execute("UPDATE nodes SET ip = ?2 WHERE id = ?1", &[json!(id), json!(ip)])
-        }),
-        Command::Remove { node, cascade } => db.transaction(|db| {
-            let id = rows::find(db, NODE, &node)?;
-            if !cascade && let Some(instances) = rows::instances_with(db, "node_id", id)? {
-                bail!(
-                    "Node {node} still runs {instances}. --cascade leaves them without a \
-                     node; luoyun-admin instance set ID --node HOSTNAME moves one."
-                );
-            }
-            db.execute("UPDATE instances SET node_id = NULL WHERE node_id = ?1", &[json!(id)])?;
-            db.execute("DELETE FROM nodes WHERE id = ?1", &[json!(id)])
-        }),
+        Command::Set { node, ip } => rows::set(db, NODE, &node, "ip = ?3", json!(ip)),
+        Command::Remove { node, cascade } => {
+            let advice = "--cascade leaves them without a node; luoyun-admin instance set ID \
+                          --node HOSTNAME moves one.";
+            let refusal = |instances: &str| format!("Node {node} still runs {instances}. {advice}");
+            rows::remove(db, NODE, &node, cascade, refusal, "node_id = NULL")
+        }
         Command::List(format) => {
             let sql = "SELECT id, json_object('id', id, 'hostname', hostname, 'ip', ip)
                        FROM nodes WHERE id > ?1 ORDER BY id LIMIT ?2";
-            rows::list(db, sql, &[], "ID=id, IP=ip, HOSTNAME=hostname", format.json)
+            rows::list(db, sql, &[], "ID=id, IP=ip, HOSTNAME=hostname", format)
         }
     }
 }

@@ -10,9 +10,11 @@ use std::os::unix::fs::{
 };
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use rustix::fs::OFlags;
 use rustix::process::geteuid;
+
+use crate::output;
 
 /// `path`, or the target of this symbolic link, even if that is missing.
 pub(crate) fn resolve(path: &Path) -> PathBuf {
@@ -35,36 +37,34 @@ pub(crate) fn folder_of(path: &Path) -> &Path {
 /// Fails if this user cannot do that, with what to do.
 pub(crate) fn claim(path: &Path, prefix: &str) -> Result<()> {
     let failed = || format!("cannot create {}", path.display());
-    let owner = fs::metadata(folder_of(path)).with_context(failed)?;
-    let folder = folder_of(path).display();
+    let folder = folder_of(path);
+    let owner = fs::metadata(folder).with_context(failed)?;
     let user = geteuid();
     if !path.try_exists().with_context(failed)? {
-        ensure!(
-            user.is_root() || owner.uid() == user.as_raw(),
-            "There is no {}, and {folder} is another user's, whose server could not write your \
-             file: run this as root.",
-            path.display()
-        );
+        if !user.is_root() && owner.uid() != user.as_raw() {
+            let advice = "whose server could not write your file: run this as root";
+            bail!("{}: {} is another user's, {advice}.", failed(), folder.display());
+        }
         match File::options().write(true).create_new(true).mode(0o600).open(path) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                return Err(error).with_context(failed);
-            }
-            _ => {}
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            created => drop(created.with_context(failed)?),
         }
     }
     let is_roots = |it: &Metadata| it.is_file() && it.uid() == 0 && it.nlink() == 1;
-    let mut left = Vec::new();
     // A user who may not list the folder owns nothing in it.
-    for file in fs::read_dir(folder_of(path)).into_iter().flatten().flatten() {
+    let files = fs::read_dir(folder).into_iter().flatten().flatten().filter(|file| {
         let is_named = file.file_name().as_encoded_bytes().starts_with(prefix.as_bytes());
-        if owner.uid() == 0 || !is_named || !file.metadata().is_ok_and(|it| is_roots(&it)) {
-            continue;
-        }
-        let file = file.path();
-        if !user.is_root() {
-            left.push(file.to_string_lossy().into_owned());
-            continue;
-        }
+        owner.uid() != 0 && is_named && file.metadata().is_ok_and(|it| is_roots(&it))
+    });
+    let files: Vec<_> = files.map(|file| file.path().into_os_string()).collect();
+    if !user.is_root() && !files.is_empty() {
+        let reference = format!("--reference={}", folder.display());
+        let command = output::shell(["sudo".into(), "chown".into(), reference.into()]);
+        let files = output::shell(files);
+        let reason = "The server cannot write what root has left in its folder.";
+        bail!("{reason} Run:\n  {command} {files}");
+    }
+    for file in files {
         // The folder's owner may have replaced it by a link to any file of root.
         let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
         let file = File::options().read(true).custom_flags(flags).open(file)?;
@@ -72,13 +72,6 @@ pub(crate) fn claim(path: &Path, prefix: &str) -> Result<()> {
             fchown(&file, Some(owner.uid()), Some(owner.gid()))?;
             file.set_permissions(Permissions::from_mode(0o600))?;
         }
-    }
-    if !left.is_empty() {
-        let reference = format!("--reference={folder}");
-        let words =
-            ["sudo", "chown", &reference].into_iter().chain(left.iter().map(String::as_str));
-        let command = shlex::try_join(words).unwrap_or_default();
-        bail!("The server cannot write what root has left in its folder. Run:\n  {command}");
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::io::{self, IsTerminal, Read};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use clap::Args;
 use luoyun_password::{MEMORY_KIB, PASSES, SALT_BYTES, Strength};
 use luoyun_values::text::trim_bytes;
@@ -29,27 +29,19 @@ pub(crate) struct StrengthOptions {
     passes: u32,
 }
 
-impl StrengthOptions {
-    pub(crate) fn strength(&self) -> Strength {
-        Strength { memory_kib: self.memory_kib, passes: self.passes }
-    }
-}
-
 fn range(range: std::ops::RangeInclusive<u32>) -> std::ops::RangeInclusive<i64> {
     i64::from(*range.start())..=i64::from(*range.end())
 }
 
 /// Reads a new password of `username` from the terminal, or from standard input if that is not a
 /// terminal, without the white space and control characters around it. Returns it encoded for
-/// storage, with `strength`.
+/// storage.
 /// Fails if it is empty or too long, begins with a byte order mark, or the repetition differs.
-pub(crate) fn read_encoded(username: &str, strength: Strength) -> Result<String> {
+pub(crate) fn read_encoded(username: &str, options: StrengthOptions) -> Result<String> {
     let input =
         if io::stdin().is_terminal() { read_from_terminal(username)? } else { read_line()? };
     let password = trim_bytes(&input);
-    if password.is_empty() {
-        bail!("The password is empty.");
-    }
+    ensure!(!password.is_empty(), "The password is empty.");
     if password.len() > MAX_BYTES || input.len() > MAX_INPUT_BYTES {
         bail!("The password is longer than {MAX_BYTES} bytes: a login may not be able to send it.");
     }
@@ -59,17 +51,17 @@ pub(crate) fn read_encoded(username: &str, strength: Strength) -> Result<String>
     }
     let mut salt = [0; SALT_BYTES];
     getrandom::fill(&mut salt).map_err(|cause| anyhow!("cannot get random bytes: {cause}"))?;
+    let strength = Strength { memory_kib: options.memory_kib, passes: options.passes };
     Ok(luoyun_password::encode(password, &salt, strength)?)
 }
 
 fn read_from_terminal(username: &str) -> Result<Vec<u8>> {
-    let prompts =
-        [format!("Password of {}: ", visible(username)), "Repeat the password: ".to_owned()];
-    let read = prompt::read_hidden(prompts);
-    let [first, second] = read.context("cannot read the password from the terminal")?;
-    if first != second {
-        bail!("The two passwords differ.");
-    }
+    let ask = |prompt: &str| {
+        prompt::read_hidden(prompt).context("cannot read the password from the terminal")
+    };
+    let first = ask(&format!("Password of {}: ", visible(username)))?;
+    let second = ask("Repeat the password: ")?;
+    ensure!(first == second, "The two passwords differ.");
     Ok(first)
 }
 

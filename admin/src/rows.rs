@@ -8,12 +8,13 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use crate::db::Database;
-use crate::output::{count_sql, some_ids, visible, write_table};
+use crate::output::{visible, write_table};
 
-/// What a message calls a row of a table, the table, and the column with the name.
-pub(crate) type Kind = (&'static str, &'static str, &'static str);
-pub(crate) const USER: Kind = ("user", "users", "username");
-pub(crate) const NODE: Kind = ("node", "nodes", "hostname");
+/// What a message calls a row of a table, the table, the column with the name, and that of
+/// instances which refers to the table.
+pub(crate) type Kind = (&'static str, &'static str, &'static str, &'static str);
+pub(crate) const USER: Kind = ("user", "users", "username", "user_id");
+pub(crate) const NODE: Kind = ("node", "nodes", "hostname", "node_id");
 
 /// A user or a node that exists.
 #[derive(Args, Clone)]
@@ -24,12 +25,6 @@ pub(crate) struct Existing {
     /// The id, as `list` shows it, instead of the name
     #[arg(long, allow_negative_numbers = true)]
     pub(crate) id: Option<i64>,
-}
-
-impl Existing {
-    pub(crate) fn with_id(id: i64) -> Self {
-        Self { name: None, id: Some(id) }
-    }
 }
 
 impl From<String> for Existing {
@@ -66,29 +61,30 @@ pub(crate) fn list(
     sql: &str,
     values: &[Value],
     columns: &str,
-    as_json: bool,
+    Format { json }: Format,
 ) -> Result<()> {
     let mut rows: Vec<(i64, String)> = Vec::new();
     let mut is_last = false;
     while !is_last {
         let after = json!(rows.last().map_or(i64::MIN, |(id, _)| *id));
-        let page = db.query(sql, &[&[after, json!(PAGE_ROWS)], values].concat())?;
+        let page: Vec<_> = db.query(sql, &[&[after, json!(PAGE_ROWS)], values].concat())?;
         is_last = page.len() < PAGE_ROWS;
         rows.extend(page);
     }
+    let rows: Vec<_> = rows.into_iter().map(|(_, row)| row).collect();
     let mut out = BufWriter::new(io::stdout().lock());
-    if as_json {
-        let rows: Vec<_> = rows.into_iter().map(|(_, row)| row).collect();
+    if json {
         writeln!(out, "[{}]", rows.join(",\n "))?;
     } else {
-        let columns = || columns.split(", ").filter_map(|column| column.split_once('='));
-        let mut lines = vec![columns().map(|(header, _)| header.to_owned()).collect()];
-        for (_, row) in rows {
+        let (headers, fields): (Vec<_>, Vec<_>) =
+            columns.split(", ").filter_map(|column| column.split_once('=')).unzip();
+        let mut lines = vec![headers.join("\t")];
+        for row in rows {
             let row: Value = serde_json::from_str(&row)?;
-            let cell = |(_, fields): (_, &str)| {
+            let cell = |fields: &&str| {
                 fields.split('+').map(|field| cell(&row[field])).collect::<Vec<_>>().join(" ")
             };
-            lines.push(columns().map(cell).collect());
+            lines.push(fields.iter().map(cell).collect::<Vec<_>>().join("\t"));
         }
         write_table(&mut out, &lines)?;
     }
@@ -105,21 +101,15 @@ fn cell(value: &Value) -> String {
     }
 }
 
-/// The id of `row`.
-/// Fails as [`find_named`].
-pub(crate) fn find(db: &mut Database, kind: Kind, row: &Existing) -> Result<i64> {
-    Ok(find_named(db, kind, row)?.0)
-}
-
 /// The id and the name of the row whose name or id was given.
 /// Fails if there is none, or more than one, or the database fails.
-pub(crate) fn find_named(
+pub(crate) fn find(
     db: &mut Database,
-    (noun, table, column): Kind,
+    (noun, table, column, _): Kind,
     row: &Existing,
 ) -> Result<(i64, Option<String>)> {
     let sql = format!("SELECT id, {column} FROM {table} WHERE {column} = ?1 OR id = ?2");
-    let mut found = db.query(&sql, &[json!(row.name), json!(row.id)])?;
+    let mut found: Vec<_> = db.query(&sql, &[json!(row.name), json!(row.id)])?;
     if found.len() > 1 {
         // Only an import adds nodes with equal hostnames.
         bail!("There are {} {table} called {row}: name one by its id (--help).", found.len());
@@ -131,23 +121,60 @@ pub(crate) fn find_named(
 /// Fails if there is a row with `name` already. `advice` is what to do then.
 pub(crate) fn refuse_existing(
     db: &mut Database,
-    (noun, table, column): Kind,
+    (noun, table, column, _): Kind,
     name: &str,
     advice: &str,
 ) -> Result<()> {
     let sql = format!("SELECT id FROM {table} WHERE {column} = ?1");
-    if !db.query::<(i64,)>(&sql, &[json!(name)])?.is_empty() {
+    if !db.query::<Vec<(i64,)>>(&sql, &[json!(name)])?.is_empty() {
         bail!("There is a {noun} {} already. {advice}", visible(name));
     }
     Ok(())
 }
 
-/// Describes, for a message, how many instances that are not deleted have `id` in `column`, with
-/// the first ids; `None` if none has.
-pub(crate) fn instances_with(db: &mut Database, column: &str, id: i64) -> Result<Option<String>> {
-    let rows = format!("SELECT id FROM instances WHERE {column} = ?1 AND status <> 100");
-    let found: Vec<(i64, Option<String>)> = db.query(&count_sql(&rows), &[json!(id)])?;
-    let [(total, Some(ids))] = &found[..] else { return Ok(None) };
-    let noun = if *total == 1 { "instance" } else { "instances" };
-    Ok(Some(format!("{total} {noun} {}", some_ids(*total, ids))))
+/// Sets columns of a row. `assignments` is SQL with `?3`, which `value` is for.
+/// Fails as [`find`].
+pub(crate) fn set(
+    db: &mut Database,
+    kind: Kind,
+    row: &Existing,
+    assignments: &str,
+    value: Value,
+) -> Result<()> {
+    let (_, table, column, _) = kind;
+    let id =
+        format!("SELECT max(id) FROM {table} WHERE {column} = ?1 OR id = ?2 HAVING count(*) = 1");
+    let sql = format!("UPDATE {table} SET {assignments} WHERE id = ({id}) RETURNING id");
+    if !db.execute(&sql, &[json!(row.name), json!(row.id), value])? {
+        find(db, kind, row)?;
+    }
+    Ok(())
+}
+
+/// Removes a row. The assignments `detach` are for the instances that refer to it.
+/// Fails as [`find`]; without `cascade` with `refusal`, if there are such instances that are not
+/// deleted.
+pub(crate) fn remove(
+    db: &mut Database,
+    kind: Kind,
+    row: &Existing,
+    cascade: bool,
+    refusal: impl Fn(&str) -> String,
+    detach: &str,
+) -> Result<()> {
+    let (_, table, _, column) = kind;
+    let id = [json!(find(db, kind, row)?.0)];
+    let instances = format!("SELECT 1 FROM instances WHERE {column} = ?1");
+    db.batch(|run| {
+        let is_free = format!("?2 OR NOT EXISTS ({instances} AND status <> 100)");
+        let sql = format!("UPDATE instances SET {detach} WHERE {column} = ?1 AND ({is_free})");
+        run(&sql, &[&id[..], &[json!(cascade)]].concat())?;
+        let sql = format!("DELETE FROM {table} WHERE id = ?1 AND NOT EXISTS ({instances})");
+        run(&sql, &id)
+    })?;
+    let count = format!(include_str!("instances_with.sql"), column = column);
+    match &db.query::<Vec<(String,)>>(&count, &id)?[..] {
+        [(instances,)] => bail!(refusal(instances)),
+        _ => Ok(()),
+    }
 }

@@ -1,15 +1,18 @@
 //! The commands on users.
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::Subcommand;
 use luoyun_values::text::trim;
 use serde_json::json;
 
 use crate::db::Database;
-use crate::import::MAX_NAME_BYTES;
 use crate::password::StrengthOptions;
 use crate::rows::{self, Existing, Format, USER};
 use crate::{output, password};
+
+/// Longest user name, in bytes: with it and the longest password, a login's body is still below
+/// its limit if each byte is percent-encoded (docs/contract.md).
+pub(crate) const MAX_NAME_BYTES: usize = 4096;
 
 /// Manage users: add, passwd, lock, unlock, remove, list
 #[derive(Subcommand)]
@@ -70,53 +73,31 @@ pub(crate) fn run(db: &mut Database, command: Command) -> Result<()> {
             let advice = "For another password: luoyun-admin user passwd.";
             // Checked before the prompt, so that nobody types a password in vain.
             rows::refuse_existing(db, USER, &name, advice)?;
-            let password = password::read_encoded(&name, strength.strength())?;
-            let id: Vec<_> = db.transaction(|db| {
-                rows::refuse_existing(db, USER, &name, advice)?;
-                let sql = "INSERT INTO users (username, password) VALUES (?1, ?2) RETURNING id";
-                db.query(sql, &[json!(name), json!(password)])
-            })?;
-            output::write_id(&id)
+            let password = password::read_encoded(&name, strength)?;
+            let sql = "INSERT INTO users (username, password) VALUES (?1, ?2) RETURNING id";
+            output::write_id(db.query(sql, &[json!(name), json!(password)])?)
         }
         Command::Passwd { user, strength } => {
-            let (id, username) = rows::find_named(db, USER, &user)?;
-            let username = username.unwrap_or_default();
-            let password = password::read_encoded(&username, strength.strength())?;
-            db.transaction(|db| {
-                rows::find(db, USER, &Existing::with_id(id))?;
-                let sql = "UPDATE users SET password = ?2 WHERE id = ?1";
-                db.execute(sql, &[json!(id), json!(password)])
-            })
+            let (_, username) = rows::find(db, USER, &user)?;
+            let password = password::read_encoded(&username.unwrap_or_default(), strength)?;
+            rows::set(db, USER, &user, "password = ?3", json!(password))
         }
-        Command::Lock(user) => set_locked(db, &user, true),
-        Command::Unlock(user) => set_locked(db, &user, false),
-        Command::Remove { user, cascade } => db.transaction(|db| {
-            let id = rows::find(db, USER, &user)?;
-            if !cascade && let Some(instances) = rows::instances_with(db, "user_id", id)? {
-                bail!(
-                    "User {user} still owns {instances}. --cascade marks them as deleted; \
-                     luoyun-admin instance set ID --owner NAME gives one to another user."
-                );
-            }
-            // A new user may get this id, but must not get these instances.
-            let sql = "UPDATE instances SET user_id = NULL, status = 100 WHERE user_id = ?1";
-            db.execute(sql, &[json!(id)])?;
-            // This also ends the sessions, as their user no longer exists.
-            db.execute("DELETE FROM users WHERE id = ?1", &[json!(id)])
-        }),
+        Command::Lock(user) => rows::set(db, USER, &user, "is_locked = ?3", json!(true)),
+        Command::Unlock(user) => rows::set(db, USER, &user, "is_locked = ?3", json!(false)),
+        Command::Remove { user, cascade } => {
+            let advice = "--cascade marks them as deleted; luoyun-admin instance set ID --owner \
+                          NAME gives one to another user.";
+            let refusal = |instances: &str| format!("User {user} still owns {instances}. {advice}");
+            // A new user may get this id, but must not get these instances. The sessions end too,
+            // as their user no longer exists.
+            let detach = "user_id = NULL, status = 100";
+            rows::remove(db, USER, &user, cascade, refusal, detach)
+        }
         Command::List(format) => {
             let columns = "ID=id, LAST LOGIN=last_login, LOCKED=is_locked, USERNAME=username";
-            rows::list(db, include_str!("users.sql"), &[], columns, format.json)
+            rows::list(db, include_str!("users.sql"), &[], columns, format)
         }
     }
-}
-
-fn set_locked(db: &mut Database, user: &Existing, is_locked: bool) -> Result<()> {
-    db.transaction(|db| {
-        let id = rows::find(db, USER, user)?;
-        let sql = "UPDATE users SET is_locked = ?2 WHERE id = ?1";
-        db.execute(sql, &[json!(id), json!(is_locked)])
-    })
 }
 
 /// Rejects user names that cannot log in: a login drops white space and control characters

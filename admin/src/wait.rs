@@ -43,7 +43,7 @@ pub(crate) fn run(db: &mut Database, command: Command) -> Result<()> {
     match command {
         Command::List { longest_wait, format } => {
             let columns = "ADDRESS=address, FAILURES=failures, SECONDS=seconds";
-            rows::list(db, include_str!("waits.sql"), &[json!(longest_wait)], columns, format.json)
+            rows::list(db, include_str!("waits.sql"), &[json!(longest_wait)], columns, format)
         }
         Command::Clear { address, .. } => {
             // Also as `list` shows it, with its prefix.
@@ -51,14 +51,13 @@ pub(crate) fn run(db: &mut Database, command: Command) -> Result<()> {
                 network(text.trim().strip_suffix("/64").unwrap_or(&text)).unwrap_or(text)
             });
             let sql = "DELETE FROM login_failures WHERE ?1 IS NULL OR address = ?1 RETURNING key";
-            let cleared: Vec<(i64,)> = db.transaction(|db| db.query(sql, &[json!(address)]))?;
-            match address {
-                Some(address) if cleared.is_empty() => bail!(
-                    "There are no failed logins from {}. luoyun-admin wait list shows all waits.",
-                    output::visible(&address)
-                ),
-                _ => Ok(()),
+            let is_any = db.execute(sql, &[json!(address)])?;
+            if let Some(address) = address.filter(|_| !is_any) {
+                let address = output::visible(&address);
+                let advice = "luoyun-admin wait list shows all waits.";
+                bail!("There are no failed logins from {address}. {advice}");
             }
+            Ok(())
         }
     }
 }

@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{Connection, ErrorCode, OpenFlags, params_from_iter};
-use rustix::fs::{Access, access, statvfs};
+use rusqlite::{
+    Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior, params_from_iter,
+};
+use rustix::fs::{Access, StatVfs, access, statvfs};
 use rustix::io::Errno;
 use serde_json::Value;
 
-use super::{Cells, failure};
+use super::{Run, failure};
 use crate::owner;
 
 /// The name that Spin gives to the database, in the state folder.
@@ -34,7 +36,7 @@ impl File {
     /// Fails if it does not exist otherwise, cannot be opened, or the server could not write it.
     pub(super) fn open(path: &Path) -> Result<Self> {
         let path = owner::resolve(path);
-        let name = path.display();
+        let name = path.display().to_string();
         if path.is_dir() {
             bail!("{name} is a folder: --db names a file, such as {name}/sqlite_db.db.");
         }
@@ -43,10 +45,8 @@ impl File {
         if is_spins {
             owner::claim(&path, "sqlite_")?;
         } else if !path.try_exists().with_context(|| format!("cannot open {name}"))? {
-            bail!(
-                "There is no database at {name}. The server creates it when it first starts (make \
-                 up DEMO=0); --db names another one."
-            );
+            let advice = "The server creates it when it first starts (make up DEMO=0)";
+            bail!("There is no database at {name}. {advice}; --db names another one.");
         }
         // Without SQLITE_OPEN_CREATE, a mistyped name creates no database.
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -54,13 +54,11 @@ impl File {
         db.busy_timeout(BUSY_TIMEOUT)?;
         let file = Self { db, path };
         let tables = file.query(luoyun_schema::FIND_TABLES, &[])?;
-        let tables: Vec<(String, String)> =
-            serde_json::from_value(tables.into_iter().map(Value::Array).collect())?;
+        let tables: Vec<(String, String)> = serde_json::from_value(tables)?;
         if is_spins && tables.is_empty() {
             file.query(luoyun_schema::LOCAL, &[])?;
         }
         if !luoyun_schema::is_ours(&tables) {
-            let name = file.path.display();
             bail!("{name} is the database of another program: --db names the API's.");
         }
         if is_spins || !tables.is_empty() {
@@ -71,18 +69,30 @@ impl File {
         Ok(file)
     }
 
-    /// As [`super::Database::query`].
-    pub(super) fn query(&self, sql: &str, values: &[Value]) -> Result<Vec<Cells>> {
-        let query = || {
+    /// The rows of a statement; see [`super::Database::query`].
+    pub(super) fn query(&self, sql: &str, values: &[Value]) -> Result<Value> {
+        let query = || -> rusqlite::Result<Value> {
             let mut statement = self.db.prepare(sql)?;
             let columns = statement.column_count();
             let values = params_from_iter(values.iter().map(argument));
-            let rows = statement
-                .query_map(values, |row| (0..columns).map(|at| cell(row.get_ref(at)?)).collect())?;
+            let rows = statement.query_map(values, |row| {
+                (0..columns).map(|at| cell(row.get_ref(at)?)).collect::<Result<Value, _>>()
+            })?;
             rows.collect()
         };
-        let result: rusqlite::Result<_> = query();
-        result.map_err(|error| explain(&self.path, error))
+        query().map_err(|error| explain(&self.path, error))
+    }
+
+    /// As [`super::Database::batch`].
+    pub(super) fn batch(&self, work: impl FnOnce(&mut Run) -> Result<()>) -> Result<()> {
+        self.query("PRAGMA foreign_keys = OFF", &[])?;
+        // Rolled back if it is not committed.
+        let transaction = Transaction::new_unchecked(&self.db, TransactionBehavior::Immediate);
+        let transaction = transaction.map_err(|error| explain(&self.path, error))?;
+        work(&mut |sql, values| self.query(sql, values).map(drop))?;
+        transaction.commit().map_err(|error| explain(&self.path, error))?;
+        self.checkpoint();
+        Ok(())
     }
 
     /// Moves the write-ahead log into the file and truncates it, as it may contain replaced
@@ -99,19 +109,17 @@ impl File {
 fn explain(path: &Path, error: rusqlite::Error) -> anyhow::Error {
     let Some(code) = error.sqlite_error_code() else { return anyhow!(error) };
     let folder = owner::folder_of(path);
+    let cannot = [path, folder].map(|path| access(path, Access::READ_OK | Access::WRITE_OK).err());
+    let is_full = |disk: StatVfs| disk.f_bavail == 0 || disk.f_files > 0 && disk.f_favail == 0;
     // SQLite gives these for any of the causes.
     let is_vague =
         matches!(code, ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::SystemIoFailure);
-    let is_full = || {
-        let disk = statvfs(folder);
-        disk.is_ok_and(|it| it.f_bavail == 0 || it.f_files > 0 && it.f_favail == 0)
-    };
-    let cannot = [path, folder].map(|path| access(path, Access::READ_OK | Access::WRITE_OK));
-    let code = match cannot {
-        _ if !is_vague => format!("{code:?}"),
-        [Err(Errno::ROFS), _] | [_, Err(Errno::ROFS)] => "ReadOnlyFileSystem".to_owned(),
-        [Ok(()), Ok(())] if is_full() => "DiskFull".to_owned(),
-        _ => format!("{code:?}"),
+    let code = if is_vague && cannot.contains(&Some(Errno::ROFS)) {
+        "ReadOnlyFileSystem".to_owned()
+    } else if is_vague && cannot == [None; 2] && statvfs(folder).is_ok_and(is_full) {
+        "DiskFull".to_owned()
+    } else {
+        format!("{code:?}")
     };
     failure(&path.display().to_string(), &code, &error.to_string())
 }

@@ -1,20 +1,66 @@
 //! The database: an SQLite file, or a libSQL server.
 
 mod file;
-mod location;
 mod server;
+
+use std::net::{IpAddr, ToSocketAddrs};
+use std::path::PathBuf;
+use std::str::FromStr;
 
 use anyhow::{Result, anyhow};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use ureq::http::Uri;
 
 use self::file::File;
-pub(crate) use self::location::{Location, is_this_machine};
 use self::server::Server;
 pub(crate) use self::server::is_without_reply;
 
-/// A row, as the values of its columns.
-type Cells = Vec<Value>;
+/// The location of a database.
+#[derive(Clone)]
+pub(crate) enum Location {
+    /// The path of a file.
+    File(PathBuf),
+    /// The URL of a server, without a slash at its end.
+    Server(String),
+}
+
+impl FromStr for Location {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        // Turso prints its URLs with this scheme.
+        let url = text.trim().replacen("libsql://", "https://", 1);
+        let uri: Option<Uri> = url.parse().ok();
+        let host = uri.as_ref().and_then(Uri::host);
+        match (url.split_once("://"), host) {
+            (None, _) if url.is_empty() => Err("it is empty"),
+            (None, _) => Ok(Self::File(text.into())),
+            (Some(("http", _)), Some(host)) if !is_this_machine(host) => {
+                Err("http:// would send the token unencrypted: use https://")
+            }
+            (Some(("http" | "https", rest)), Some(_)) if rest.contains(['@', '?', '#']) => Err(
+                "the URL must not contain a user, token or parameter: set the token in LIBSQL_TOKEN",
+            ),
+            (Some(("http" | "https", _)), Some(_)) => {
+                Ok(Self::Server(url.trim_end_matches('/').to_owned()))
+            }
+            _ => Err("the URL of a server must be https://HOST"),
+        }
+    }
+}
+
+/// Whether `host`, the host of a URL, is `localhost` or a loopback address.
+pub(crate) fn is_this_machine(host: &str) -> bool {
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    // The name may have been given to another machine.
+    let mut addresses = (host, 0).to_socket_addrs().into_iter().flatten();
+    (host == "localhost" || host.parse::<IpAddr>().is_ok())
+        && addresses.all(|address| address.ip().to_canonical().is_loopback())
+}
+
+/// Runs a statement of a batch.
+type Run<'a> = dyn FnMut(&str, &[Value]) -> Result<()> + 'a;
 
 /// A connection to a database.
 pub(crate) enum Database {
@@ -33,42 +79,24 @@ impl Database {
         })
     }
 
-    /// Runs the statement `sql` with `values` for its `?1`, `?2`, …; returns its rows, each
-    /// deserialized from the values of its columns.
+    /// Runs the statement `sql` with `values` for its `?1`, `?2`, …; returns its rows, a `Vec` or an
+    /// array of tuples.
     /// Fails if the database fails, with advice.
-    pub(crate) fn query<T: DeserializeOwned>(
-        &mut self,
-        sql: &str,
-        values: &[Value],
-    ) -> Result<Vec<T>> {
+    pub(crate) fn query<T: DeserializeOwned>(&mut self, sql: &str, values: &[Value]) -> Result<T> {
         let rows = match self {
             Self::File(file) => file.query(sql, values),
             Self::Server(server) => server.query(sql, values),
-        }?;
-        let rows = rows.into_iter().map(|cells| serde_json::from_value(Value::Array(cells)));
-        Ok(rows.collect::<Result<_, _>>()?)
+        };
+        Ok(serde_json::from_value(rows?)?)
     }
 
-    /// Runs the statement `sql`, which returns no rows.
-    pub(crate) fn execute(&mut self, sql: &str, values: &[Value]) -> Result<()> {
-        self.query::<Cells>(sql, values).map(drop)
-    }
-
-    /// Runs `work` in a transaction, which is rolled back if `work` fails.
-    /// Fails with the error of `work` or of the database.
-    pub(crate) fn transaction<T>(
-        &mut self,
-        work: impl FnOnce(&mut Self) -> Result<T>,
-    ) -> Result<T> {
-        self.execute("BEGIN IMMEDIATE", &[])?;
-        let result = work(self).and_then(|value| self.execute("COMMIT", &[]).map(|()| value));
-        if result.is_err() {
-            // The first error is the one to report.
-            let _ = self.execute("ROLLBACK", &[]);
-        } else if let Self::File(file) = self {
+    /// Runs the statement `sql`, which changes rows and returns them; returns whether there are any.
+    pub(crate) fn execute(&mut self, sql: &str, values: &[Value]) -> Result<bool> {
+        let changed: Vec<Value> = self.query(sql, values)?;
+        if let Self::File(file) = self {
             file.checkpoint();
         }
-        result
+        Ok(!changed.is_empty())
     }
 
     /// Runs the statements that `work` passes to its argument in one transaction, without foreign
@@ -77,15 +105,9 @@ impl Database {
     /// A server gets all statements in one request, so that it holds its lock only while it
     /// works, and never for a client that was killed.
     /// Fails with the error of `work` or of the database; the database is then unchanged.
-    pub(crate) fn batch(
-        &mut self,
-        work: impl FnOnce(&mut dyn FnMut(&str, &[Value]) -> Result<()>) -> Result<()>,
-    ) -> Result<()> {
+    pub(crate) fn batch(&self, work: impl FnOnce(&mut Run) -> Result<()>) -> Result<()> {
         match self {
-            Self::File(file) => {
-                file.query("PRAGMA foreign_keys = OFF", &[])?;
-                self.transaction(|db| work(&mut |sql, values| db.execute(sql, values)))
-            }
+            Self::File(file) => file.batch(work),
             Self::Server(server) => server.batch(work),
         }
     }
@@ -96,26 +118,18 @@ impl Database {
 fn failure(database: &str, code: &str, message: &str) -> anyhow::Error {
     let advice = match code {
         _ if luoyun_schema::is_incomplete(message) => {
-            "It lacks tables or columns of the API: the next login adds them, also one with a wrong \
-             password"
+            "It lacks tables or columns of the API: the next login adds them, even a failed one"
         }
         "SQLITE_BUSY" | "TRANSACTION_BUSY" | "DatabaseBusy" | "DatabaseLocked" => {
             "Another program is writing to it: try again later"
         }
-        "TRANSACTION_TIMEOUT" => {
-            "The server ended the transaction, as it took too long while others waited: try again \
-             later"
-        }
-        "ReadOnlyFileSystem" => {
-            "Its file system is read-only: make it writable, or copy the file to a folder that is"
-        }
+        "TRANSACTION_TIMEOUT" => "It took too long while others waited: try again later",
+        "ReadOnlyFileSystem" => "Its file system is read-only: copy the file to one that is not",
         "ReadOnly" | "PermissionDenied" | "CannotOpen" => {
             "This user has no permission to write the file, its -wal and -shm, or their folder: \
              run this as the server's user"
         }
-        "SQLITE_CONSTRAINT" | "ConstraintViolation" => {
-            "Another program has just changed it: try again"
-        }
+        "SQLITE_CONSTRAINT" | "ConstraintViolation" => "Another program has changed it: try again",
         "NotADatabase" => "It is not an SQLite database",
         "DatabaseCorrupt" => "It is damaged: restore a backup (docs/operations.md)",
         "SystemIoFailure" => "The disk of its folder is full or defective",

@@ -1,19 +1,18 @@
 //! A libSQL server, through its HTTP API (Hrana 2: libsql's `docs/HTTP_V2_SPEC.md`).
 //!
-//! Each request contains statements and closes its stream, except in a transaction: there, the
-//! next request continues the stream, with the `baton` of the last reply.
+//! Each request contains statements and closes its stream.
 
 use std::env;
 use std::io::{self, BufWriter, Seek, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::{Agent, AsSendBody, Proxy};
 
-use super::{Cells, Location, failure};
+use super::{Run, failure};
 use crate::output::visible;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -32,8 +31,6 @@ pub(crate) struct Server {
     agent: Agent,
     url: String,
     token: Option<String>,
-    /// The open stream, in a transaction: the baton and the URL for its next request.
-    stream: Option<(Value, String)>,
 }
 
 impl Server {
@@ -43,10 +40,8 @@ impl Server {
         // A file that a variable was read from ends with a line end.
         let token = env::var_os("LIBSQL_TOKEN").unwrap_or_default();
         let token = token.to_string_lossy().trim().to_owned();
-        ensure!(
-            token.bytes().all(|byte| byte.is_ascii_graphic()),
-            "LIBSQL_TOKEN is not one word of ASCII characters, as a token is: set it again."
-        );
+        let is_token = token.bytes().all(|byte| byte.is_ascii_graphic());
+        ensure!(is_token, "LIBSQL_TOKEN is not one word of ASCII characters, as a token is.");
         let roots = rustls_native_certs::load_native_certs().certs;
         let roots = roots.iter().map(|root| Certificate::from_der(root).to_owned());
         let tls = TlsConfig::builder()
@@ -59,43 +54,25 @@ impl Server {
             .http_status_as_error(false)
             // A redirect could send the token to another server.
             .max_redirects(0)
+            // A proxy would see the token if there is no TLS.
+            .proxy(url.starts_with("https://").then(Proxy::try_from_env).flatten())
             .build();
         let token = (!token.is_empty()).then_some(token);
-        Ok(Self { agent: agent.into(), url: url.to_owned(), token, stream: None })
+        Ok(Self { agent: agent.into(), url: url.to_owned(), token })
     }
 
-    /// As [`super::Database::query`]. BEGIN IMMEDIATE opens a stream for the statements until COMMIT
-    /// or ROLLBACK. After a request without a reply, there is no transaction to end: the server
-    /// rolls it back, as its stream does not go on.
-    pub(super) fn query(&mut self, sql: &str, values: &[Value]) -> Result<Vec<Cells>> {
-        let is_end = matches!(sql, "COMMIT" | "ROLLBACK");
-        if is_end && self.stream.is_none() {
-            return Ok(Vec::new());
-        }
-        let keeps_open = !is_end && (self.stream.is_some() || sql == "BEGIN IMMEDIATE");
-        let mut requests = vec![execute(sql, values)];
-        if !keeps_open {
-            requests.push(json!({"type": "close"}));
-        }
-        let (baton, url) = self.stream.take().unwrap_or_else(|| (Value::Null, self.url.clone()));
-        let body = json!({"baton": baton, "requests": requests}).to_string();
-        let reply = self.post(&url, body.as_str(), TIMEOUT)?;
-        if keeps_open {
-            let next = reply["base_url"].as_str().unwrap_or(&url);
-            self.stream = Some((reply["baton"].clone(), next.to_owned()));
-        }
-        let mut result = self.result(reply, 0)?;
+    /// The rows of a statement; see [`super::Database::query`].
+    pub(super) fn query(&self, sql: &str, values: &[Value]) -> Result<Value> {
+        let body = json!({"requests": [execute(sql, values), {"type": "close"}]}).to_string();
+        let mut result = self.post(body.as_str(), TIMEOUT, 0)?;
         let rows = result.get_mut("rows").and_then(Value::as_array_mut).into_iter().flatten();
-        let cells = |row: &mut Value| row.as_array_mut().into_iter().flatten().map(cell).collect();
-        rows.map(cells).collect()
+        let cells = rows.map(|row| row.as_array_mut().into_iter().flatten().map(cell));
+        cells.map(Iterator::collect::<Result<Value>>).collect()
     }
 
     /// As [`super::Database::batch`]. The request is written to a temporary file first, as it may
     /// not fit into memory. Each statement runs only if the previous one succeeded.
-    pub(super) fn batch(
-        &mut self,
-        work: impl FnOnce(&mut dyn FnMut(&str, &[Value]) -> Result<()>) -> Result<()>,
-    ) -> Result<()> {
+    pub(super) fn batch(&self, work: impl FnOnce(&mut Run) -> Result<()>) -> Result<()> {
         let mut body =
             BufWriter::new(tempfile::tempfile().context("cannot create a temporary file")?);
         let foreign_keys = execute("PRAGMA foreign_keys = OFF", &[]);
@@ -116,20 +93,16 @@ impl Server {
         body.write_all(br#"]}},{"type":"close"}]}"#)?;
         let mut body = body.into_inner()?;
         body.rewind()?;
-        let reply = self.post(&self.url, &body, BATCH_TIMEOUT)?;
-        let result = self.result(reply, 1)?;
+        let result = self.post(&body, BATCH_TIMEOUT, 1)?;
         let mut errors = result["step_errors"].as_array().into_iter().flatten();
         let error = errors.find(|error| !error.is_null());
         error.map_or(Ok(()), |error| Err(self.failure(error)))
     }
 
-    fn post(&self, url: &str, body: impl AsSendBody, timeout: Duration) -> Result<Value> {
-        // A server may name another one for a stream.
-        url.parse::<Location>().map_err(|reason| anyhow!("{}: {reason}", self.url))?;
-        // A proxy would see the token if there is no TLS.
-        let proxy = url.starts_with("https://").then(Proxy::try_from_env).flatten();
-        let request = self.agent.post(format!("{url}/v2/pipeline")).config();
-        let request = request.timeout_global(Some(timeout)).proxy(proxy).build();
+    /// Sends requests; returns the result of the one with the number `at`.
+    fn post(&self, body: impl AsSendBody, timeout: Duration, at: usize) -> Result<Value> {
+        let request = self.agent.post(format!("{}/v2/pipeline", self.url)).config();
+        let request = request.timeout_global(Some(timeout)).build();
         let mut request = request.header("Content-Type", "application/json");
         if let Some(token) = &self.token {
             request = request.header("Authorization", format!("Bearer {token}"));
@@ -140,24 +113,20 @@ impl Server {
         let text = text.map_err(|error| self.no_server(error))?;
         let error = ureq::Error::StatusCode(status);
         match (status, &self.token) {
-            (200, _) => serde_json::from_slice(&text)
-                .map_err(|error| self.no_server(io::Error::from(error))),
-            (401 | 403, Some(_)) => bail!(
-                "{} refuses the token in LIBSQL_TOKEN: it may be expired, read-only, or for \
-                 another database.",
-                self.url
-            ),
+            (200, _) => {}
+            (401 | 403, Some(_)) => {
+                let causes = "it may be expired, read-only, or for another database";
+                bail!("{} refuses the token in LIBSQL_TOKEN: {causes}.", self.url)
+            }
             (401 | 403, None) => bail!("{} requires a token: set it in LIBSQL_TOKEN.", self.url),
-            (300..=399 | 404, _) => Err(self.no_server(error)),
+            (300..=399 | 404, _) => return Err(self.no_server(error)),
             _ => {
                 let text: String = String::from_utf8_lossy(&text).chars().take(200).collect();
-                Err(error).context(format!("{} answers \"{}\"", self.url, visible(&text)))
+                return Err(error).context(format!("{} answers \"{}\"", self.url, visible(&text)));
             }
         }
-    }
-
-    /// The result of the request number `at` in `reply`.
-    fn result(&self, mut reply: Value, at: usize) -> Result<Value> {
+        let mut reply: Value = serde_json::from_slice(&text)
+            .map_err(|error| self.no_server(io::Error::from(error)))?;
         let mut outcomes = reply["results"].as_array().into_iter().flatten();
         if let Some(error) = outcomes.find_map(|outcome| outcome.get("error")) {
             return Err(self.failure(error));
@@ -173,9 +142,9 @@ impl Server {
     }
 
     fn no_server(&self, cause: impl Into<ureq::Error>) -> anyhow::Error {
+        let advice = "is the URL right, and is the server running?";
         anyhow::Error::new(cause.into()).context(format!(
-            "No libSQL server answers at {}: is the URL right, and is the server running? \
-             (SSL_CERT_FILE names other certificates to trust)",
+            "No libSQL server answers at {}: {advice} (SSL_CERT_FILE names certificates to trust)",
             self.url
         ))
     }
@@ -202,9 +171,8 @@ fn statement(sql: &str, values: &[Value]) -> Value {
 
 /// Takes the value of a cell, whose integers are strings.
 fn cell(cell: &mut Value) -> Result<Value> {
-    let value = cell.get_mut("value").map_or(Value::Null, Value::take);
-    match value.as_str().filter(|_| cell["type"] == "integer") {
+    match cell["value"].as_str().filter(|_| cell["type"] == "integer") {
         Some(number) => Ok(number.parse::<i64>().context("invalid integer")?.into()),
-        None => Ok(value),
+        None => Ok(cell.get_mut("value").map_or(Value::Null, Value::take)),
     }
 }

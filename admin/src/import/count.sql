@@ -1,6 +1,6 @@
 -- The numbers of rows, whether any differs, and, if more than a tenth of a table and more than ten
 -- rows would be deleted, or all, a description.
-SELECT '{name}', inserted || '', changed || '', deleted || '', (source - inserted - changed) || '',
+SELECT concat_ws(char(9), '{name}', inserted, changed, deleted, source - inserted - changed),
     inserted + changed + deleted > 0,
     CASE
         WHEN source = 0 AND deleted > 0

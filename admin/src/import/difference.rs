@@ -1,42 +1,41 @@
 //! Compares the source's rows with ours, and makes ours equal.
 
-use anyhow::{Context, Result, bail};
+use std::iter::zip;
+
+use anyhow::{Result, bail};
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use crate::db::{Database, is_without_reply};
-use crate::import::tables::{MAX_NAME_BYTES, TABLES, Table};
-
-/// The first elements of the arrays in `?1`: the ids.
-const IDS: &str = "SELECT value ->> 0 FROM json_each(?1)";
+use crate::import::NAMES;
+use crate::user::MAX_NAME_BYTES;
 
 /// What an import would do, and what is odd in the source.
 #[derive(Default)]
 pub(crate) struct Difference {
-    /// The numbers of rows per table, as the lines of a table, the first with the headers.
-    pub(crate) counts: Vec<Vec<String>>,
+    /// The numbers of rows per table, with tabs between them, after the headers; then a line for each
+    /// kind of odd values.
+    pub(crate) report: Vec<String>,
     /// Whether any row differs.
     pub(crate) is_any: bool,
     /// Descriptions of tables of which too many rows would be deleted.
     pub(crate) many_deleted: Vec<String>,
-    /// A line for each kind of odd values.
-    pub(crate) notes: Vec<String>,
 }
 
 /// The version of the database: each import that writes to it, from any machine, changes it.
 pub(crate) fn version(db: &mut Database) -> Result<i64> {
-    let version = db.query("SELECT user_version FROM pragma_user_version", &[])?;
-    version.first().map(|(version,)| *version).context("the database has no user_version")
+    let [(version,)] = db.query("SELECT user_version FROM pragma_user_version", &[])?;
+    Ok(version)
 }
 
 /// Copies our rows into temporary tables of `staging`, which have the same names.
 pub(crate) fn read_ours(db: &mut Database, staging: &Connection) -> Result<()> {
-    for Table { ours, write, .. } in &TABLES {
+    for (ours, write) in zip(tables!("ours.sql"), tables!("write.sql")) {
         let page = page(ours);
         let mut insert = staging.prepare(write)?;
         let read = |key: i64| {
-            let found = db.query(&page, &[json!(key)])?;
-            found.into_iter().next().context("an aggregate without a row")
+            let [page] = db.query(&page, &[json!(key)])?;
+            Ok(page)
         };
         each_page(read, |rows| Ok(insert.execute([rows]).map(drop)?))?;
     }
@@ -67,21 +66,23 @@ fn each_page(
 /// `staging`.
 pub(crate) fn find(staging: &Connection) -> rusqlite::Result<Difference> {
     let mut found = Difference::default();
-    found.counts.push(["", "INSERTED", "CHANGED", "DELETED", "EQUAL"].map(str::to_owned).into());
-    for Table { name, compare, .. } in &TABLES {
+    let mut all_notes = Vec::new();
+    found.report.push("\tINSERTED\tCHANGED\tDELETED\tEQUAL".to_owned());
+    for (name, compare) in zip(NAMES, tables!("compare.sql")) {
         let compare = compare.replace("{max_name_bytes}", &MAX_NAME_BYTES.to_string());
         staging.execute_batch(&compare)?;
         staging.query_row(&format!(include_str!("count.sql"), name = name), [], |row| {
-            found.counts.push((0..5).map(|at| row.get(at)).collect::<Result<_, _>>()?);
-            found.is_any |= row.get::<_, bool>(5)?;
-            found.many_deleted.extend(row.get::<_, Option<String>>(6)?);
+            found.report.push(row.get(0)?);
+            found.is_any |= row.get::<_, bool>(1)?;
+            found.many_deleted.extend(row.get::<_, Option<String>>(2)?);
             Ok(())
         })?;
         let mut notes = staging.prepare(&format!(include_str!("notes.sql"), name = name))?;
         for note in notes.query_map([compare], |row| row.get(0))? {
-            found.notes.push(note?);
+            all_notes.push(note?);
         }
     }
+    found.report.extend(all_notes);
     Ok(found)
 }
 
@@ -104,31 +105,20 @@ pub(crate) fn apply(db: &mut Database, staging: &Connection, old: i64, new: i64)
 
 fn write(db: &mut Database, staging: &Connection, old: i64, new: i64) -> Result<()> {
     db.batch(|run| {
-        // Stops the batch if the version has changed, by violating NOT NULL.
-        let guard = "INSERT INTO users (username, password)
-                     SELECT NULL, NULL FROM pragma_user_version WHERE user_version <> ?1";
-        run(guard, &[json!(old)])?;
+        run(include_str!("guard.sql"), &[json!(old)])?;
         run(&format!("PRAGMA user_version = {new}"), &[])?;
         let mut send = |rows: &str, sql: &str| {
             let mut page = staging.prepare(&page(rows))?;
             let read = |key: i64| Ok(page.query_row([key], |row| row.try_into())?);
             each_page(read, |rows| run(sql, &[Value::String(rows)]))
         };
-        // Two users may have swapped names, but names have to be unique after each statement.
-        let name = "'import ' || hex(randomblob(16))";
-        let rename = format!("UPDATE users SET username = {name} WHERE id IN ({IDS})");
-        send("SELECT * FROM users_to_rename", &rename)?;
+        send("SELECT * FROM users_to_rename", include_str!("users/rename.sql"))?;
         // If names move from row to row, this order keeps them unique.
-        for Table { name, write, .. } in &TABLES {
-            let delete = format!("DELETE FROM {name} WHERE id IN ({IDS})");
+        for (name, write) in zip(NAMES, tables!("write.sql")) {
+            let delete = format!(include_str!("delete.sql"), name = name);
             send(&format!("SELECT * FROM {name}_to_delete"), &delete)?;
             send(&format!("SELECT * FROM {name}_to_write"), write)?;
         }
-        for (column, owners) in [("user_id", "users"), ("node_id", "nodes")] {
-            // For instances that were added since the comparison.
-            let is_missing = format!("{column} NOT IN (SELECT id FROM {owners})");
-            run(&format!("UPDATE instances SET {column} = NULL WHERE {is_missing}"), &[])?;
-        }
-        Ok(())
+        run(include_str!("instances/detach.sql"), &[])
     })
 }

@@ -3,12 +3,20 @@
 //! An import copies both databases into its own temporary tables, compares them there, and writes
 //! only the rows that differ, in one transaction.
 
+/// A file of each table, in the order in which they refer to each other.
+macro_rules! tables {
+    ($file:literal) => {
+        [
+            include_str!(concat!("users/", $file)),
+            include_str!(concat!("nodes/", $file)),
+            include_str!(concat!("instances/", $file)),
+        ]
+    };
+}
+
 mod difference;
-mod functions;
-mod psql;
 mod source;
 mod state;
-mod tables;
 
 use std::env;
 use std::io::{self, Write};
@@ -23,8 +31,11 @@ use rusqlite::ErrorCode;
 
 use crate::db::{Database, Location};
 use crate::import::state::State;
-pub(crate) use crate::import::tables::MAX_NAME_BYTES;
 use crate::output;
+
+/// The tables here, and those of the source.
+const NAMES: [&str; 3] = ["users", "nodes", "instances"];
+const SOURCES: [&str; 3] = ["auth_user", "node", "instance"];
 
 /// Make the database equal to that of a LuoYunCloud
 ///
@@ -105,13 +116,13 @@ pub(crate) struct Import {
 /// too many rows would be deleted. The database is then as before.
 pub(crate) fn run(location: &Location, command: Import) -> Result<()> {
     let limit = Duration::from_secs(command.timeout);
-    let url = psql::parse(command.url.trim(), command.ca).context(
+    let source = source::parse(command.url.trim(), command.ca, limit).context(
         "The source is not a PostgreSQL URL: it must be postgres://USER@HOST:PORT/DATABASE, with \
          parameters as ?sslmode=verify-full if needed, and other characters as %XX. (An \
          sslpassword has to be in a service file.)",
     )?;
     let is_from_environment = env::var("LUOYUN_SOURCE").is_ok_and(|url| url == command.url);
-    if url.password.is_some() && !is_from_environment {
+    if source.password.is_some() && !is_from_environment {
         let message = "every user of this machine can read a password in the URL: put it into \
                        PGPASSWORD or ~/.pgpass, or the whole URL into LUOYUN_SOURCE";
         Import::augment_args(Command::new("luoyun-admin import"))
@@ -130,7 +141,7 @@ pub(crate) fn run(location: &Location, command: Import) -> Result<()> {
     let mut compare = || {
         state.db.execute_batch(include_str!("staging.sql"))?;
         difference::read_ours(&mut db, &state.db)?;
-        source::copy(&url, limit, &state.db, &progress)?;
+        source::copy(&source, &state.db, &progress)?;
         progress.set_message("comparing");
         difference::find(&state.db).context("cannot compare")
     };
@@ -139,7 +150,7 @@ pub(crate) fn run(location: &Location, command: Import) -> Result<()> {
         bail!(
             "{} Is it the right source, and does it show all its rows? To allow it:\n  {}",
             found.many_deleted.join(" "),
-            output::repeated_with("import", "--allow-deletions")
+            output::shell(env::args_os().chain(["--allow-deletions".into()]))
         );
     }
     if !command.dry_run {
@@ -160,8 +171,7 @@ pub(crate) fn run(location: &Location, command: Import) -> Result<()> {
     if command.dry_run {
         writeln!(out, "Nothing was changed (--dry-run). An import would have counted:")?;
     }
-    output::write_table(&mut out, &found.counts)?;
-    Ok(found.notes.iter().try_for_each(|note| writeln!(out, "{note}"))?)
+    Ok(output::write_table(out, &found.report)?)
 }
 
 /// Names the folder of the temporary tables if its disk is full.

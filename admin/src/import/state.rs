@@ -18,11 +18,16 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
+use luoyun_values::text::trim;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use rusqlite::functions::FunctionFlags;
+use rusqlite::types::ToSql;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rustls::pki_types::ServerName;
+use sha2::{Digest, Sha256};
 
 use crate::db::Location;
-use crate::import::functions;
+use crate::output::visible;
 use crate::owner;
 
 /// How long an import and a dry run wait for each other.
@@ -58,7 +63,7 @@ impl State {
                 _ => error.context(format!("cannot open {shown}")),
             }
         })?;
-        functions::add_all(&db)?;
+        add_functions(&db)?;
         Ok(Self { db, path })
     }
 
@@ -76,19 +81,20 @@ impl State {
     /// is known even if the import is killed before [`Self::save`].
     pub(crate) fn announce(&self) -> Result<i64> {
         let sql = "INSERT INTO versions VALUES (1 + abs(random() % 2147483647)) RETURNING version";
-        let version = self.db.query_row(sql, [], |row| row.get(0));
-        let saved = version.and_then(|it| self.db.execute_batch("COMMIT; BEGIN").map(|()| it));
-        saved.with_context(|| self.cannot_save())
+        let version = self.db.query_row(sql, [], |row| row.get(0))?;
+        self.commit("COMMIT; BEGIN")?;
+        Ok(version)
     }
 
-    fn cannot_save(&self) -> String {
-        format!("cannot write the state file {} (--state names another one)", self.path.display())
+    fn commit(&self, sql: &str) -> Result<()> {
+        let path = self.path.display();
+        let failed = || format!("cannot write the state file {path} (--state names another one)");
+        self.db.execute_batch(sql).with_context(failed)
     }
 
     /// Saves the digests in `wanted_users`, which the database has in `version`, and commits.
     pub(crate) fn save(&self, version: i64) -> Result<()> {
-        let sql = format!(include_str!("save.sql"), version = version);
-        self.db.execute_batch(&sql).with_context(|| self.cannot_save())
+        self.commit(&format!(include_str!("save.sql"), version = version))
     }
 }
 
@@ -96,21 +102,19 @@ impl State {
 /// Fails if there is no home folder.
 pub(crate) fn default_path(location: &Location) -> Result<PathBuf> {
     let url = match location {
-        // The same for other paths of the file.
+        Location::Server(url) => url.split_once("://").map_or(url.as_str(), |(_, url)| url),
         Location::File(path) => {
-            return Ok(fs::canonicalize(path)
-                .unwrap_or(path.clone())
-                .with_added_extension("import"));
+            // The same for other paths of the file.
+            let path = fs::canonicalize(path).unwrap_or(path.clone());
+            return Ok(path.with_added_extension("import"));
         }
-        Location::Server(url) => url,
     };
     // XDG Base Directory Specification.
     let folder = env::var_os("XDG_STATE_HOME").map(PathBuf::from).filter(|it| it.is_absolute());
     let folder = folder.or_else(|| Some(env::home_dir()?.join(".local/state")));
     let folder = folder.context("There is no home folder: name a file with --state.")?;
-    let name = url.split_once("://").map_or(url.as_str(), |(_, name)| name);
-    let name = utf8_percent_encode(name, FILE_NAME);
-    Ok(folder.join("luoyun-admin").join(format!("{name}.import")))
+    let name = format!("luoyun-admin/{}.import", utf8_percent_encode(url, FILE_NAME));
+    Ok(folder.join(name))
 }
 
 fn open_locked(path: &Path) -> Result<Connection> {
@@ -136,4 +140,41 @@ fn open_copy(path: &Path) -> Result<Connection> {
     }
     db.execute_batch(include_str!("state.sql"))?;
     Ok(db)
+}
+
+/// Adds the functions to `db`, which has the table `salt`. Except `fingerprint`, each is NULL for
+/// NULL.
+fn add_functions(db: &Connection) -> rusqlite::Result<()> {
+    add(db, "bare", |text| Some(trim(text).to_owned()))?;
+    add(db, "host", host)?;
+    add(db, "number", |text| text.parse::<i64>().ok().filter(|number| number.to_string() == text))?;
+    add(db, "is_known", |text| Some(luoyun_password::is_known(text)))?;
+    add(db, "visible", |text| Some(visible(text)))?;
+    // `fingerprint(ID, PASSWORD)`: the id makes the digests of equal passwords differ.
+    let salt: Vec<u8> = db.query_row("SELECT salt FROM salt", [], |row| row.get(0))?;
+    db.create_scalar_function("fingerprint", 2, FunctionFlags::SQLITE_DETERMINISTIC, move |row| {
+        let (id, password): (i64, String) = (row.get(0)?, row.get(1)?);
+        let salted = Sha256::new_with_prefix(&salt).chain_update(id.to_be_bytes());
+        Ok(salted.chain_update(password).finalize().to_vec())
+    })
+}
+
+fn add<T: ToSql + 'static>(
+    db: &Connection,
+    name: &str,
+    function: fn(&str) -> Option<T>,
+) -> rusqlite::Result<()> {
+    db.create_scalar_function(name, 1, FunctionFlags::SQLITE_DETERMINISTIC, move |row| {
+        Ok(row.get_raw(0).as_str_or_null()?.and_then(function))
+    })
+}
+
+/// The IP address or host name in the text, without brackets and a netmask. `None` if it has
+/// anything else.
+fn host(text: &str) -> Option<String> {
+    let text = trim(text);
+    let address = text.split_once('/').filter(|(_, mask)| mask.parse::<u8>().is_ok());
+    let text = address.map_or(text, |(address, _)| address);
+    let text = text.strip_prefix('[').and_then(|it| it.strip_suffix(']')).unwrap_or(text);
+    ServerName::try_from(text).is_ok().then(|| text.to_owned())
 }
