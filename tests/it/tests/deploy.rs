@@ -8,18 +8,6 @@ use std::process::Command;
 use api_tests::{read, root, toml};
 use serde_json::{Value, json};
 
-/// The names in the lists `field` of all components.
-fn granted_stores(manifest: &Value, field: &str) -> BTreeSet<String> {
-    let components = manifest["component"].as_object().unwrap().values();
-    let lists = components.filter_map(|component| component[field].as_array());
-    lists.flatten().map(|name| name.as_str().unwrap().to_owned()).collect()
-}
-
-/// The names between `${` and `}` in `text`.
-fn placeholders(text: &str) -> BTreeSet<&str> {
-    text.split("${").skip(1).map(|rest| rest.split_once('}').unwrap().0).collect()
-}
-
 #[test]
 fn every_store_that_a_component_opens_is_in_the_runtime_config() {
     let manifest = toml("spin.toml");
@@ -28,7 +16,10 @@ fn every_store_that_a_component_opens_is_in_the_runtime_config() {
         [("key_value_stores", "key_value_store"), ("sqlite_databases", "sqlite_database")]
     {
         let configured: BTreeSet<_> = config[table].as_object().unwrap().keys().cloned().collect();
-        assert_eq!(configured, granted_stores(&manifest, field), "{table}");
+        let components = manifest["component"].as_object().unwrap().values();
+        let granted = components.filter_map(|it| it[field].as_array()).flatten();
+        let granted: BTreeSet<_> = granted.map(|it| it.as_str().unwrap().to_owned()).collect();
+        assert_eq!(configured, granted, "{table}");
     }
 }
 
@@ -37,7 +28,8 @@ fn the_readme_names_every_environment_variable_of_the_files() {
     let readme = read("deploy/README.md");
     for file in ["runtime-config.toml", "haproxy.cfg", "haproxy-http.cfg"] {
         let text = read(&format!("deploy/{file}"));
-        let mut names = placeholders(&text);
+        let names = text.split("${").skip(1).map(|rest| rest.split_once('}').unwrap().0);
+        let mut names: BTreeSet<_> = names.collect();
         assert!(!names.is_empty(), "{file}");
         names.retain(|name| !text.contains(&format!("presetenv {name} ")));
         names.extend(text.contains("env(REDIS_PASSWORD)").then_some("REDIS_PASSWORD"));

@@ -9,28 +9,6 @@ use api_tests::dataset::{ARGON2ID, SALTED, SHA1, WEAK, insert_users};
 use api_tests::{BASEINFO, LIST, LOGOUT, Server, Setup};
 use serde_json::Value;
 
-/// The number of transactions in the write-ahead log of a SQLite file: its commit frames (SQLite,
-/// "WAL-mode File Format", 1).
-fn writes(server: &Server, file: &str) -> usize {
-    const FRAME_BYTES: usize = 24 + 4096;
-    let log = fs::read(server.state().join(file).with_extension("db-wal")).unwrap();
-    let frames = log[32.min(log.len())..].chunks_exact(FRAME_BYTES);
-    frames.filter(|frame| frame[4..8] != [0; 4]).count()
-}
-
-#[test]
-fn a_login_makes_one_write_in_each_store() {
-    let server = Server::with(&[]);
-    let _upgraded = server.log_in("luoyun");
-    // SQLite deletes the log when the last connection closes, so this one stays open.
-    let db = server.database();
-    db.query_row("SELECT count(*) FROM users", [], |_| Ok(())).unwrap();
-    let files = ["sqlite_db.db", "sqlite_key_value.db"];
-    let before = files.map(|file| writes(&server, file));
-    let _login = server.log_in("luoyun");
-    assert_eq!(files.map(|file| writes(&server, file)), before.map(|count| count + 1));
-}
-
 #[test]
 fn the_most_expensive_login_makes_eleven_storage_calls() {
     let server = Server::with(&[]);

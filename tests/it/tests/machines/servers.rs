@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 
 use api_tests::admin::{Outcome, run};
-use api_tests::server::{built, memory, processes, send_signal, wait_until};
+use api_tests::server::{built, processes, send_signal, wait_until};
 use api_tests::{Admin, Client, read, root};
 use tempfile::TempDir;
 
@@ -389,11 +389,6 @@ pub(super) struct Process {
 impl Process {
     pub(super) fn id(&self) -> u32 {
         self.child.as_ref().unwrap().id()
-    }
-
-    /// Its largest resident memory so far, in MB. (proc(5), `VmHWM`.)
-    pub(super) fn peak_memory(&self) -> u64 {
-        self.child.as_ref().map_or(0, |child| memory(child.id(), "VmHWM") * 1024 / 1_000_000)
     }
 
     /// Kills it and its children (SIGKILL), and waits until they have ended.
