@@ -1,11 +1,11 @@
 #!/bin/sh
-# Prints the manifest to serve: on Spin 4.1 or later, spin-wasi03.toml, whose components are faster
-# there, unless a source is newer; else spin.toml, which all hosts run. LUOYUN_MANIFEST decides.
+# manifest.sh [HOST]: prints the manifest to serve on HOST, by default what host.sh prints: on Spin 4.1
+# or later, spin-wasi03.toml, whose components are faster there, unless a source is newer; else
+# spin.toml, which all hosts run. LUOYUN_MANIFEST decides.
 set -eu
 cd "$(dirname "$0")/.."
 [ -z "${LUOYUN_MANIFEST:-}" ] || { echo "$LUOYUN_MANIFEST" && exit; }
-host=$(scripts/host.sh)
-case $host in
+case ${1:-$(scripts/host.sh)} in
 'spin 4.'[1-9]*) ;;
 *) echo spin.toml && exit ;;
 esac

@@ -5,14 +5,12 @@ cd "$(dirname "$0")/.."
 
 : "${LISTEN:=127.0.0.1:3000}" "${STATE_DIR:=.spin}" "${DEMO:=1}"
 host=$(scripts/host.sh)
-LUOYUN_HOST=${host%% *}
-export LUOYUN_HOST
 # The components for WASI 0.2 are built.
 case $host,${LUOYUN_MANIFEST:-} in
 spin\ 4.[1-9]*, | *wasi03*) make --no-print-directory build ;;
 esac
-[ "$LUOYUN_HOST" = spin ] || cargo build --locked -p devhost
-manifest=$(scripts/manifest.sh)
+[ "$host" != devhost ] || cargo build --locked -p devhost
+manifest=$(scripts/manifest.sh "$host")
 
 # Spin ends when it has no descriptor for a connection.
 ulimit -n "$(ulimit -Hn)" 2>/dev/null || true
@@ -34,7 +32,7 @@ if [ "$DEMO" != 0 ]; then
     user=luoyun password=luoyun
 fi
 
-if [ "$LUOYUN_HOST" = spin ]; then set -- spin up "$@"; else set -- target/debug/devhost "$@"; fi
+case $host in devhost) set -- target/debug/devhost "$@" ;; *) set -- spin up "$@" ;; esac
 "$@" &
 server=$!
 trap 'kill -TERM $server 2>/dev/null' INT TERM

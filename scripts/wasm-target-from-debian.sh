@@ -14,21 +14,17 @@ say() { echo "wasm target: $*"; }
 
 give_up() {
     say "$*" >&2
-    cat >&2 <<'END'
-
-The components need Rust's standard library for wasm32-wasip1. Any of these helps:
-  - reach rustup's servers, and run: rustup target add wasm32-wasip1
+    echo "
+The components need Rust's standard library for $target. Any of these helps:
+  - reach rustup's servers, and run: rustup target add $target
   - use a Rust whose sources Debian publishes (rustup toolchain install VERSION)
   - set DEBIAN_MIRROR to the base address of a Debian mirror that this machine
-    reaches, with debian-archive-keyring and dpkg installed
-END
+    reaches, with debian-archive-keyring and dpkg installed" >&2
     exit 1
 }
 
 say "rustup failed; building the standard library from Debian's sources instead"
-for tool in apt-get apt-cache dpkg; do
-    command -v $tool >/dev/null || give_up "there is no $tool here"
-done
+command -v dpkg >/dev/null || give_up "there is no dpkg here"
 [ -e $keyring ] || give_up "there is no $keyring (package debian-archive-keyring)"
 mirror=${DEBIAN_MIRROR:-$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' |
     grep -m 1 '/debian/*$' || true)}
@@ -74,16 +70,9 @@ for object in libc.a crt1-command.o crt1-reactor.o; do
 done
 
 say "building the standard library (about a minute)"
-mkdir -p "$work/crate/src"
-cat >"$work/crate/Cargo.toml" <<'END'
-[package]
-name = "standard-library"
-version = "0.0.0"
-edition = "2024"
-END
-echo 'fn main() {}' >"$work/crate/src/main.rs"
+cargo new --quiet --vcs none "$work/any"
 # Without embedded bitcode, `lto = true` fails later: there is no section ".llvmbc".
-(cd "$work/crate" && RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Cembed-bitcode=yes CARGO_TARGET_DIR="$work/built" \
+(cd "$work/any" && RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Cembed-bitcode=yes CARGO_TARGET_DIR="$work/built" \
     cargo build --quiet --release -Zbuild-std=std,panic_abort --target $target) ||
     give_up "building the standard library failed"
 cp "$work"/built/$target/release/deps/*.rlib "$library/"

@@ -14,21 +14,13 @@ stop() {
 trap stop EXIT
 trap 'exit 130' INT
 trap 'exit 143' HUP TERM
-start() {
-    set -- --listen 127.0.0.1:0 --state-dir "$state" \
-        --variable password_memory_kib=8 --variable password_passes=1 \
-        --variable login_address_failures=1000000
-    for file in migrations/local.sql migrations/[0-9]*.sql migrations/demo.sql ${EXTRA_SQL:-}; do
-        set -- "$@" --sqlite "@$file"
-    done
-    target/debug/devhost "$@" >"$state/output" 2>&1 &
-    server=$!
-}
-start
-tries=600
+cat migrations/local.sql migrations/[0-9]*.sql migrations/demo.sql ${EXTRA_SQL:-} >"$state/setup.sql"
+target/debug/devhost --listen 127.0.0.1:0 --state-dir "$state" --sqlite "@$state/setup.sql" \
+    --variable password_memory_kib=8 --variable password_passes=1 \
+    --variable login_address_failures=1000000 >"$state/output" 2>&1 &
+server=$!
 until BASE_URL=$(sed -n 's/^Serving //p' "$state/output") && [ -n "$BASE_URL" ]; do
-    tries=$((tries - 1))
-    kill -0 $server && [ $tries -gt 0 ] || { cat "$state/output" >&2; exit 1; }
+    kill -0 $server || { cat "$state/output" >&2; exit 1; }
     sleep 0.1
 done
 export BASE_URL

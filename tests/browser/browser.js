@@ -9,7 +9,7 @@ import puppeteer from "puppeteer-core";
 
 export const BASE_URL = process.env.BASE_URL;
 
-/** Starts `chrome` or `firefox`. */
+// Starts `chrome` or `firefox`.
 export const launch = (browser) =>
   puppeteer.launch({
     browser,
@@ -21,11 +21,9 @@ export const launch = (browser) =>
     extraPrefsFirefox: { "browser.download.alwaysOpenPanel": false },
   });
 
-/**
- * A proxy before the server, which serves it below `prefix`. `rules` has a function by path
- * (`api/login`), which takes one that forwards the request; it returns the reply's `status`,
- * `headers` and `body`, or null to close the connection.
- */
+// A proxy before the server, which serves it below `prefix`. `rules` has a function by path
+// (`api/login`), which takes one that forwards the request; it returns the reply's `status`,
+// `headers` and `body`, or null to close the connection.
 export async function serve(prefix = "") {
   const site = { rules: {} };
   const requests = [];
@@ -48,7 +46,7 @@ export async function serve(prefix = "") {
     url: `http://127.0.0.1:${server.address().port}${prefix}/`,
     count: (path) => requests.filter((seen) => seen === path).length,
     close: () => server.close() && server.closeAllConnections(),
-    /** Holds the next reply from `path`; resolves when the request is there, to what sends it. */
+    // Holds the next reply from `path`; resolves when the request is there, to what sends it.
     hold: (path) =>
       new Promise((arrived) => {
         site.rules[path] = async (forward) => {
@@ -60,10 +58,8 @@ export async function serve(prefix = "") {
   });
 }
 
-/**
- * Opens `site` in a new context. `page.errors` collects errors and violations of the content
- * security policy. The page's clock is `window.ahead` milliseconds ahead.
- */
+// Opens `site` in a new context. `page.errors` collects errors and violations of the content
+// security policy. The page's clock is `window.ahead` milliseconds ahead.
 export async function open(browser, site, { locale = "en-US", width = 1280, height = 800, scheme, prepare = () => {}, context } = {}) {
   const downloads = mkdtempSync(join(tmpdir(), "console-"));
   context ??= await browser.createBrowserContext({ downloadBehavior: { policy: "allow", downloadPath: downloads } });
@@ -88,7 +84,7 @@ export async function open(browser, site, { locale = "en-US", width = 1280, heig
   return page;
 }
 
-/** Replaces the value of an input, as a password manager does. */
+// Replaces the value of an input, as a password manager does.
 export const fill = (page, selector, value) =>
   page.$eval(selector, (input, value) => {
     Object.assign(input, { value }).dispatchEvent(new Event("input", { bubbles: true }));

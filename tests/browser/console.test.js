@@ -25,7 +25,7 @@ const isDisabled = (page, selector) => page.$eval(selector, (element) => element
 const focused = (page) => page.evaluate(() => document.activeElement.id);
 const press = (page, selector) => page.$$eval(selector, (buttons) => buttons.forEach((button) => button.click()));
 
-/** Waits until the text of `selector` is `expected`, or matches it. */
+// Waits until the text of `selector` is `expected`, or matches it.
 async function waitForText(page, selector, expected) {
   const { source } = expected instanceof RegExp ? expected : RegExp(`^${expected.replace(/[.()?]/g, "\\$&")}$`);
   const isThere = (selector, source) => RegExp(source).test(document.querySelector(selector).textContent.trim());
@@ -36,7 +36,7 @@ async function waitForText(page, selector, expected) {
   }
 }
 
-/** Waits until a message is spoken, and in view; or for a page of the list by its number. */
+// Waits until a message is spoken, and in view; or for a page of the list by its number.
 async function waitFor(page, expected) {
   if (typeof expected === "number") return waitForText(page, "#page", RANGES[expected]);
   await waitForText(page, "#live", expected);
@@ -50,7 +50,7 @@ const click = (page, selector, expected) => page.click(selector).then(() => wait
 const reload = (page, expected) => page.reload().then(() => waitFor(page, expected));
 const back = (page, expected) => page.evaluate(() => history.back()).then(() => waitFor(page, expected));
 
-/** Logs in, and waits for the list. */
+// Logs in, and waits for the list.
 async function enter(page, user) {
   await logIn(page, user);
   await waitFor(page, { many: RANGES[1], luoyun: "3 virtual machines", hostile: "2 virtual machines" }[user]);
@@ -64,7 +64,7 @@ const instance = (id, fields) => ({
 });
 const desktop = (fields) => ({ body: { code: 0, desc: "", instance_id: 1, vdi_type: 1, host: "10.0.0.2", port: 5900, ...fields } });
 
-/** Waits until `file` is saved; returns its text, and removes it. */
+// Waits until `file` is saved; returns its text, and removes it.
 async function saved(page, file) {
   for (const limit = Date.now() + 10_000; readdirSync(page.downloads).join() !== file; ) {
     assert.ok(Date.now() < limit, `${readdirSync(page.downloads)}, not ${file}`);
@@ -88,7 +88,7 @@ for (const name of ["chrome", "firefox"]) {
   const browser = await launch(name);
   after(() => browser.close());
 
-  /** A test with a page; fails if the page has recorded an error. */
+  // A test with a page; fails if the page has recorded an error.
   const pageTest = (title, options, body) =>
     test(`${name}: ${title}`, async () => {
       const site = options.isDirect ? { url: `${BASE_URL}/`, close() {} } : await serve(options.prefix);

@@ -1,40 +1,51 @@
-//! Components: converts core modules to components as Spin does, compiles them, and runs each
-//! request in a new instance. Those for WASI 0.3 are in [`wasi03`].
+//! Converts core modules to components as Spin does, compiles them, and runs requests in their
+//! instances with Wasmtime's [`ProxyHandler`], as Spin 4.1 does.
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result};
 use http::{Request, Response};
-use http_body_util::BodyExt;
-use hyper::body::{Body, Bytes, Frame, Incoming};
-use tokio::sync::oneshot;
+use tokio::time::{Sleep, sleep};
 use wasi_preview1_component_adapter_provider::{
     WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_PROXY_ADAPTER,
 };
-use wasmtime::component::{InstancePre, Linker, ResourceTable};
+use wasmtime::component::{Component as Compiled, GuestTaskId, InstancePre, Linker, ResourceTable};
 use wasmtime::{
     Cache, CacheConfig, Config, Engine, PoolingAllocationConfig, ResourceLimiter, Store,
+    StoreContextMut,
 };
 use wasmtime_wasi::cli::OutputFile;
 use wasmtime_wasi::{HostMonotonicClock, WasiCtx, WasiCtxView, WasiView};
-use wasmtime_wasi_http::p2::bindings::ProxyPre;
-use wasmtime_wasi_http::p2::bindings::http::types::Scheme;
+use wasmtime_wasi_http::handler::{
+    HandlerState, Instance, Proxy, ProxyHandler, ProxyPre, ShouldAccept, WorkerExpiration,
+    WorkerState, WorkerStatus,
+};
 use wasmtime_wasi_http::p3::bindings::ServicePre;
 use wasmtime_wasi_http::{
-    Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView,
+    Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView, p2,
 };
 use wit_component::ComponentEncoder;
 
 use crate::Measured;
 use crate::manifest::Component;
 use crate::stores::{self, Stores};
-use crate::wasi03;
+
+/// Number of instances at a time, as in Spin.
+const MAX_INSTANCES: u32 = 1000;
+
+/// Number of requests that an instance for WASI 0.3 serves, as in Spin.
+const MAX_REQUESTS: usize = 128;
+
+/// Number of requests that an instance for WASI 0.3 serves at a time, as in Spin.
+const MAX_CONCURRENT_REQUESTS: usize = 16;
+
+/// The time that an instance for WASI 0.3 waits for a request, as in Spin.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The state of an instance.
 pub(crate) struct Guest {
@@ -51,6 +62,18 @@ impl Guest {
     /// Counts a call of a host function.
     pub(crate) fn count(&mut self, call: &'static str) {
         *self.measured.calls.entry(call).or_default() += 1;
+    }
+}
+
+impl WasiView for Guest {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+impl WasiHttpView for Guest {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView { ctx: &mut self.http, table: &mut self.table, hooks: &mut self.outbound }
     }
 }
 
@@ -74,48 +97,22 @@ impl ResourceLimiter for Measured {
 /// Denies outbound requests: `spin.toml` allows none.
 struct NoOutbound;
 
+type Sending = Box<dyn Future<Output = Result<(), Error>> + Send>;
+
 impl WasiHttpHooks for NoOutbound {
     fn send_request(
         &mut self,
         _: Request<WasiBody>,
         _: Option<RequestOptions>,
-        _: Box<dyn Future<Output = Result<(), Error>> + Send>,
-    ) -> Box<dyn Future<Output = Result<Sent, Error>> + Send> {
+        _: Sending,
+    ) -> Box<dyn Future<Output = Result<(Response<WasiBody>, Sending), Error>> + Send> {
         Box::new(async { Err(Error::HttpRequestDenied) })
     }
 }
 
-type Sent = (Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>);
-
-impl WasiView for Guest {
-    fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
-    }
-}
-
-impl WasiHttpView for Guest {
-    fn http(&mut self) -> WasiHttpCtxView<'_> {
-        WasiHttpCtxView { ctx: &mut self.http, table: &mut self.table, hooks: &mut self.outbound }
-    }
-}
-
-/// The monotonic clock of all instances.
+/// The monotonic clock of all instances: the time since an instant that a test may move back.
 #[derive(Clone)]
-pub(crate) struct Clock {
-    start: Instant,
-    /// How far it is ahead, in nanoseconds.
-    ahead: Arc<AtomicU64>,
-}
-
-impl Clock {
-    pub(crate) fn new() -> Self {
-        Self { start: Instant::now(), ahead: Arc::default() }
-    }
-
-    pub(crate) fn advance(&self, time: Duration) {
-        self.ahead.fetch_add(nanoseconds(time), Ordering::Relaxed);
-    }
-}
+pub(crate) struct Clock(pub(crate) Arc<Mutex<Instant>>);
 
 impl HostMonotonicClock for Clock {
     fn resolution(&self) -> u64 {
@@ -123,59 +120,137 @@ impl HostMonotonicClock for Clock {
     }
 
     fn now(&self) -> u64 {
-        nanoseconds(self.start.elapsed()) + self.ahead.load(Ordering::Relaxed)
+        let start = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        start.elapsed().as_nanos().try_into().unwrap_or(u64::MAX)
     }
 }
 
-fn nanoseconds(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+/// What all components share.
+#[derive(Clone)]
+pub(crate) struct Host {
+    pub(crate) stores: Arc<Stores>,
+    pub(crate) clock: Clock,
+    pub(crate) log: Option<OutputFile>,
+    /// Takes the cost of each instance.
+    pub(crate) measured: SyncSender<Measured>,
 }
 
-/// Creates the stores of a component's instances.
-pub(crate) struct Guests {
+/// A compiled component.
+pub(crate) type Handler = ProxyHandler<Instances>;
+
+/// Creates the instances of a component.
+pub(crate) struct Instances {
+    pre: ProxyPre<Guest>,
+    engine: Engine,
     component: Arc<Component>,
-    stores: Arc<Stores>,
-    clock: Clock,
-    quiet: bool,
-    log: Option<OutputFile>,
+    host: Host,
 }
 
-impl Guests {
-    /// A store for an instance.
-    pub(crate) fn store(&self, engine: &Engine) -> wasmtime::Result<Store<Guest>> {
+/// Compiles `component`.
+/// Fails if its file cannot be read, is not a module, or has imports that devhost lacks.
+pub(crate) fn handler(component: &Component, host: &Host) -> Result<Handler> {
+    let source = component.source.display();
+    let module = std::fs::read(&component.source)
+        .with_context(|| format!("cannot read {source}: is it built?"))?;
+    let pre = compile(module).with_context(|| format!("devhost cannot run {source}"))?;
+    let engine = pre.engine().clone();
+    let pre = match ServicePre::new(pre.clone()) {
+        Ok(pre) => ProxyPre::P3(pre),
+        Err(_) => ProxyPre::P2(p2::bindings::ProxyPre::new(pre)?),
+    };
+    let component = Arc::new(component.clone());
+    Ok(ProxyHandler::new(Instances { pre, engine, component, host: host.clone() }))
+}
+
+impl HandlerState for Instances {
+    type StoreData = Guest;
+    type WorkerExpiration = Idle;
+    type WorkerState = Worker;
+
+    async fn instantiate(&self) -> wasmtime::Result<Instance<Guest, Idle, Worker>> {
         let mut wasi = WasiCtx::builder();
-        wasi.monotonic_clock(self.clock.clone());
-        if let Some(log) = &self.log {
-            wasi.stdout(log.clone()).stderr(log.clone());
-        } else if !self.quiet {
-            wasi.inherit_stdout().inherit_stderr();
-        }
+        wasi.monotonic_clock(self.host.clock.clone());
+        match &self.host.log {
+            Some(log) => wasi.stdout(log.clone()).stderr(log.clone()),
+            None => wasi.inherit_stdout().inherit_stderr(),
+        };
         let guest = Guest {
             table: ResourceTable::new(),
             component: self.component.clone(),
-            stores: self.stores.clone(),
+            stores: self.host.stores.clone(),
             measured: Measured::default(),
             wasi: wasi.build(),
             http: WasiHttpCtx::new(),
             outbound: NoOutbound,
         };
-        let mut store = Store::new(engine, guest);
+        let mut store = Store::new(&self.engine, guest);
         store.set_fuel(u64::MAX)?;
         store.limiter(|guest| &mut guest.measured);
-        Ok(store)
+        let proxy = self.pre.instantiate_async(&mut store).await?;
+        let max_requests = if matches!(proxy, Proxy::P2(_)) { 1 } else { MAX_REQUESTS };
+        let state = Worker { max_requests, measured: self.host.measured.clone() };
+        let expiration = Idle(Box::pin(sleep(IDLE_TIMEOUT)));
+        Ok(Instance { store, proxy, view: Guest::http, expiration, state })
     }
 }
 
-/// A compiled component.
-pub(crate) enum Handler {
-    /// Each request gets a new instance.
-    Wasi02(Guests, ProxyPre<Guest>),
-    /// An instance serves several requests.
-    Wasi03(wasi03::Handler),
+/// Ends an instance that waits for a request.
+pub(crate) struct Idle(Pin<Box<Sleep>>);
+
+impl WorkerExpiration for Idle {
+    fn poll(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        status: WorkerStatus,
+        since: Instant,
+    ) -> Poll<()> {
+        if status != WorkerStatus::Idle {
+            return Poll::Pending;
+        }
+        self.0.as_mut().reset((since + IDLE_TIMEOUT).into());
+        self.0.as_mut().poll(context)
+    }
 }
 
-/// Number of requests that can be processed at a time, as in Spin.
-const MAX_INSTANCES: u32 = 1000;
+/// Limits the requests of an instance, and measures it.
+pub(crate) struct Worker {
+    max_requests: usize,
+    measured: SyncSender<Measured>,
+}
+
+impl WorkerState for Worker {
+    type StoreData = Guest;
+    type RequestData = ();
+
+    fn should_accept_request(&self, concurrent: usize, total: usize) -> ShouldAccept {
+        if total >= self.max_requests {
+            ShouldAccept::Never
+        } else if concurrent >= MAX_CONCURRENT_REQUESTS {
+            ShouldAccept::No
+        } else {
+            ShouldAccept::Yes
+        }
+    }
+
+    fn on_request_start(
+        &self,
+        _: StoreContextMut<'_, Guest>,
+        (): (),
+        _: GuestTaskId,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send + Sync>> {
+        // No time limit, as in Spin.
+        Box::pin(std::future::pending())
+    }
+
+    fn drop(&self, store: Store<Guest>, outcome: wasmtime::Result<()>) {
+        if let Err(cause) = outcome {
+            eprintln!("devhost: {cause:?}");
+        }
+        let fuel = u64::MAX - store.get_fuel().unwrap_or_default();
+        // If the queue is full, this measurement is dropped.
+        let _ = self.measured.try_send(Measured { fuel, ..store.into_data().measured });
+    }
+}
 
 /// An engine that counts fuel and keeps compiled code in the user's cache folder, as Spin does.
 fn new_engine() -> Result<Engine> {
@@ -186,136 +261,6 @@ fn new_engine() -> Result<Engine> {
     config.wasm_component_model_async(true);
     config.consume_fuel(true).allocation_strategy(pool).cache(Cache::new(CacheConfig::new()).ok());
     Ok(Engine::new(&config)?)
-}
-
-impl Handler {
-    /// Compiles `component`.
-    /// Fails if its file cannot be read, is not a module, or has imports that devhost lacks.
-    pub(crate) fn new(
-        component: Component,
-        stores: Arc<Stores>,
-        clock: Clock,
-        quiet: bool,
-        log: Option<OutputFile>,
-    ) -> Result<Self> {
-        let source = component.source.display();
-        let module = std::fs::read(&component.source)
-            .with_context(|| format!("cannot read {source}: is it built?"))?;
-        let pre = compile(module).with_context(|| format!("devhost cannot run {source}"))?;
-        let guests = Guests { component: Arc::new(component), stores, clock, quiet, log };
-        Ok(match ServicePre::new(pre.clone()) {
-            Ok(pre) => Self::Wasi03(wasi03::handler(guests, pre)),
-            Err(_) => Self::Wasi02(guests, ProxyPre::new(pre)?),
-        })
-    }
-
-    /// Answers `request`.
-    /// Fails if the guest traps, or returns without a response.
-    pub(crate) async fn handle(
-        &self,
-        request: Request<Incoming>,
-        measured: SyncSender<Measured>,
-    ) -> Result<Response<WasiBody>> {
-        match self {
-            Self::Wasi02(guests, pre) => {
-                handle(guests.store(pre.engine())?, pre, request, measured).await
-            }
-            Self::Wasi03(handler) => {
-                let request = request.map(|body| body.map_err(Error::from).boxed_unsync());
-                Ok(handler.handle((), request).await?)
-            }
-        }
-    }
-}
-
-/// Answers `request` in a new instance. Sends the costs to `measured` when the guest has returned,
-/// which may be after the response has been sent.
-async fn handle(
-    mut store: Store<Guest>,
-    pre: &ProxyPre<Guest>,
-    request: Request<Incoming>,
-    measured: SyncSender<Measured>,
-) -> Result<Response<WasiBody>> {
-    let (sender, receiver) = oneshot::channel();
-    let exchange = Arc::new(Mutex::new(Exchange::default()));
-    let answered = exchange.clone();
-    let set = move |response| {
-        locked(&answered).is_answered = true;
-        let _ = sender.send(response);
-    };
-    let request =
-        request.map(|incoming| GuestBody { incoming: Some(incoming), exchange: exchange.clone() });
-    let request = store.data_mut().http().new_incoming_request(Scheme::Http, request)?;
-    let response = store.data_mut().http().new_response_outparam_from_callback(set)?;
-    let proxy = pre.instantiate_async(&mut store).await?;
-    let guest = tokio::spawn(async move {
-        let outcome =
-            proxy.wasi_http_incoming_handler().call_handle(&mut store, request, response).await;
-        let fuel = u64::MAX - store.get_fuel()?;
-        // If the queue is full, this measurement is dropped.
-        let _ = measured.try_send(Measured { fuel, ..store.into_data().measured });
-        outcome
-    });
-    let Ok(response) = receiver.await else {
-        guest.await??;
-        return Err(anyhow!("the guest returned without a response"));
-    };
-    let response = response.map_err(|code| anyhow!("the guest failed: {code:?}"))?;
-    Ok(response.map(|body| {
-        let keep = move |frame| {
-            let _until_the_response_is_sent = &exchange;
-            frame
-        };
-        body.map_frame(keep).boxed_unsync()
-    }))
-}
-
-/// A request and its response, between the guest and the connection.
-#[derive(Default)]
-struct Exchange {
-    /// Whether the guest has set the response.
-    is_answered: bool,
-    /// The request's body, if the guest dropped it later than that.
-    unread: Option<Incoming>,
-}
-
-fn locked(exchange: &Mutex<Exchange>) -> MutexGuard<'_, Exchange> {
-    exchange.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The body of a request, as the guest has it.
-///
-/// A connection ends whose request is not read to its end. The response says so if the guest drops
-/// the body before it sets the response. Otherwise that depends, in Spin, on which thread is faster;
-/// here the response never says it.
-struct GuestBody {
-    incoming: Option<Incoming>,
-    exchange: Arc<Mutex<Exchange>>,
-}
-
-impl Body for GuestBody {
-    type Data = Bytes;
-    type Error = hyper::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        match &mut self.incoming {
-            Some(incoming) => Pin::new(incoming).poll_frame(context),
-            None => Poll::Ready(None),
-        }
-    }
-}
-
-impl Drop for GuestBody {
-    fn drop(&mut self) {
-        let exchange = self.exchange.clone();
-        let mut exchange = locked(&exchange);
-        if exchange.is_answered {
-            exchange.unread = self.incoming.take();
-        }
-    }
 }
 
 /// Converts `module` to a component and compiles it, once per process: tests start many servers.
@@ -333,13 +278,12 @@ fn compile(module: Vec<u8>) -> Result<InstancePre<Guest>> {
         .module(&module)?
         .adapter(WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_PROXY_ADAPTER)?
         .encode()?;
-    let component = wasmtime::component::Component::new(&engine, &component)?;
     let mut linker = Linker::new(&engine);
-    wasmtime_wasi_http::p2::add_to_linker_async(&mut linker)?;
+    p2::add_to_linker_async(&mut linker)?;
     wasmtime_wasi::p3::add_to_linker(&mut linker)?;
     wasmtime_wasi_http::p3::add_to_linker(&mut linker)?;
     stores::add_to_linker(&mut linker)?;
-    let pre = linker.instantiate_pre(&component)?;
+    let pre = linker.instantiate_pre(&Compiled::new(&engine, &component)?)?;
     compiled.insert(module, pre.clone());
     Ok(pre)
 }

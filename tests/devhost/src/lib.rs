@@ -9,21 +9,21 @@
 mod engine;
 mod manifest;
 mod stores;
-mod wasi03;
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use clap::Parser;
-use http::header::HOST;
+use http::header::{CONTENT_TYPE, HOST};
 use http::uri::Authority;
-use http::{HeaderValue, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
@@ -35,12 +35,12 @@ use wasmtime_wasi::cli::OutputFile;
 use wasmtime_wasi_http::WasiBody;
 use wasmtime_wasi_http::io::TokioIo;
 
-use crate::engine::{Clock, Handler};
-use crate::manifest::{Manifest, StaticResponse, Trigger};
+use crate::engine::{Clock, Handler, Host};
+use crate::manifest::{Manifest, Target};
 use crate::stores::Stores;
 
 /// A small Spin-compatible host for development and tests, not for production
-#[derive(Clone, Debug, Parser)]
+#[derive(Parser)]
 #[command(version)]
 pub struct Options {
     /// The application's manifest
@@ -49,39 +49,22 @@ pub struct Options {
     /// The address to listen on; port 0 selects a free one
     #[arg(long, env = "SPIN_HTTP_LISTEN_ADDR", default_value = "127.0.0.1:3000")]
     pub listen: SocketAddr,
-    /// SQL to run before serving: one statement, or @FILE
-    #[arg(long, value_name = "SQL")]
+    /// A file of SQL statements to run before serving
+    #[arg(long, value_name = "@FILE")]
     pub sqlite: Vec<String>,
     /// A value for one of the application's variables
-    #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
-    pub variable: Vec<(String, String)>,
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub variable: Vec<String>,
     /// The folder for the stores [default: .spin beside the manifest]
     #[arg(long)]
     pub state_dir: Option<PathBuf>,
-    /// Discard the components' output
-    #[arg(short, long)]
-    pub quiet: bool,
     /// A file to append the components' output to, instead of printing it
     #[arg(skip)]
     pub log: Option<PathBuf>,
 }
 
-fn pair(text: &str) -> Result<(String, String), &'static str> {
-    let (key, value) = text.split_once('=').ok_or("a = is missing")?;
-    Ok((key.to_owned(), value.to_owned()))
-}
-
-impl Options {
-    /// Options for a test: the manifest `from`, on a free port of the loopback address.
-    pub fn for_test(from: impl Into<PathBuf>) -> Self {
-        let mut options = Self::parse_from(["devhost", "--listen", "127.0.0.1:0"]);
-        options.from = from.into();
-        options
-    }
-}
-
-/// The cost of one request.
-#[derive(Clone, Debug, Default)]
+/// The cost of one request; with WASI 0.3, of all requests to an instance.
+#[derive(Default)]
 pub struct Measured {
     /// The fuel that the guest consumed: about one unit per instruction.
     pub fuel: u64,
@@ -106,63 +89,53 @@ const MEASUREMENTS: usize = 1024;
 pub struct DevHost {
     addr: SocketAddr,
     measured: Mutex<Receiver<Measured>>,
-    stores: Arc<Stores>,
-    clock: Clock,
+    host: Host,
     runtime: Option<Runtime>,
 }
 
-/// The handler of a route.
-enum Target {
-    /// The component with this name.
-    Component(String),
-    /// The same response for every request.
+/// What answers a route.
+enum Answer {
+    Component(Handler),
     Static(Response<Bytes>),
 }
 
 struct App {
     info: Response<Bytes>,
-    router: Router<Target>,
-    handlers: BTreeMap<String, Handler>,
-    measured: SyncSender<Measured>,
+    /// Has Spin's rules: Spin uses the same crate.
+    router: Router<Answer>,
 }
 
 impl DevHost {
-    /// Prepares the stores, compiles the components and serves requests. The default of
-    /// `state_dir` is the folder `.spin` beside the manifest.
+    /// Prepares the stores, compiles the components and serves requests.
     ///
     /// # Errors
     /// If the manifest needs more than devhost supports, a module cannot be run, the SQL fails
     /// or the address is in use.
     pub fn start(options: Options) -> Result<Self> {
-        let variables = options.variable.into_iter().collect();
-        let manifest = Manifest::read(&options.from, &variables)?;
-        let router = router(&manifest)?;
-        let info = Response::builder().header("content-type", "application/json");
-        let info = info.body(serde_json::to_vec_pretty(&manifest.application)?.into())?;
+        let manifest = Manifest::read(&options.from, &options.variable)
+            .with_context(|| format!("devhost cannot run {}", options.from.display()))?;
         let state_dir = options.state_dir.unwrap_or(options.from.with_file_name(".spin"));
-        let stores = Arc::new(Stores::open(&state_dir)?);
+        let stores = Stores::open(&state_dir)
+            .with_context(|| format!("cannot open the files in {}", state_dir.display()))?;
         for sql in &options.sqlite {
             stores.run_sql(sql)?;
         }
         let log = options.log.map(|path| File::options().create(true).append(true).open(path));
-        let log = log.transpose()?.map(OutputFile::new);
-        let clock = Clock::new();
-        let mut handlers = BTreeMap::new();
-        for (name, component) in manifest.component {
-            let (stores, clock, log) = (stores.clone(), clock.clone(), log.clone());
-            handlers.insert(name, Handler::new(component, stores, clock, options.quiet, log)?);
-        }
         let (sender, receiver) = mpsc::sync_channel(MEASUREMENTS);
-
+        let host = Host {
+            stores: Arc::new(stores),
+            clock: Clock(Arc::new(Mutex::new(Instant::now()))),
+            log: log.transpose()?.map(OutputFile::new),
+            measured: sender,
+        };
+        let app = Arc::new(App::new(manifest, &host)?);
         let runtime = Runtime::new()?;
         let listener = runtime
             .block_on(TcpListener::bind(options.listen))
             .with_context(|| format!("cannot listen on {}", options.listen))?;
         let addr = listener.local_addr()?;
-        let app = App { info, router, handlers, measured: sender };
-        runtime.spawn(serve(listener, Arc::new(app)));
-        let measured = Mutex::new(receiver);
-        Ok(Self { addr, measured, stores, clock, runtime: Some(runtime) })
+        runtime.spawn(serve(listener, app));
+        Ok(Self { addr, measured: Mutex::new(receiver), host, runtime: Some(runtime) })
     }
 
     /// The address it listens on.
@@ -173,12 +146,12 @@ impl DevHost {
 
     /// Ends all connections to the stores, as Redis and libSQL servers do that restart.
     pub fn restart_stores(&self) {
-        self.stores.restart();
+        self.host.stores.restarts.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Advances the components' monotonic clock.
     pub fn advance_clock(&self, time: Duration) {
-        self.clock.advance(time);
+        *self.host.clock.0.lock().unwrap_or_else(PoisonError::into_inner) -= time;
     }
 
     /// The cost of the next completed request, oldest first; each is returned once. Waits until
@@ -201,43 +174,6 @@ impl Drop for DevHost {
     }
 }
 
-/// A router with Spin's rules: Spin uses the same crate.
-fn router(manifest: &Manifest) -> Result<Router<Target>> {
-    let mut router = Router::new();
-    for Trigger { route, component, static_response } in &manifest.trigger.http {
-        let target = match (component, static_response) {
-            (Some(name), None) if manifest.component.contains_key(name) => {
-                Target::Component(name.clone())
-            }
-            (Some(name), None) => {
-                bail!("the route {route} names the component {name}, which does not exist")
-            }
-            (None, Some(response)) => Target::Static(
-                fixed_response(response).with_context(|| format!("the route {route}"))?,
-            ),
-            _ => bail!("the route {route} takes either a component or a static_response"),
-        };
-        let spec = match route.strip_suffix("/...") {
-            Some(prefix) => format!("{prefix}/*"),
-            None => route.clone(),
-        };
-        ensure!(
-            router.iter().all(|(known, _)| known.to_string() != spec),
-            "the route {route} is declared twice"
-        );
-        router.add(spec.as_str(), target).map_err(|cause| anyhow!("the route {route}: {cause}"))?;
-    }
-    Ok(router)
-}
-
-fn fixed_response(fixed: &StaticResponse) -> Result<Response<Bytes>> {
-    let mut response = Response::builder().status(fixed.status_code);
-    for (name, value) in &fixed.headers {
-        response = response.header(name, value);
-    }
-    Ok(response.body(fixed.body.clone().into())?)
-}
-
 async fn serve(listener: TcpListener, app: Arc<App>) {
     loop {
         let (stream, client) = match listener.accept().await {
@@ -250,10 +186,7 @@ async fn serve(listener: TcpListener, app: Arc<App>) {
         // No TCP_NODELAY, as in Spin, so that a reply in two segments is as slow as in Spin.
         let app = app.clone();
         tokio::spawn(async move {
-            let answer = service_fn(|request| {
-                let app = app.clone();
-                async move { app.answer(request, client).await }
-            });
+            let answer = service_fn(|request| app.answer(request, client));
             // Clients may close a connection at any time, and an error of `answer` closes it.
             let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), answer).await;
         });
@@ -261,6 +194,31 @@ async fn serve(listener: TcpListener, app: Arc<App>) {
 }
 
 impl App {
+    /// Compiles the components that `manifest` mounts.
+    fn new(manifest: Manifest, host: &Host) -> Result<Self> {
+        let mut router = Router::new();
+        for trigger in manifest.trigger.http {
+            let answer = match trigger.target {
+                Target::Component(name) => {
+                    let component = manifest.component.get(&name);
+                    let component = component.with_context(|| format!("no component {name}"))?;
+                    Answer::Component(engine::handler(component, host)?)
+                }
+                Target::StaticResponse { status_code, headers, body } => {
+                    let mut response = Response::new(body.into());
+                    *response.status_mut() = StatusCode::from_u16(status_code)?;
+                    *response.headers_mut() = HeaderMap::try_from(&headers)?;
+                    Answer::Static(response)
+                }
+            };
+            let route = trigger.route.replace("/...", "/*");
+            router.add(route.as_str(), answer).map_err(|cause| anyhow!("{route}: {cause}"))?;
+        }
+        let info = Response::builder().header(CONTENT_TYPE, "application/json");
+        let info = info.body(serde_json::to_vec_pretty(&manifest.application)?.into())?;
+        Ok(Self { info, router })
+    }
+
     /// Fails if the request does not say for which host it is.
     async fn answer(
         &self,
@@ -275,22 +233,20 @@ impl App {
             None => {}
         }
         check_authority(&request)?;
-        let name = match self.router.best_match(&path).map(|found| found.handler()) {
+        let handler = match self.router.best_match(&path).map(|found| found.handler()) {
             None => return Ok(empty(StatusCode::NOT_FOUND)),
-            Some(Target::Static(response)) => return Ok(response.clone().map(body)),
-            Some(Target::Component(name)) => name,
+            Some(Answer::Static(response)) => return Ok(response.clone().map(body)),
+            Some(Answer::Component(handler)) => handler,
         };
         if request.headers().values().any(|value| str::from_utf8(value.as_bytes()).is_err()) {
             return Ok(empty(StatusCode::INTERNAL_SERVER_ERROR));
         }
         // Appended to the field that the client may have sent, as in Spin.
-        if let Ok(client) = HeaderValue::from_str(&client.to_string()) {
-            request.headers_mut().append("spin-client-addr", client);
-        }
-        let handler = &self.handlers[name];
-        let outcome = handler.handle(request, self.measured.clone()).await;
-        Ok(outcome.unwrap_or_else(|cause| {
-            eprintln!("devhost: {name}: {cause:?}");
+        let client = HeaderValue::from_str(&client.to_string())?;
+        request.headers_mut().append("spin-client-addr", client);
+        let request = request.map(|body| body.map_err(Into::into).boxed_unsync());
+        Ok(handler.handle((), request).await.unwrap_or_else(|cause| {
+            eprintln!("devhost: {path}: {cause:?}");
             empty(StatusCode::INTERNAL_SERVER_ERROR)
         }))
     }

@@ -6,20 +6,14 @@
 use anyhow::Result;
 use clap::Parser;
 use devhost::{DevHost, Options};
-use tokio::signal::unix::{SignalKind, signal};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 
 fn main() -> Result<()> {
     let host = DevHost::start(Options::parse())?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
-    runtime.block_on(async {
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut terminate = signal(SignalKind::terminate())?;
-        // After this line, signals end the server cleanly.
-        println!("Serving http://{}", host.addr());
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-        Ok(())
-    })
+    // After this line, signals end the server cleanly.
+    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    println!("Serving http://{}", host.addr());
+    signals.forever().next();
+    Ok(())
 }

@@ -1,19 +1,14 @@
 //! The subset of `spin.toml` that devhost supports.
-//!
-//! Every table rejects unknown keys, so a manifest that needs more than devhost supports is an
-//! error that names the key.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(crate) struct Manifest {
-    spin_manifest_version: u32,
     pub(crate) application: Application,
     #[serde(default)]
     variables: BTreeMap<String, Variable>,
@@ -25,49 +20,44 @@ pub(crate) struct Manifest {
 #[derive(Deserialize, Serialize)]
 pub(crate) struct Application {
     name: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    version: Option<String>,
+    version: String,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Default, Deserialize)]
 struct Variable {
     default: Option<String>,
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(crate) struct Triggers {
     pub(crate) http: Vec<Trigger>,
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(crate) struct Trigger {
     pub(crate) route: String,
-    pub(crate) component: Option<String>,
-    pub(crate) static_response: Option<StaticResponse>,
+    #[serde(flatten)]
+    pub(crate) target: Target,
 }
 
+/// What answers a route.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct StaticResponse {
-    pub(crate) status_code: u16,
-    #[serde(default)]
-    pub(crate) headers: BTreeMap<String, String>,
-    #[serde(default)]
-    pub(crate) body: String,
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Target {
+    Component(String),
+    StaticResponse { status_code: u16, headers: HashMap<String, String>, body: String },
 }
 
+/// An unknown key is an error that names it: the component needs more than devhost supports.
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Component {
     /// The module's file. [`Manifest::read`] makes it relative to the current folder.
     pub(crate) source: PathBuf,
     #[serde(default)]
-    pub(crate) key_value_stores: Vec<Label>,
+    pub(crate) key_value_stores: Vec<String>,
     #[serde(default)]
-    pub(crate) sqlite_databases: Vec<Label>,
+    pub(crate) sqlite_databases: Vec<String>,
     /// Templates in the file; [`Manifest::read`] replaces them with the values.
     #[serde(default)]
     pub(crate) variables: BTreeMap<String, String>,
@@ -76,61 +66,27 @@ pub(crate) struct Component {
     _build: Option<IgnoredAny>,
 }
 
-/// The only label of a store that Spin has without a runtime config.
-#[derive(Clone, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Label {
-    Default,
-}
-
 impl Manifest {
     /// Reads the manifest at `path`, and fills in the components' variables from `given`, or
     /// else from the defaults.
-    /// Fails if the file cannot be read or needs more than devhost supports, or if a variable is
-    /// given or used but not declared, or has no value.
-    pub(crate) fn read(path: &Path, given: &BTreeMap<String, String>) -> Result<Self> {
-        let text = std::fs::read_to_string(path)
-            .with_context(|| format!("cannot read {}", path.display()))?;
-        let folder = path.parent().unwrap_or(Path::new(""));
-        Self::parse(&text, folder, given)
-            .with_context(|| format!("devhost cannot run {}", path.display()))
-    }
-
-    fn parse(text: &str, folder: &Path, given: &BTreeMap<String, String>) -> Result<Self> {
-        let mut manifest: Self = toml::from_str(text)?;
-        let version = manifest.spin_manifest_version;
-        ensure!(version == 2, "spin_manifest_version is {version}, not 2");
-
-        if let Some(name) = given.keys().find(|name| !manifest.variables.contains_key(*name)) {
-            bail!("--variable {name}: no such variable is declared");
+    /// Fails if the file cannot be read or needs more than devhost supports, or if a variable has
+    /// no value.
+    pub(crate) fn read(path: &Path, given: &[String]) -> Result<Self> {
+        let mut manifest: Self = toml::from_str(&std::fs::read_to_string(path)?)?;
+        for variable in given {
+            let (name, value) = variable.split_once('=').context("--variable takes NAME=VALUE")?;
+            manifest.variables.entry(name.to_owned()).or_default().default = Some(value.to_owned());
         }
-        let value = |name: &str| {
-            let variable = manifest.variables.get(name);
-            let variable = variable.with_context(|| format!("no variable {name} is declared"))?;
-            let value = given.get(name).or(variable.default.as_ref());
-            value.with_context(|| format!("the variable {name} has no value"))
-        };
         for component in manifest.component.values_mut() {
-            component.source = folder.join(&component.source);
+            component.source = path.with_file_name(&component.source);
             for template in component.variables.values_mut() {
-                *template = fill(template, value)?;
+                for (name, variable) in &manifest.variables {
+                    let Some(value) = &variable.default else { continue };
+                    *template = template.replace(&format!("{{{{ {name} }}}}"), value);
+                }
+                ensure!(!template.contains("{{"), "{template} has no value");
             }
         }
         Ok(manifest)
     }
-}
-
-/// `template` with each `{{ name }}` replaced.
-fn fill<'a>(template: &str, value: impl Fn(&str) -> Result<&'a String>) -> Result<String> {
-    let mut filled = String::new();
-    let mut rest = template;
-    while let Some((before, after)) = rest.split_once("{{") {
-        let (name, after) =
-            after.split_once("}}").with_context(|| format!("{template:?} lacks a }}}}"))?;
-        filled.push_str(before);
-        filled.push_str(value(name.trim())?);
-        rest = after;
-    }
-    filled.push_str(rest);
-    Ok(filled)
 }

@@ -1,13 +1,15 @@
 //! Runs `luoyun-admin`.
 
+use std::borrow::BorrowMut;
 use std::ffi::OsString;
+use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::server::{self, built};
+use crate::server::built;
 
 /// `luoyun-admin` with a database.
 pub struct Admin {
@@ -93,6 +95,11 @@ impl Admin {
 }
 
 /// Runs `command`, with `input` on its standard input.
-pub fn run(mut command: Command, input: &[u8]) -> Outcome {
-    server::run(&mut command, input).into()
+pub fn run(mut command: impl BorrowMut<Command>, input: &[u8]) -> Outcome {
+    let command = command.borrow_mut();
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    // A command that rejects its arguments exits without reading its input.
+    let _ = child.stdin.take().unwrap().write_all(input);
+    child.wait_with_output().unwrap().into()
 }

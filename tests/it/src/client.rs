@@ -1,6 +1,6 @@
 //! An HTTP/1.1 client with one keep-alive connection.
 
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -14,10 +14,8 @@ const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// A connection to a server.
 pub struct Client {
-    stream: TcpStream,
+    stream: BufReader<TcpStream>,
     addr: SocketAddr,
-    /// Bytes received after the last response.
-    received: Vec<u8>,
 }
 
 /// A response.
@@ -29,8 +27,8 @@ pub struct Response {
     pub headers: Vec<(String, String)>,
     /// The body.
     pub body: Vec<u8>,
-    /// The number of reads from the socket: 1 if head and body arrived in one TCP segment.
-    pub reads: usize,
+    /// Whether the body arrived with the head, in one TCP segment.
+    pub is_whole: bool,
 }
 
 impl Response {
@@ -50,20 +48,18 @@ impl Response {
 /// Sends a request on a connection of its own, and then the end of the stream unless
 /// `is_complete`. Returns all bytes received until the server closes the connection.
 pub fn exchange(addr: SocketAddr, request: &[u8], is_complete: bool) -> Vec<u8> {
-    let mut stream = Client::connect(addr).stream;
+    let mut stream = Client::connect(addr).stream.into_inner();
     // A server that rejects a request early may close the connection before all is sent.
     let _ = stream.write_all(request);
     if !is_complete {
         let _ = stream.shutdown(Shutdown::Write);
     }
     let mut received = Vec::new();
-    match stream.read_to_end(&mut received) {
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-            panic!("timeout while reading the reply to {:?}", String::from_utf8_lossy(request))
-        }
-        // A reset is an end, too.
-        _ => received,
-    }
+    let outcome = stream.read_to_end(&mut received);
+    // A reset is an end, too.
+    let is_late = outcome.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock);
+    assert!(!is_late, "timeout while reading the reply to {:?}", String::from_utf8_lossy(request));
+    received
 }
 
 impl Client {
@@ -90,7 +86,7 @@ impl Client {
         stream.set_write_timeout(Some(TIMEOUT)).ok()?;
         // Nagle's algorithm would add the client's delay to measurements of the server.
         stream.set_nodelay(true).ok()?;
-        Some(Self { stream, addr, received: Vec::new() })
+        Some(Self { stream: BufReader::new(stream), addr })
     }
 
     /// Sends a form to `path` and returns the response.
@@ -127,13 +123,13 @@ impl Client {
         if !body.is_empty() {
             head.extend(["Content-Length: ", &body.len().to_string(), "\r\n"]);
         }
-        self.stream.write_all(&[format!("{head}\r\n").as_bytes(), body].concat())?;
+        self.stream.get_ref().write_all(&[format!("{head}\r\n").as_bytes(), body].concat())?;
         self.try_receive(method == "HEAD")
     }
 
     /// Sends raw bytes.
     pub fn send(&mut self, bytes: &[u8]) {
-        self.stream.write_all(bytes).unwrap();
+        self.stream.get_ref().write_all(bytes).unwrap();
     }
 
     /// Reads one response; the response to a `HEAD` request has no body.
@@ -143,67 +139,38 @@ impl Client {
 
     /// Reads one response if it begins within `time`.
     pub fn receive_within(&mut self, time: Duration) -> Option<Response> {
-        self.stream.set_read_timeout(Some(time)).unwrap();
-        let has_begun = self.stream.peek(&mut [0]).is_ok();
-        self.stream.set_read_timeout(Some(TIMEOUT)).unwrap();
+        self.stream.get_ref().set_read_timeout(Some(time)).unwrap();
+        let has_begun = self.stream.get_ref().peek(&mut [0]).is_ok();
+        self.stream.get_ref().set_read_timeout(Some(TIMEOUT)).unwrap();
         has_begun.then(|| self.receive(false))
     }
 
     fn try_receive(&mut self, is_head: bool) -> io::Result<Response> {
-        let mut received = std::mem::take(&mut self.received);
-        let mut reads = 0;
-        loop {
-            let mut fields = [httparse::EMPTY_HEADER; 32];
-            let mut head = httparse::Response::new(&mut fields);
-            let Ok(httparse::Status::Complete(start)) = head.parse(&received) else {
-                self.read_more(&mut received)?;
-                reads += 1;
-                continue;
-            };
-            let status = head.code.unwrap();
-            if status == 100 {
-                received.drain(..start);
-                continue;
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            if self.stream.read_until(b'\n', &mut head)? == 0 {
+                let message = format!("the server closed the connection after {head:?}");
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, message));
             }
-            let headers = head.headers.iter().map(|field| {
-                let value = String::from_utf8(field.value.to_vec()).unwrap();
-                (field.name.to_lowercase(), value)
-            });
-            let mut response = Response {
-                status,
-                headers: headers.collect(),
-                body: received.split_off(start),
-                reads,
-            };
-            if is_head || response.status == 304 {
-                return Ok(response);
-            }
+        }
+        let mut fields = [httparse::EMPTY_HEADER; 32];
+        let mut parsed = httparse::Response::new(&mut fields);
+        parsed.parse(&head).unwrap();
+        let status = parsed.code.unwrap();
+        if status == 100 {
+            return self.try_receive(is_head);
+        }
+        let headers = parsed.headers.iter().map(|field| {
+            (field.name.to_lowercase(), str::from_utf8(field.value).unwrap().to_owned())
+        });
+        let headers = headers.collect();
+        let mut response = Response { status, headers, body: Vec::new(), is_whole: true };
+        if !is_head && status != 304 {
             let length = response.header("content-length").expect("a Content-Length");
-            let length: usize = length.parse().unwrap();
-            while response.body.len() < length {
-                self.read_more(&mut response.body)?;
-                response.reads += 1;
-            }
-            self.received = response.body.split_off(length);
-            return Ok(response);
+            response.body.resize(length.parse().unwrap(), 0);
+            response.is_whole = self.stream.buffer().len() >= response.body.len();
+            self.stream.read_exact(&mut response.body)?;
         }
-    }
-
-    fn read_more(&mut self, received: &mut Vec<u8>) -> io::Result<()> {
-        let mut buffer = [0; 16 * 1024];
-        let count = loop {
-            match self.stream.read(&mut buffer) {
-                // With a timeout set, stopping and resuming the process interrupts the read
-                // (signal(7)).
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                read => break read?,
-            }
-        };
-        if count == 0 {
-            let message = format!("the server closed the connection after {received:?}");
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, message));
-        }
-        received.extend_from_slice(&buffer[..count]);
-        Ok(())
+        Ok(response)
     }
 }

@@ -7,25 +7,13 @@ use rusqlite::Connection;
 use crate::read;
 use crate::server::tables;
 
-/// The number of rows in a data set.
-#[derive(Clone, Copy)]
-#[allow(missing_docs, reason = "named after the tables")]
-pub struct Size {
-    pub instances: u32,
-    pub users: u32,
-    pub sessions: u32,
-}
-
-/// Creates the tables and a data set of `size` in the empty database `db`, and the entries of its
+/// Creates the tables and a data set of `size` instances, users and sessions in the empty database `db`, and the entries of its
 /// sessions in the key-value store's file `key_value`, which stays attached as `kv`.
-pub fn fill(db: &Connection, key_value: &Path, size: Size) {
+pub fn fill(db: &Connection, key_value: &Path, size: u32) {
     db.execute("ATTACH ?1 AS kv", [key_value.to_str()]).unwrap();
     db.execute_batch(&tables()).unwrap();
-    db.execute(
-        "CREATE TEMP TABLE size AS SELECT ?1 AS instances, ?2 AS users, ?3 AS sessions",
-        [size.instances, size.users, size.sessions],
-    )
-    .unwrap();
+    let sql = "CREATE TEMP TABLE size AS SELECT ?1 AS instances, ?1 AS users, ?1 AS sessions";
+    db.execute(sql, [size]).unwrap();
     let dataset = read("tests/it/dataset.sql");
     db.execute_batch(&format!("BEGIN; {dataset} COMMIT;")).unwrap();
 }

@@ -1,16 +1,15 @@
 //! The server under test.
 
 use std::fs::{self, File};
-use std::io::Write;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::process::{Child, Command};
 use std::sync::OnceLock;
-use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 use std::{env, thread};
 
+use clap::Parser;
 use devhost::{DevHost, Options};
 use rusqlite::types::FromSql;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -45,10 +44,8 @@ pub struct Setup<'a> {
     pub bare: bool,
     /// Values for the variables. By default, passwords are stored at the lowest cost.
     pub variables: &'a [(&'a str, &'a str)],
-    /// A manifest to use instead of the API's; the password variables are not set for it.
+    /// A manifest to use instead of the one in `LUOYUN_MANIFEST`.
     pub manifest: Option<&'a str>,
-    /// The state folder of another server to share.
-    pub state_dir: Option<&'a Path>,
     /// Whether to listen on the loopback address of IPv6 instead of IPv4.
     pub ipv6: bool,
 }
@@ -63,21 +60,17 @@ pub fn root() -> PathBuf {
 pub fn built(program: &str) -> PathBuf {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     let folder = FOLDER.get_or_init(|| {
-        let arguments = ["build", "--quiet", "--locked", "-p", "devhost", "-p", "luoyun-admin"];
         let mut cargo = Command::new("cargo");
+        cargo.args(["build", "--quiet", "--locked", "-p", "devhost", "-p", "luoyun-admin"]);
         // What Cargo sets for a test is another build's environment: build scripts would run again.
-        for (name, _) in env::vars_os() {
-            let name = name.to_string_lossy();
-            if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
-                cargo.env_remove(&*name);
+        for (name, _) in env::vars() {
+            if ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|prefix| name.starts_with(prefix)) {
+                cargo.env_remove(name);
             }
         }
-        let done = cargo.args(arguments).current_dir(root()).status();
-        assert!(done.expect("cargo").success(), "devhost and luoyun-admin failed to build");
-        // The running executable is in target/debug or target/debug/deps.
-        let this = env::current_exe().unwrap();
-        let folder = this.ancestors().find(|folder| folder.join("devhost").is_file());
-        folder.expect("target/debug").to_owned()
+        assert!(cargo.current_dir(root()).status().expect("cargo").success(), "{cargo:?}");
+        // The running executable is in target/debug/deps.
+        env::current_exe().unwrap().ancestors().nth(2).unwrap().to_owned()
     });
     folder.join(program)
 }
@@ -104,46 +97,34 @@ pub fn tables() -> String {
 }
 
 impl Setup<'_> {
-    /// The host's options, with the state folder `state`.
-    fn options(&self, state: &Path) -> Options {
+    /// The arguments of the host, with the state folder `state`.
+    fn arguments(&self, state: &Path) -> Vec<String> {
+        prepare_state(state);
         let mut files = if self.bare { Vec::new() } else { migrations() };
-        let folder = self.state_dir.unwrap_or(state);
-        prepare_state(folder);
-        let sql = state.join("setup.sql");
-        fs::write(&sql, self.sql).unwrap();
-        files.push(sql);
-
-        let mut variable = Vec::new();
-        if self.manifest.is_none() {
-            variable.push(("password_memory_kib".to_owned(), "8".to_owned()));
-            variable.push(("password_passes".to_owned(), "1".to_owned()));
-        }
-        for (name, value) in self.variables {
-            variable.retain(|(known, _)| known != name);
-            variable.push(((*name).to_owned(), (*value).to_owned()));
-        }
-        let loopback =
-            if self.ipv6 { Ipv6Addr::LOCALHOST.into() } else { Ipv4Addr::LOCALHOST.into() };
-        Options {
-            sqlite: files.iter().map(|file| format!("@{}", file.display())).collect(),
-            variable,
-            state_dir: Some(folder.to_owned()),
-            listen: SocketAddr::new(loopback, 0),
-            ..Options::for_test(root().join(self.manifest.map_or_else(manifest, str::to_owned)))
-        }
+        files.push(state.join("setup.sql"));
+        fs::write(&files[files.len() - 1], self.sql).unwrap();
+        let files = files.iter().map(|file| ("--sqlite", format!("@{}", file.display())));
+        let cheap = [("password_memory_kib", "8"), ("password_passes", "1")];
+        let variables = cheap.iter().chain(self.variables);
+        let variables = variables.map(|(name, value)| ("--variable", format!("{name}={value}")));
+        let manifest = env::var("LUOYUN_MANIFEST").unwrap_or_else(|_| "spin.toml".to_owned());
+        let manifest = root().join(self.manifest.unwrap_or(&manifest));
+        let listen = if self.ipv6 { "[::1]:0" } else { "127.0.0.1:0" };
+        let arguments = [
+            ("--from", manifest.display().to_string()),
+            ("--listen", listen.to_owned()),
+            ("--state-dir", state.display().to_string()),
+        ];
+        let arguments = arguments.into_iter().chain(files).chain(variables);
+        arguments.flat_map(|(option, value)| [option.to_owned(), value]).collect()
     }
 }
 
-/// The API's manifest: `LUOYUN_MANIFEST`, by default `spin.toml`.
-fn manifest() -> String {
-    env::var("LUOYUN_MANIFEST").unwrap_or_else(|_| "spin.toml".to_owned())
-}
-
-/// The command that starts the host: `spin up` or devhost.
-fn host_command() -> Vec<String> {
+/// Whether `LUOYUN_HOST` is Spin.
+fn is_spin() -> bool {
     match env::var("LUOYUN_HOST").as_deref() {
-        Err(_) | Ok("devhost") => vec![built("devhost").display().to_string()],
-        Ok("spin") => vec!["spin".to_owned(), "up".to_owned()],
+        Err(_) | Ok("devhost") => false,
+        Ok("spin") => true,
         Ok(other) => panic!("LUOYUN_HOST must be spin or devhost, not {other}"),
     }
 }
@@ -179,58 +160,37 @@ impl Server {
     /// A new server: devhost in this process, or Spin. Its output goes to `output.log` in its
     /// state folder, and is printed if the test fails.
     pub fn start(setup: Setup) -> Self {
-        if env::var("LUOYUN_HOST").is_ok_and(|host| host == "spin") {
-            return Self::start_process(setup, TempDir::new().unwrap());
+        let state = TempDir::new().unwrap();
+        if is_spin() {
+            return Self::start_process(setup, state);
         }
-        let state = TempDir::new().unwrap();
-        Self::start_devhost(setup.options(state.path()), state)
-    }
-
-    /// devhost in this process, with `options` and a temporary state folder.
-    pub fn devhost(options: Options) -> Self {
-        let state = TempDir::new().unwrap();
-        let options = Options { state_dir: Some(state.path().to_owned()), ..options };
-        Self::start_devhost(options, state)
-    }
-
-    fn start_devhost(options: Options, state: TempDir) -> Self {
-        let options = Options { log: Some(state.path().join(OUTPUT)), ..options };
-        let host = DevHost::start(options).unwrap();
+        let arguments = setup.arguments(state.path());
+        let arguments = ["devhost"].into_iter().chain(arguments.iter().map(String::as_str));
+        let log = Some(state.path().join(OUTPUT));
+        let host = DevHost::start(Options { log, ..Options::parse_from(arguments) }).unwrap();
         Self { addr: host.addr(), running: Running::DevHost(Box::new(host)), state: Some(state) }
     }
 
     /// A new server in a separate process, on the state folder `state`.
     pub fn start_process(setup: Setup, state: TempDir) -> Self {
-        let options = setup.options(state.path());
-        let host = host_command();
-        let mut command = Command::new(&host[0]);
-        command.args(&host[1..]);
-        command.arg("--from").arg(options.from);
-        command.arg("--listen").arg(options.listen.to_string());
-        command.arg("--state-dir").arg(setup.state_dir.unwrap_or(state.path()));
-        for sql in options.sqlite {
-            command.arg("--sqlite").arg(sql);
-        }
-        for (name, value) in options.variable {
-            command.arg("--variable").arg(format!("{name}={value}"));
-        }
+        let program = if is_spin() { "spin".into() } else { built("devhost") };
+        let mut command = Command::new(program);
+        command.args(is_spin().then_some("up")).args(setup.arguments(state.path()));
         // Each start on the same state folder appends its output.
         let before = output_of(&state).len();
-        let output =
-            File::options().create(true).append(true).open(state.path().join(OUTPUT)).unwrap();
+        let output = File::options().create(true).append(true).open(state.path().join(OUTPUT));
+        let output = output.unwrap();
         command.stdout(output.try_clone().unwrap()).stderr(output);
         // `spin up` serves from a child process; a process group makes signals reach both.
         let mut child = command.process_group(0).spawn().expect("the host's command");
-
-        let addr = poll(|| {
+        let mut addr = None;
+        wait_until("the host serves", || {
             let output = output_of(&state);
-            let addr = served_address(&output[before..]);
-            let is_running = child.try_wait().unwrap().is_none();
-            assert!(addr.is_some() || is_running, "the host exited: {output}");
-            addr
+            addr = served_address(&output[before..]);
+            assert!(child.try_wait().unwrap().is_none(), "the host exited: {output}");
+            addr.is_some()
         });
-        let addr = addr.unwrap_or_else(|| panic!("the host does not serve: {}", output_of(&state)));
-        Self { addr, running: Running::Process(child), state: Some(state) }
+        Self { addr: addr.unwrap(), running: Running::Process(child), state: Some(state) }
     }
 
     /// Opens a connection.
@@ -262,11 +222,6 @@ impl Server {
     /// The server's address.
     pub fn addr(&self) -> SocketAddr {
         self.addr
-    }
-
-    /// The server's address as a URL.
-    pub fn base_url(&self) -> String {
-        format!("http://{}", self.addr)
     }
 
     /// The temporary folder of the server.
@@ -326,10 +281,8 @@ impl Server {
 
     /// Whether the server accepts this session key now. False also if the host cannot answer.
     pub fn try_accepts(&self, key: &str) -> bool {
-        let form = [("session_key", key)];
-        let reply = self.connect().try_post(LIST, &form);
-        let is_done = |reply: Value| reply["code"] == 0;
-        reply.is_ok_and(|reply| serde_json::from_slice(&reply.body).is_ok_and(is_done))
+        let reply = self.connect().try_post(LIST, &[("session_key", key)]);
+        reply.is_ok_and(|reply| reply.body.starts_with(br#"{"code":0,"#))
     }
 
     /// A figure of the server's processes in `/proc/PID/status`, such as `VmRSS`, in KiB.
@@ -342,40 +295,31 @@ impl Server {
 
     /// Kills the server's process (SIGKILL) and returns its state folder.
     pub fn kill(mut self) -> TempDir {
-        self.signal("-KILL");
         self.state.take().expect("a server started by the test")
     }
+}
 
-    fn signal(&mut self, signal: &str) {
-        if let Running::Process(mut child) = std::mem::replace(&mut self.running, Running::External)
-        {
-            // A host may have ended by itself.
-            let group = format!("-{}", child.id());
-            let _ = send_signal(signal, &group);
-            if poll(|| child.try_wait().unwrap()).is_none() {
-                let _ = send_signal("-KILL", &group);
-            }
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Running::Process(child) = &mut self.running {
+            let _ = send_signal("-KILL", &format!("-{}", child.id()));
+            let _ = child.wait();
+        }
+        if let (true, Some(state)) = (thread::panicking(), &self.state) {
+            eprintln!("The output of the server at {}:\n{}", self.addr, output_of(state));
         }
     }
 }
 
-/// The folders in `/proc` of the running processes of a process group.
-pub fn processes(group: u32) -> Vec<PathBuf> {
-    let folders = fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap().path());
-    let is_member = |folder: &PathBuf| {
-        let stat = fs::read_to_string(folder.join("stat")).unwrap_or_default();
-        let state = stat.rsplit(')').next().unwrap_or_default().split(' ').collect::<Vec<_>>();
-        state.len() > 3 && state[1] != "Z" && state[3] == group.to_string()
-    };
-    folders.filter(is_member).collect()
-}
-
-/// The sum of a figure in `/proc/PID/status`, such as `VmRSS`, of a process group's members, in KiB.
+/// The sum of a figure in `/proc/PID/status`, such as `VmRSS`, of a process group's members, in KiB:
+/// 0 if none of them runs.
 pub fn memory(group: u32, field: &str) -> u64 {
-    let figures = processes(group).into_iter().filter_map(|folder| -> Option<u64> {
-        let status = fs::read_to_string(folder.join("status")).ok()?;
+    let group = format!("\nNSpgid:\t{group}\n");
+    let figures = fs::read_dir("/proc").unwrap().filter_map(|entry| -> Option<u64> {
+        let status = fs::read_to_string(entry.ok()?.path().join("status")).ok()?;
         let line = status.lines().find_map(|line| line.strip_prefix(field))?;
-        line.split_whitespace().nth(1)?.parse().ok()
+        let figure = line.split_whitespace().nth(1)?.parse().ok();
+        figure.filter(|_| status.contains(&group))
     });
     figures.sum()
 }
@@ -404,9 +348,8 @@ pub fn raise_descriptor_limit() {
 /// process group. Returns whether all of them got it.
 pub fn send_signal(signal: &str, processes: &str) -> bool {
     // The shell's own command: a machine may lack the program.
-    let command = format!("kill {signal} {processes}");
-    let done = Command::new("sh").args(["-c", &command]).stderr(Stdio::null()).status();
-    done.is_ok_and(|status| status.success())
+    let command = format!("kill {signal} {processes} 2>/dev/null");
+    Command::new("sh").args(["-c", &command]).status().unwrap().success()
 }
 
 fn output_of(state: &TempDir) -> String {
@@ -419,64 +362,11 @@ fn served_address(output: &str) -> Option<SocketAddr> {
     lines.find_map(|line| line.strip_prefix("Serving http://")?.parse().ok())
 }
 
-/// Waits until `child` exits.
-pub fn wait_for_exit(child: &mut Child) -> ExitStatus {
-    poll(|| child.try_wait().unwrap()).unwrap_or_else(|| {
-        child.kill().unwrap();
-        child.wait().unwrap();
-        panic!("a process that should have exited still runs");
-    })
-}
-
 /// Waits until `condition` holds.
 pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
-    let holds = poll(|| condition().then_some(()));
-    assert!(holds.is_some(), "{what}: not within a minute");
-}
-
-/// Calls `check` until it returns a value, for at most a minute.
-fn poll<T>(mut check: impl FnMut() -> Option<T>) -> Option<T> {
     let deadline = Instant::now() + Duration::from_mins(1);
-    loop {
-        let value = check();
-        if value.is_some() || Instant::now() > deadline {
-            return value;
-        }
+    while !condition() {
+        assert!(Instant::now() < deadline, "{what}: not within a minute");
         thread::sleep(Duration::from_millis(1));
-    }
-}
-
-/// Runs `command` with `input` on its standard input.
-pub fn run(command: &mut Command, input: &[u8]) -> Output {
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    let id = child.id().to_string();
-    let (done, ends) = mpsc::channel::<()>();
-    let limit = thread::spawn(move || {
-        let is_late = ends.recv_timeout(Duration::from_mins(10)) == Err(RecvTimeoutError::Timeout);
-        is_late && send_signal("-KILL", &id)
-    });
-    // A command that rejects its arguments exits without reading its input.
-    let _ = child.stdin.take().unwrap().write_all(input);
-    let output = child.wait_with_output().unwrap();
-    drop(done);
-    assert!(!limit.join().unwrap(), "not within ten minutes: {command:?}");
-    output
-}
-
-/// Runs a command that has to fail; returns its standard error.
-pub fn errors_of(command: &mut Command) -> String {
-    let output = run(command, b"");
-    let errors = String::from_utf8(output.stderr).unwrap();
-    assert!(!output.status.success(), "{command:?} succeeds: {errors}");
-    errors
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.signal("-TERM");
-        if let (true, Some(state)) = (thread::panicking(), &self.state) {
-            eprintln!("The output of the server at {}:\n{}", self.addr, output_of(state));
-        }
     }
 }

@@ -3,8 +3,8 @@
 
 use std::process::Command;
 
+use api_tests::admin::run;
 use api_tests::cases::{self, auth_required, reply};
-use api_tests::server::run;
 use api_tests::{BASEINFO, LIST, LOGOUT, Server, root};
 use serde_json::{Value, json};
 
@@ -30,9 +30,9 @@ fn each_login_gives_a_key_that_ends_with_its_logout() {
 fn the_smoke_test_passes() {
     let server = Server::demo();
     let mut smoke = Command::new(root().join("tests/smoke.sh"));
-    let output = run(smoke.env("BASE_URL", server.base_url()), b"");
-    let printed = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{printed}");
+    let output = run(smoke.env("BASE_URL", format!("http://{}", server.addr())), b"");
+    let printed = output.stdout;
+    assert_eq!(output.code, Some(0), "{printed}");
     assert!(printed.contains("All checks passed."), "{printed}");
 }
 
@@ -40,10 +40,9 @@ fn the_smoke_test_passes() {
 fn python(server: &Server, client: &str, arguments: &[&str]) -> (Value, Option<i32>) {
     let mut python = Command::new("python3");
     python.arg(root().join("tests/clients").join(client)).args(arguments);
-    let output = run(python.args(["--host", server.base_url().trim_start_matches("http://")]), b"");
-    let errors = String::from_utf8_lossy(&output.stderr);
-    let printed = serde_json::from_slice(&output.stdout);
-    (printed.unwrap_or_else(|_| panic!("{client}: {errors}")), output.status.code())
+    let output = run(python.args(["--host", &server.addr().to_string()]), b"");
+    let printed = serde_json::from_str(&output.stdout);
+    (printed.unwrap_or_else(|_| panic!("{client}: {output:?}")), output.code)
 }
 
 #[test]

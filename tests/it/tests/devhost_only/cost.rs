@@ -71,10 +71,8 @@ fn a_throttled_login_skips_the_password_derivation() {
 
 /// A server with each manifest.
 fn servers() -> [Server; 2] {
-    let variables = &[("password_memory_kib", "8"), ("password_passes", "1")];
-    ["spin.toml", "spin-wasi03.toml"].map(|manifest| {
-        Server::start(Setup { manifest: Some(manifest), variables, ..Setup::default() })
-    })
+    let manifests = ["spin.toml", "spin-wasi03.toml"].map(Some);
+    manifests.map(|manifest| Server::start(Setup { manifest, ..Setup::default() }))
 }
 
 /// An instance for WASI 0.3 keeps its connections for a second without requests.

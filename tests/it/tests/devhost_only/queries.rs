@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use api_tests::dataset::{self, Size};
+use api_tests::dataset;
 use api_tests::{BASEINFO, LIST, LOGIN, LOGOUT, LUOYUN, Server, Setup};
 
 #[test]
@@ -77,8 +77,7 @@ fn every_query_is_an_index_search() {
 fn steps(size: u32) -> [(&'static str, f64); 4] {
     let server = Server::start(Setup { bare: true, ..Setup::default() });
     let key_value = server.state().join("sqlite_key_value.db");
-    let size_of_each = Size { instances: size, users: size, sessions: size };
-    dataset::fill(&server.database(), &key_value, size_of_each);
+    dataset::fill(&server.database(), &key_value, size);
 
     let login = [("username", "bench"), ("password", "password")];
     let key = server.post(LOGIN, &login);

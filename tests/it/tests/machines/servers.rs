@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 
 use api_tests::admin::{Outcome, run};
-use api_tests::server::{built, processes, send_signal, wait_until};
+use api_tests::server::{built, memory, send_signal, wait_until};
 use api_tests::{Admin, Client, read, root};
 use tempfile::TempDir;
 
@@ -396,7 +396,7 @@ impl Process {
         let Some(mut child) = self.child.take() else { return };
         let _ = send_signal("-KILL", &format!("-{}", child.id()));
         child.wait().unwrap();
-        wait_until("the end of a server", || processes(child.id()).is_empty());
+        wait_until("the end of a server", || memory(child.id(), "VmRSS") == 0);
     }
 
     /// Restarts it with the same command.
