@@ -6,9 +6,10 @@
 # certificate.
 set -eu
 cd "$(dirname "$0")/.."
+scripts/need.sh 'postgresql openssl python3' sh -c \
+    'ls /usr/lib/postgresql/*/bin/initdb && openssl version && python3 --version'
 # Debian installs the server's programs outside PATH.
-programs() { ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -V | tail -n 1; }
-scripts/need.sh 'postgresql openssl' sh -c 'ls /usr/lib/postgresql/*/bin/initdb && openssl version'
+PATH=$(ls -d /usr/lib/postgresql/*/bin | sort -V | tail -n 1):$PATH
 
 folder=$(mktemp -d)
 # PostgreSQL does not run as root.
@@ -19,14 +20,14 @@ if [ "$(id -u)" = 0 ]; then
 fi
 chmod 755 "$folder"
 stop() {
-    unprivileged "$(programs)/pg_ctl" stop --pgdata "$folder/data" --mode immediate --silent || true
+    unprivileged pg_ctl stop --pgdata "$folder/data" --mode immediate --silent || true
     rm -rf "$folder"
 }
 trap stop EXIT
 trap 'exit 1' INT TERM
 
 cd "$folder"
-unprivileged "$(programs)/initdb" --pgdata data --username luoyun --auth trust --no-sync \
+unprivileged initdb --pgdata data --username luoyun --auth trust --no-sync \
     --encoding UTF8 --locale C >initdb.log 2>&1 || { cat initdb.log >&2; exit 1; }
 certificate() { openssl req -x509 -newkey rsa:2048 -nodes -days 2 "$@" 2>/dev/null; }
 signed() { certificate -CA authority.pem -CAkey authority.key -addext basicConstraints=critical,CA:FALSE "$@"; }
@@ -56,18 +57,11 @@ END
 # Here, so that a test can change it.
 printf "ssl = on\nssl_ca_file = '%s/authority.pem'\n" "$folder" >>data/postgresql.conf
 
-# Another program may take a free port before PostgreSQL does, so this tries several.
-port=$((20000 + $$ % 20000))
-tries=20
-until unprivileged "$(programs)/pg_ctl" start --pgdata data --wait --silent --log server.log \
+port=$(python3 -c 'import socket; print(socket.create_server(("127.0.0.1", 0)).getsockname()[1])')
+unprivileged pg_ctl start --pgdata data --wait --silent --log server.log \
     -o "-c listen_addresses=127.0.0.1 -c port=$port -c fsync=off" \
-    -o "-c unix_socket_directories=$folder" >/dev/null 2>&1; do
-    tries=$((tries - 1))
-    [ $tries -gt 0 ] || { cat server.log >&2; exit 1; }
-    port=$((port + 1))
-done
+    -o "-c unix_socket_directories=$folder" >/dev/null || { cat server.log >&2; exit 1; }
 
-PATH=$(programs):$PATH
 PGHOST=127.0.0.1 PGPORT=$port PGUSER=luoyun PG_FOLDER=$folder
 export PATH PGHOST PGPORT PGUSER PG_FOLDER
 printf '[secret]\nhost=127.0.0.1\nport=%s\nuser=luoyun\ndbname=secret\nsslmode=disable\n' "$port" >services

@@ -15,6 +15,7 @@ const WRONG = "The user name or the password is wrong.";
 const UNCONFIRMED = "You are logged out here, but not yet on the server. Keep this page open: it tries again.";
 const OFFLINE = "The server does not answer.";
 const BYE = "You are logged out.";
+const downloading = (file) => `Downloading ${file}… Open it with remote-viewer.`;
 const RANGES = [, "Page 1 of 3, 1–10 of 23", "Page 2 of 3, 11–20 of 23", "Page 3 of 3, 21–23 of 23"];
 
 const textOf = (page, selector) => page.$eval(selector, (element) => element.textContent.trim());
@@ -48,13 +49,13 @@ async function waitFor(page, expected) {
 }
 const click = (page, selector, expected) => page.click(selector).then(() => waitFor(page, expected));
 const reload = (page, expected) => page.reload().then(() => waitFor(page, expected));
+// Gives a late reply the time to be shown.
+const settle = async (page) => { for (let i = 0; i < 3; i += 1) await page.evaluate(() => fetch(location.href)); };
 const back = (page, expected) => page.evaluate(() => history.back()).then(() => waitFor(page, expected));
 
-// Logs in, and waits for the list.
-async function enter(page, user) {
-  await logIn(page, user);
-  await waitFor(page, { many: RANGES[1], luoyun: "3 virtual machines", hostile: "2 virtual machines" }[user]);
-}
+// Logs in, and waits for the list or for another result.
+const LISTS = { many: RANGES[1], luoyun: "3 virtual machines", hostile: "2 virtual machines" };
+const enter = (page, user, expected = LISTS[user], password = user) => logIn(page, user, password).then(() => waitFor(page, expected));
 
 const refusal = (error, status = 200, headers = {}) => ({ status, headers, body: { code: 1, desc: "In English.", error } });
 const listOf = (list, total = list.length) => ({ body: { code: 0, desc: "", list, total, sepa: 10, p: 1 } });
@@ -180,7 +181,7 @@ for (const name of ["chrome", "firefox"]) {
       site.rules[INFO] = () => desktop({ host });
       await page.waitForSelector(`#open${id}:enabled`);
       await press(page, `#open${id}`);
-      await waitFor(page, `Downloading ${file}… Open it with remote-viewer.`);
+      await waitFor(page, downloading(file));
       texts.push(await saved(page, file));
     }
     const files = rows.map(([name, from, , title = name, host = from]) =>
@@ -191,8 +192,7 @@ for (const name of ["chrome", "firefox"]) {
   pageTest("only running desktops can be opened, each by a name of its own, and once", {}, async (page, site) => {
     const statuses = [3, 4, 5, 0, 1, 2, 9, 77, 100, 245, 255, null];
     site.rules[LIST] = () => listOf(statuses.map((status, id) => instance(id, { name: "vm", status, status_string: `status ${status}` })));
-    await logIn(page, "luoyun");
-    await waitFor(page, "Page 1 of 2, 1–12 of 12");
+    await enter(page, "luoyun", "Page 1 of 2, 1–12 of 12");
     assert.deepEqual(await page.$$eval("#rows button", (buttons) => buttons.map((button) => button.ariaLabel)),
       [0, 1, 2].map((id) => `Open the desktop of vm (${id})`));
     assert.deepEqual((await textsOf(page, "#rows td:last-child")).slice(3), statuses.slice(3).map((status) => `Cannot open: status ${status}.`));
@@ -204,7 +204,7 @@ for (const name of ["chrome", "firefox"]) {
     for (const [id, open] of [["0", () => page.click("#open0", { count: 2, clickCount: 2 })], ["1", () => press(page, "#open1")]]) {
       site.rules[INFO] = () => desktop({});
       await open();
-      await waitFor(page, `Downloading vm-${id}.vv… Open it with remote-viewer.`);
+      await waitFor(page, downloading(`vm-${id}.vv`));
       await press(page, `#open${id}`);
       await saved(page, `vm-${id}.vv`);
     }
@@ -250,8 +250,7 @@ for (const name of ["chrome", "firefox"]) {
       assert.deepEqual([await keyOf(page), await names(page), await isShown(page, "#login"), await isOpen(key)], [null, [], true, reply !== undefined]);
       if (reply === undefined) continue;
       await online();
-      await logIn(page, "luoyun", "wrong");
-      await waitFor(page, WRONG);
+      await enter(page, "luoyun", WRONG, "wrong");
       assert.equal(await textOf(page, "#warning p"), UNCONFIRMED);
       assert.equal(await isShown(page, "#warning"), true);
       site.rules[LOGOUT] = null;
@@ -305,7 +304,7 @@ for (const name of ["chrome", "firefox"]) {
         await enter(page, "luoyun");
       }
       for (const release of late) release();
-      for (let i = 0; i < 3; i += 1) await page.evaluate(() => fetch(location.href));
+      await settle(page);
       await waitFor(page, "3 virtual machines");
       assert.deepEqual([(await names(page))[0], site.count(LOGIN)], ["openerp7 img gz", what === "a login" ? 1 : 2]);
       assert.deepEqual([await page.$("[aria-busy=true]"), readdirSync(page.downloads)], [null, []]);
@@ -321,7 +320,7 @@ for (const name of ["chrome", "firefox"]) {
       const release = await held;
       await back(page, 1);
       release();
-      for (let i = 0; i < 3; i += 1) await page.evaluate(() => fetch(location.href));
+      await settle(page);
       await waitFor(page, 1);
       await page.evaluate(() => history.forward());
       await waitFor(page, 2);
@@ -332,8 +331,7 @@ for (const name of ["chrome", "firefox"]) {
   pageTest("a load that fails offers a retry and a logout", {}, async (page, site) => {
     const unreadable = (status) => `The server cannot answer now (HTTP ${status}).`;
     site.rules[LOGIN] = () => ({ body: { code: 0, desc: "" } });
-    await logIn(page, "many");
-    await waitFor(page, unreadable(200));
+    await enter(page, "many", unreadable(200));
     site.rules[LOGIN] = null;
     await enter(page, "many");
     for (const [reply, message] of [
@@ -367,8 +365,7 @@ for (const name of ["chrome", "firefox"]) {
     assert.ok(words.length >= 12, words);
     for (const word of new Set([...words, "request_timeout", "busy", "cross_site", "new_word", "toString"])) {
       site.rules[LOGIN] = () => refusal(word);
-      await logIn(page, "luoyun");
-      await waitFor(page, /new_word|toString/.test(word) ? `The server refuses this: ${word}` : /^(?!The server refuses this).*\.$/);
+      await enter(page, "luoyun", /new_word|toString/.test(word) ? `The server refuses this: ${word}` : /^(?!The server refuses this).*\.$/);
       await page.select("#language", "zh");
       assert.match(await textOf(page, "#message"), /^[\p{sc=Han}，]+(。|：\w+)$/u, word);
       await page.select("#language", "en");
@@ -379,11 +376,9 @@ for (const name of ["chrome", "firefox"]) {
     const limit = (seconds) => (site.rules[LOGIN] = () => refusal("too_many_attempts", 429, { "retry-after": seconds }));
     const jump = (ahead) => page.evaluate((ahead) => (window.ahead = ahead), ahead);
     limit("900");
-    await logIn(page, "other", "wrong");
-    await waitFor(page, "Too many attempts to log in. Try again in 15 min.");
+    await enter(page, "other", "Too many attempts to log in. Try again in 15 min.", "wrong");
     limit("30");
-    await logIn(page, "guessed", "wrong");
-    await waitFor(page, "Too many attempts to log in. Try again in 30 s.");
+    await enter(page, "guessed", "Too many attempts to log in. Try again in 30 s.", "wrong");
     assert.equal(await focused(page), "password");
     for (const [name, ahead] of [["guessed", 0], ["luoyun", 0], [" \x7fguessed\u0085\u3000", -3_600_000]]) {
       await jump(ahead);
@@ -410,7 +405,7 @@ for (const name of ["chrome", "firefox"]) {
     assert.equal(await focused(page), "reload");
     await type("Tab", "Enter");
     assert.equal(await saved(page, "vm_1-501.vv"), "[virt-viewer]\ntype=spice\nhost=10.0.0.2\nport=5901\ntitle=vm 1\ndelete-this-file=1\n");
-    await waitFor(page, "Downloading vm_1-501.vv… Open it with remote-viewer.");
+    await waitFor(page, downloading("vm_1-501.vv"));
     assert.equal(await focused(page), "open501");
     for (let i = 0; i < 20 && (await focused(page)) !== "next"; i += 1) await type("Tab");
     await type(" ");
@@ -425,8 +420,7 @@ for (const name of ["chrome", "firefox"]) {
 
   pageTest("the language is the browser's, and a choice persists", { locale: "zh-CN" }, async (page) => {
     assert.equal(await textOf(page, "#login h2"), "登录");
-    await logIn(page, "luoyun");
-    await waitFor(page, "3 台虚拟机");
+    await enter(page, "luoyun", "3 台虚拟机");
     assert.equal(await textOf(page, "#rows .status"), "已停止");
     await page.select("#language", "en");
     await reload(page, "3 virtual machines");
@@ -504,21 +498,19 @@ for (const name of ["chrome", "firefox"]) {
           const isTied = control.getAttribute("aria-describedby").split(" ").some((id) => document.getElementById(id).contains(message));
           return [isTied, control.closest(home).contains(message), message.checkVisibility()];
         }, home), [true, true, true]);
-      await logIn(page, "many", "wrong");
-      await waitFor(page, WRONG);
+      await enter(page, "many", WRONG, "wrong");
       for (const control of ["#username", "#password"]) {
         await assertTied(control, "form");
         assert.equal(await page.$eval(control, (input) => input.ariaInvalid), "true");
       }
       assert.equal(await focused(page), "password");
       site.rules[LOGIN] = () => null;
-      await logIn(page, "many", "wrong");
-      await waitFor(page, OFFLINE);
+      await enter(page, "many", OFFLINE, "wrong");
       await assertTied("#enter", "form");
       site.rules[LOGIN] = null;
       await enter(page, "many");
       for (const [rule, reply, control, home, message] of [
-        [INFO, desktop({}), "#open507", "tr", "Downloading vm_7-507.vv… Open it with remote-viewer."],
+        [INFO, desktop({}), "#open507", "tr", downloading("vm_7-507.vv")],
         [INFO, null, "#open509", "tr", OFFLINE],
         [INFO, desktop({ port: null }), "#open508", "tr", "The desktop has no port at the moment."],
         [LIST, null, "#next", "nav", OFFLINE],
@@ -542,8 +534,7 @@ for (const name of ["chrome", "firefox"]) {
 
   pageTest("the header names the user, and the list its time, which Reload renews", {}, async (page, site) => {
     site.rules[LIST] = () => listOf([instance(1)]);
-    await logIn(page, " \x7fluoyun\u3000", "luoyun");
-    await waitFor(page, "1 virtual machine");
+    await enter(page, " \x7fluoyun\u3000", "1 virtual machine", "luoyun");
     assert.equal(await textOf(page, "#account"), "luoyun\n      Log out");
     assert.match(await textOf(page, "#count"), /^1 virtual machine, as of \d+:\d\d:\d\d\s[AP]M$/);
     const time = await textOf(page, "#count");
@@ -575,8 +566,7 @@ for (const name of ["chrome", "firefox"]) {
       for (const width of WIDTHS) {
         await page.setViewport({ width, height: 700 });
         await assertAccessible(page, "login");
-        await logIn(page, "many", `wrong ${width}`);
-        await waitFor(page, wrong);
+        await enter(page, "many", wrong, `wrong ${width}`);
         await assertAccessible(page, "refused");
         for (const user of ["many", "hostile", "empty", "failed", "long"]) {
           site.rules[LIST] = rules[user];

@@ -223,12 +223,10 @@ impl WorkerState for Worker {
     type RequestData = ();
 
     fn should_accept_request(&self, concurrent: usize, total: usize) -> ShouldAccept {
-        if total >= self.max_requests {
-            ShouldAccept::Never
-        } else if concurrent >= MAX_CONCURRENT_REQUESTS {
-            ShouldAccept::No
-        } else {
-            ShouldAccept::Yes
+        match (concurrent, total) {
+            (_, total) if total >= self.max_requests => ShouldAccept::Never,
+            (MAX_CONCURRENT_REQUESTS.., _) => ShouldAccept::No,
+            _ => ShouldAccept::Yes,
         }
     }
 

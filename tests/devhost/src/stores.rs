@@ -11,6 +11,8 @@ use rusqlite::{OptionalExtension, Params, StatementStatus, params_from_iter};
 use tokio::task::block_in_place;
 use wasmtime::component::{HasSelf, Linker, Resource};
 
+use self::bindings::fermyon::spin::key_value::Store;
+use self::bindings::fermyon::spin::sqlite::{QueryResult, RowResult, Value};
 use self::bindings::fermyon::spin::{key_value, sqlite, variables};
 use crate::engine::Guest;
 
@@ -20,6 +22,9 @@ mod bindings {
         with: { "fermyon:spin/sqlite.connection": super::Connection },
     });
 }
+
+type KeyValue<T> = Result<T, key_value::Error>;
+type Sqlite<T> = Result<T, sqlite::Error>;
 
 /// The files behind the stores of all components.
 pub(crate) struct Stores {
@@ -78,10 +83,10 @@ impl Guest {
     fn key_value(
         &mut self,
         call: &'static str,
-        store: &Resource<key_value::Store>,
+        store: &Resource<Store>,
         sql: &str,
         parameters: impl Params,
-    ) -> Result<Option<Vec<u8>>, key_value::Error> {
+    ) -> KeyValue<Option<Vec<u8>>> {
         self.count(call);
         let query = || {
             self.stores.check_connection(store.rep())?;
@@ -96,7 +101,7 @@ impl Guest {
 impl key_value::Host for Guest {}
 
 impl key_value::HostStore for Guest {
-    fn open(&mut self, label: String) -> Result<Resource<key_value::Store>, key_value::Error> {
+    fn open(&mut self, label: String) -> KeyValue<Resource<Store>> {
         self.count("store.open");
         let granted = self.component.key_value_stores.contains(&label);
         // All handles refer to the same store.
@@ -104,36 +109,23 @@ impl key_value::HostStore for Guest {
         granted.then(|| Resource::new_own(restarts)).ok_or(key_value::Error::AccessDenied)
     }
 
-    fn get(
-        &mut self,
-        store: Resource<key_value::Store>,
-        key: String,
-    ) -> Result<Option<Vec<u8>>, key_value::Error> {
+    fn get(&mut self, store: Resource<Store>, key: String) -> KeyValue<Option<Vec<u8>>> {
         let sql = "SELECT value FROM spin_key_value WHERE store = 'default' AND key = ?1";
         self.key_value("store.get", &store, sql, [key])
     }
 
-    fn set(
-        &mut self,
-        store: Resource<key_value::Store>,
-        key: String,
-        value: Vec<u8>,
-    ) -> Result<(), key_value::Error> {
+    fn set(&mut self, store: Resource<Store>, key: String, value: Vec<u8>) -> KeyValue<()> {
         let sql = "INSERT INTO spin_key_value (store, key, value) VALUES ('default', ?1, ?2)
                    ON CONFLICT (store, key) DO UPDATE SET value = excluded.value";
         self.key_value("store.set", &store, sql, (key, value)).map(drop)
     }
 
-    fn delete(
-        &mut self,
-        store: Resource<key_value::Store>,
-        key: String,
-    ) -> Result<(), key_value::Error> {
+    fn delete(&mut self, store: Resource<Store>, key: String) -> KeyValue<()> {
         let sql = "DELETE FROM spin_key_value WHERE store = 'default' AND key = ?1";
         self.key_value("store.delete", &store, sql, [key]).map(drop)
     }
 
-    fn drop(&mut self, _: Resource<key_value::Store>) -> wasmtime::Result<()> {
+    fn drop(&mut self, _: Resource<Store>) -> wasmtime::Result<()> {
         Ok(())
     }
 }
@@ -160,7 +152,7 @@ fn io(cause: impl ToString) -> sqlite::Error {
 impl sqlite::Host for Guest {}
 
 impl sqlite::HostConnection for Guest {
-    fn open(&mut self, label: String) -> Result<Resource<Connection>, sqlite::Error> {
+    fn open(&mut self, label: String) -> Sqlite<Resource<Connection>> {
         self.count("connection.open");
         if !self.component.sqlite_databases.contains(&label) {
             return Err(sqlite::Error::AccessDenied);
@@ -173,8 +165,8 @@ impl sqlite::HostConnection for Guest {
         &mut self,
         connection: Resource<Connection>,
         sql: String,
-        values: Vec<sqlite::Value>,
-    ) -> Result<sqlite::QueryResult, sqlite::Error> {
+        values: Vec<Value>,
+    ) -> Sqlite<QueryResult> {
         self.count("connection.execute");
         self.measured.sql.push(sql.clone());
         let query = || {
@@ -182,14 +174,13 @@ impl sqlite::HostConnection for Guest {
             self.stores.check_connection(*restarts)?;
             let mut statement = db.prepare(&sql)?;
             let columns: Vec<_> = statement.column_names().map(str::to_owned).collect();
-            let row = |row: &rusqlite::Row| {
+            let rows = statement.query(params_from_iter(values))?.mapped(|row| {
                 let values = (0..columns.len()).map(|at| row.get(at));
-                Ok(sqlite::RowResult { values: values.collect::<rusqlite::Result<_>>()? })
-            };
-            let rows = statement.query_map(params_from_iter(values), row)?;
+                Ok(RowResult { values: values.collect::<rusqlite::Result<_>>()? })
+            });
             let rows = rows.collect::<rusqlite::Result<_>>()?;
             self.measured.sql_steps += statement.get_status(StatementStatus::VmStep);
-            anyhow::Ok(sqlite::QueryResult { columns, rows })
+            anyhow::Ok(QueryResult { columns, rows })
         };
         block_in_place(query).map_err(io)
     }
@@ -200,7 +191,7 @@ impl sqlite::HostConnection for Guest {
     }
 }
 
-impl FromSql for sqlite::Value {
+impl FromSql for Value {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
         Ok(match value {
             ValueRef::Null => Self::Null,
@@ -212,7 +203,7 @@ impl FromSql for sqlite::Value {
     }
 }
 
-impl ToSql for sqlite::Value {
+impl ToSql for Value {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
         Ok(ToSqlOutput::Borrowed(match self {
             Self::Null => ValueRef::Null,

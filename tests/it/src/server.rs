@@ -132,14 +132,10 @@ fn is_spin() -> bool {
 impl Server {
     /// A server with the demo data: the one at `BASE_URL`, or a new one.
     pub fn demo() -> Self {
-        match env::var("BASE_URL") {
-            Ok(url) => {
-                let authority = url.strip_prefix("http://").expect("BASE_URL is http://HOST:PORT");
-                let authority = authority.trim_end_matches('/');
-                Self::at(authority.to_socket_addrs().unwrap().next().unwrap())
-            }
-            Err(_) => Self::start(Setup::default()),
-        }
+        let Ok(url) = env::var("BASE_URL") else { return Self::with(&[]) };
+        let authority = url.trim_start_matches("http://").trim_end_matches('/');
+        let mut addrs = authority.to_socket_addrs().expect("BASE_URL is http://HOST:PORT");
+        Self::at(addrs.next().unwrap())
     }
 
     /// The running server at `addr`.
@@ -177,7 +173,7 @@ impl Server {
         let mut command = Command::new(program);
         command.args(is_spin().then_some("up")).args(setup.arguments(state.path()));
         // Each start on the same state folder appends its output.
-        let before = output_of(&state).len();
+        let before = output_of(state.path()).len();
         let output = File::options().create(true).append(true).open(state.path().join(OUTPUT));
         let output = output.unwrap();
         command.stdout(output.try_clone().unwrap()).stderr(output);
@@ -185,8 +181,10 @@ impl Server {
         let mut child = command.process_group(0).spawn().expect("the host's command");
         let mut addr = None;
         wait_until("the host serves", || {
-            let output = output_of(&state);
-            addr = served_address(&output[before..]);
+            let output = output_of(state.path());
+            let served = output[before..].split_once("Serving http://");
+            let served = served.and_then(|(_, rest)| rest.split_once('\n'));
+            addr = served.and_then(|(addr, _)| addr.parse().ok());
             assert!(child.try_wait().unwrap().is_none(), "the host exited: {output}");
             addr.is_some()
         });
@@ -215,7 +213,7 @@ impl Server {
 
     /// The lines of the server's output so far that contain `text`.
     pub fn logged(&self, text: &str) -> Vec<String> {
-        let output = output_of(self.state.as_ref().expect("a server started by the test"));
+        let output = output_of(self.state());
         output.lines().filter(|line| line.contains(text)).map(str::to_owned).collect()
     }
 
@@ -306,7 +304,7 @@ impl Drop for Server {
             let _ = child.wait();
         }
         if let (true, Some(state)) = (thread::panicking(), &self.state) {
-            eprintln!("The output of the server at {}:\n{}", self.addr, output_of(state));
+            eprintln!("The output of the server at {}:\n{}", self.addr, output_of(state.path()));
         }
     }
 }
@@ -352,14 +350,8 @@ pub fn send_signal(signal: &str, processes: &str) -> bool {
     Command::new("sh").args(["-c", &command]).status().unwrap().success()
 }
 
-fn output_of(state: &TempDir) -> String {
-    fs::read_to_string(state.path().join(OUTPUT)).unwrap_or_default()
-}
-
-/// The address in the complete line `Serving http://ADDRESS` of the host's output, if it has one.
-fn served_address(output: &str) -> Option<SocketAddr> {
-    let mut lines = output.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
-    lines.find_map(|line| line.strip_prefix("Serving http://")?.parse().ok())
+fn output_of(state: &Path) -> String {
+    fs::read_to_string(state.join(OUTPUT)).unwrap_or_default()
 }
 
 /// Waits until `condition` holds.
