@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
@@ -10,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use http::{Request, Response};
+use hyper::body::{Body, Bytes, Frame, Incoming};
 use tokio::time::{Sleep, sleep};
 use wasi_preview1_component_adapter_provider::{
     WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_PROXY_ADAPTER,
@@ -55,7 +57,7 @@ pub(crate) struct Guest {
     pub(crate) measured: Measured,
     wasi: WasiCtx,
     http: WasiHttpCtx,
-    outbound: NoOutbound,
+    hooks: Hooks,
 }
 
 impl Guest {
@@ -73,7 +75,7 @@ impl WasiView for Guest {
 
 impl WasiHttpView for Guest {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
-        WasiHttpCtxView { ctx: &mut self.http, table: &mut self.table, hooks: &mut self.outbound }
+        WasiHttpCtxView { ctx: &mut self.http, table: &mut self.table, hooks: &mut self.hooks }
     }
 }
 
@@ -95,11 +97,11 @@ impl ResourceLimiter for Measured {
 }
 
 /// Denies outbound requests: `spin.toml` allows none.
-struct NoOutbound;
+struct Hooks(Arc<Exchange>);
 
 type Sending = Box<dyn Future<Output = Result<(), Error>> + Send>;
 
-impl WasiHttpHooks for NoOutbound {
+impl WasiHttpHooks for Hooks {
     fn send_request(
         &mut self,
         _: Request<WasiBody>,
@@ -107,6 +109,12 @@ impl WasiHttpHooks for NoOutbound {
         _: Sending,
     ) -> Box<dyn Future<Output = Result<(Response<WasiBody>, Sending), Error>> + Send> {
         Box::new(async { Err(Error::HttpRequestDenied) })
+    }
+
+    /// Called when the guest begins its response.
+    fn p2_outgoing_body_buffer_chunks(&mut self) -> usize {
+        self.0.is_answered.store(true, Ordering::Relaxed);
+        p2::DEFAULT_OUTGOING_BODY_BUFFER_CHUNKS
     }
 }
 
@@ -181,7 +189,7 @@ impl HandlerState for Instances {
             measured: Measured::default(),
             wasi: wasi.build(),
             http: WasiHttpCtx::new(),
-            outbound: NoOutbound,
+            hooks: Hooks(Arc::default()),
         };
         let mut store = Store::new(&self.engine, guest);
         store.set_fuel(u64::MAX)?;
@@ -220,7 +228,7 @@ pub(crate) struct Worker {
 
 impl WorkerState for Worker {
     type StoreData = Guest;
-    type RequestData = ();
+    type RequestData = Arc<Exchange>;
 
     fn should_accept_request(&self, concurrent: usize, total: usize) -> ShouldAccept {
         match (concurrent, total) {
@@ -232,10 +240,11 @@ impl WorkerState for Worker {
 
     fn on_request_start(
         &self,
-        _: StoreContextMut<'_, Guest>,
-        (): (),
+        mut store: StoreContextMut<'_, Guest>,
+        exchange: Arc<Exchange>,
         _: GuestTaskId,
     ) -> Pin<Box<dyn Future<Output = ()> + Send + Sync>> {
+        store.data_mut().hooks.0 = exchange;
         // No time limit, as in Spin.
         Box::pin(std::future::pending())
     }
@@ -247,6 +256,47 @@ impl WorkerState for Worker {
         let fuel = u64::MAX - store.get_fuel().unwrap_or_default();
         // If the queue is full, this measurement is dropped.
         let _ = self.measured.try_send(Measured { fuel, ..store.into_data().measured });
+    }
+}
+
+/// A request and its response, between the guest and the connection.
+#[derive(Default)]
+pub(crate) struct Exchange {
+    /// Whether the guest has begun its response, for WASI 0.2.
+    is_answered: AtomicBool,
+    /// The request's body, if the guest dropped it later than that.
+    unread: Mutex<Option<Incoming>>,
+}
+
+/// The body of a request, as the guest has it.
+///
+/// A connection ends whose request is not read to its end. The response says so if the guest drops
+/// the body before it begins the response. Otherwise that depends, in Spin, on which thread is faster;
+/// here the response never says it, as the body is kept until the response is sent.
+pub(crate) struct GuestBody {
+    pub(crate) incoming: Option<Incoming>,
+    pub(crate) exchange: Arc<Exchange>,
+}
+
+impl Body for GuestBody {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let Some(incoming) = &mut self.incoming else { return Poll::Ready(None) };
+        Pin::new(incoming).poll_frame(context).map_err(Error::from)
+    }
+}
+
+impl Drop for GuestBody {
+    fn drop(&mut self) {
+        if self.exchange.is_answered.load(Ordering::Relaxed) {
+            let mut unread = self.exchange.unread.lock().unwrap_or_else(PoisonError::into_inner);
+            *unread = self.incoming.take();
+        }
     }
 }
 

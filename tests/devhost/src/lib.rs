@@ -35,7 +35,7 @@ use wasmtime_wasi::cli::OutputFile;
 use wasmtime_wasi_http::WasiBody;
 use wasmtime_wasi_http::io::TokioIo;
 
-use crate::engine::{Clock, Handler, Host};
+use crate::engine::{Clock, Exchange, GuestBody, Handler, Host};
 use crate::manifest::{Manifest, Target};
 use crate::stores::Stores;
 
@@ -244,10 +244,17 @@ impl App {
         // Appended to the field that the client may have sent, as in Spin.
         let client = HeaderValue::from_str(&client.to_string())?;
         request.headers_mut().append("spin-client-addr", client);
-        let request = request.map(|body| body.map_err(Into::into).boxed_unsync());
-        Ok(handler.handle((), request).await.unwrap_or_else(|cause| {
+        let exchange = Arc::<Exchange>::default();
+        let request = request.map(|incoming| {
+            GuestBody { incoming: Some(incoming), exchange: exchange.clone() }.boxed_unsync()
+        });
+        let response = handler.handle(exchange.clone(), request).await.unwrap_or_else(|cause| {
             eprintln!("devhost: {path}: {cause:?}");
             empty(StatusCode::INTERNAL_SERVER_ERROR)
+        });
+        Ok(response.map(|body| {
+            // The exchange lasts until the response is sent.
+            body.map_frame(move |frame| (frame, &exchange).0).boxed_unsync()
         }))
     }
 }
