@@ -312,12 +312,12 @@ impl Drop for Server {
 /// The sum of a figure in `/proc/PID/status`, such as `VmRSS`, of a process group's members, in KiB:
 /// 0 if none of them runs.
 pub fn memory(group: u32, field: &str) -> u64 {
-    let group = format!("\nNSpgid:\t{group}\n");
+    let group = group.to_string();
     let figures = fs::read_dir("/proc").unwrap().filter_map(|entry| -> Option<u64> {
         let status = fs::read_to_string(entry.ok()?.path().join("status")).ok()?;
         let line = status.lines().find_map(|line| line.strip_prefix(field))?;
-        let figure = line.split_whitespace().nth(1)?.parse().ok();
-        figure.filter(|_| status.contains(&group))
+        let is_member = |line: &str| line.split_whitespace().take(2).eq(["NSpgid:", &group]);
+        line.split_whitespace().nth(1)?.parse().ok().filter(|_| status.lines().any(is_member))
     });
     figures.sum()
 }
