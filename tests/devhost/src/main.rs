@@ -6,14 +6,15 @@
 use anyhow::Result;
 use clap::Parser;
 use devhost::{DevHost, Options};
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
+use nix::sys::signal::SigSet;
+use nix::sys::signal::Signal::{SIGINT, SIGTERM};
 
 fn main() -> Result<()> {
+    // Before the server has threads, so that no other one gets them.
+    let signals = SigSet::from_iter([SIGINT, SIGTERM]);
+    signals.thread_block()?;
     let host = DevHost::start(Options::parse())?;
-    // After this line, signals end the server cleanly.
-    let mut signals = Signals::new([SIGINT, SIGTERM])?;
     println!("Serving http://{}", host.addr());
-    signals.forever().next();
+    signals.wait()?;
     Ok(())
 }
