@@ -93,6 +93,14 @@ impl Sessions {
         self.0.set(&name(digest), entry.to_text().as_bytes()).context("set the session's entry")
     }
 
+    /// Whether the session whose key has this digest has an entry.
+    ///
+    /// # Errors
+    /// `Internal` if the store fails.
+    pub fn has(&self, digest: &str) -> Result<bool, Error> {
+        self.get(digest).map(|entry| entry.is_some())
+    }
+
     /// Deletes the entry of the session whose key has this digest.
     ///
     /// # Errors

@@ -103,7 +103,7 @@ fn log_in(
     // Expired sessions can wait for another login, so that none takes long.
     if found.has_surplus || (found.has_expired && !is_weak && !user.is_new) {
         best_effort(ENDPOINT, || {
-            session::delete_ended(&db, &sessions, user.id, max_sessions, throttle.now)
+            session::delete_ended(&db, &sessions, &entry, max_sessions, throttle.now)
         });
     }
     if found.has_failures {

@@ -1,7 +1,5 @@
 //! Inserts sessions, and deletes those that have expired or are too many.
 
-use std::array;
-
 use luoyun_common::Error;
 use luoyun_common::db::Database;
 use luoyun_common::envelope::Context;
@@ -21,18 +19,21 @@ WHERE NOT EXISTS (SELECT 1 ",
 RETURNING 1"
 );
 
-/// Three sessions: first of the user's (?1) oldest beyond the number (?2) that a user may have, then
-/// of all users' expired ones (?3 is the time). At random, so that simultaneous logins delete
-/// different ones: each adds one session and deletes three.
+/// Three sessions, and whether each is new (?4): first of the user's (?1) oldest beyond the number (?2)
+/// that a user may have, then of all users' expired ones (?3 is the time). At random, so that
+/// simultaneous logins delete different ones: each adds one session and deletes three.
 const FIND_ENDED: &str = "
-SELECT digest FROM (
-    SELECT * FROM (SELECT digest, 0 AS is_expired
+SELECT digest, is_new FROM (
+    SELECT * FROM (SELECT digest, expires_at > ?4 AS is_new, 0 AS is_expired
                    FROM sessions INDEXED BY sessions_of_user_by_expiry
                    WHERE user_id = ?1 AND expires_at > ?3 ORDER BY rowid DESC LIMIT 64 OFFSET ?2)
     UNION ALL
-    SELECT * FROM (SELECT digest, 1 FROM sessions
+    SELECT * FROM (SELECT digest, 0, 1 FROM sessions
                    WHERE expires_at <= ?3 ORDER BY expires_at LIMIT 64))
 ORDER BY is_expired, random() LIMIT 3";
+
+/// The time, in seconds, after which a login that has inserted its row has set its entry, or never will.
+const LONGEST_LOGIN: i64 = 60;
 
 const DELETE_ENDED: &str = "DELETE FROM sessions WHERE digest IN (?1, ?2, ?3)";
 
@@ -60,25 +61,30 @@ pub(crate) fn insert(
 ///
 /// The entries are deleted first: a crash before the rows are deleted leaves only rows, which a
 /// later login deletes.
+/// A new row without an entry stays: its login, one of many at once, may be about to set the entry,
+/// which nothing would delete then.
 /// Fails with `Internal` if a store fails.
 pub(crate) fn delete_ended(
     db: &Database,
     sessions: &Sessions,
-    user_id: i64,
+    entry: &Entry,
     max_sessions: u32,
     now: i64,
 ) -> Result<(), Error> {
-    let values = [user_id, max_sessions.into(), now].map(Value::Integer);
+    let new = entry.expires_at - LONGEST_LOGIN;
+    let values = [entry.user_id, max_sessions.into(), now, new].map(Value::Integer);
     let ended = db.execute(FIND_ENDED, &values).context("find ended sessions")?;
-    if ended.rows.is_empty() {
-        return Ok(());
-    }
-    let mut digests = ended.rows.into_iter().flat_map(|row| row.values);
-    let digests: [Value; 3] = array::from_fn(|_| digests.next().unwrap_or(Value::Null));
-    for digest in &digests {
-        if let Value::Text(digest) = digest {
-            sessions.delete(digest)?;
+    let mut digests = [const { Value::Null }; 3];
+    for (row, deleted) in ended.rows.into_iter().zip(&mut digests) {
+        if let Ok([Value::Text(digest), is_new]) = <[Value; 2]>::try_from(row.values)
+            && (matches!(is_new, Value::Integer(0)) || sessions.has(&digest)?)
+        {
+            sessions.delete(&digest)?;
+            *deleted = Value::Text(digest);
         }
+    }
+    if digests.iter().all(|digest| matches!(digest, Value::Null)) {
+        return Ok(());
     }
     db.execute(DELETE_ENDED, &digests).context("delete the ended sessions' rows").map(drop)
 }
