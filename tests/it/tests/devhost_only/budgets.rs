@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use api_tests::server::at_once;
 use api_tests::{BASEINFO, LIST, LOGIN, LOGOUT, LUOYUN, Server, Setup, root, toml};
 use devhost::Measured;
 use serde_json::{Value, json};
@@ -19,6 +20,16 @@ fn compare(name: &str, value: u64, limit: &Value, exceeded: &mut Vec<String>) {
     println!("{line}");
     if value > limit.as_u64().unwrap() {
         exceeded.push(line);
+    }
+}
+
+/// Compares `cost` with `budget`, and adds what is above it to `exceeded`.
+fn compare_all(name: &str, cost: &Measured, budget: &Value, exceeded: &mut Vec<String>) {
+    compare(&format!("{name}, fuel"), cost.fuel, &budget["fuel"], exceeded);
+    let memory = u64::try_from(cost.memory).unwrap();
+    compare(&format!("{name}, memory"), memory, &budget["memory"], exceeded);
+    if json!(cost.calls) != budget["calls"] {
+        exceeded.push(format!("{name}, calls: {:?}, not {}", cost.calls, budget["calls"]));
     }
 }
 
@@ -66,14 +77,7 @@ fn no_request_costs_more_than_its_budget() {
     assert_eq!(costs.len(), budgets.as_object().unwrap().len());
     let mut exceeded = Vec::new();
     for (name, cost) in &costs {
-        let budget = &budgets[name];
-        compare(&format!("{name}, fuel"), cost.fuel, &budget["fuel"], &mut exceeded);
-        let memory = u64::try_from(cost.memory).unwrap();
-        compare(&format!("{name}, memory"), memory, &budget["memory"], &mut exceeded);
-        let (calls, expected) = (json!(cost.calls), &budget["calls"]);
-        if calls != *expected {
-            exceeded.push(format!("{name}, calls: {calls}, not {expected}"));
-        }
+        compare_all(name, cost, &budgets[name], &mut exceeded);
     }
     assert!(exceeded.is_empty(), "not within budgets.toml:\n{}", exceeded.join("\n"));
 
@@ -88,6 +92,33 @@ fn no_request_costs_more_than_its_budget() {
         let expected = if form.is_empty() { &json!({}) } else { &budgets["baseinfo"]["calls"] };
         assert_eq!(&json!(server.measured().calls), expected, "{path} {form:?}");
     }
+}
+
+/// With WASI 0.3, an instance serves several requests. Here it serves two.
+#[test]
+fn no_instance_for_wasi03_costs_more_than_its_budget() {
+    let requests = [
+        ("logout", LOGOUT, ("p", "1")),
+        ("baseinfo", BASEINFO, ("instance_id", "2252")),
+        ("list-of-10", LIST, ("sepa", "10")),
+    ];
+    let budgets = budgets("instance");
+    assert_eq!(requests.len(), budgets.as_object().unwrap().len());
+    // At once, as an instance ends after a second without requests.
+    let exceeded = at_once(requests.len(), |i| {
+        let (name, path, parameter) = requests[i];
+        let manifest = Some("spin-wasi03.toml");
+        let server = Server::start(Setup { manifest, ..Setup::default() });
+        let keys = ["luoyun", "luoyun"].map(|user| server.log_in(user));
+        let _logins = keys.each_ref().map(|_| server.measured());
+        for key in &keys {
+            assert_eq!(server.post(path, &[("session_key", key), parameter])["code"], 0);
+        }
+        let mut exceeded = Vec::new();
+        compare_all(name, &server.measured(), &budgets[name], &mut exceeded);
+        exceeded
+    });
+    assert!(exceeded.concat().is_empty(), "not within budgets.toml:\n{exceeded:#?}");
 }
 
 #[test]
