@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::Subcommand;
 use serde_json::json;
 
@@ -50,10 +50,15 @@ pub(crate) enum Command {
 pub(crate) fn run(db: &mut Database, command: Command) -> Result<()> {
     match command {
         Command::Add { hostname, ip } => {
-            let advice = "For another address: luoyun-admin node set.";
-            rows::refuse_existing(db, NODE, &hostname, advice)?;
-            let sql = "INSERT INTO nodes (hostname, ip) VALUES (?1, ?2) RETURNING id";
-            output::write_id(db.query(sql, &[json!(hostname), json!(ip)])?)
+            let sql = "INSERT INTO nodes (hostname, ip) SELECT ?1, ?2
+                       WHERE NOT EXISTS (SELECT 1 FROM nodes WHERE hostname = ?1) RETURNING id";
+            let added: Vec<(i64,)> = db.query(sql, &[json!(hostname), json!(ip)])?;
+            let [row] = added[..] else {
+                let advice = "For another address: luoyun-admin node set.";
+                rows::refuse_existing(db, NODE, &hostname, advice)?;
+                bail!("The node {hostname} was removed meanwhile. Try again.");
+            };
+            output::write_id([row])
         }
         Command::Set { node, ip } => rows::set(db, NODE, &node, "ip = ?3", json!(ip)),
         Command::Remove { node, cascade } => {
