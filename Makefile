@@ -70,16 +70,16 @@ test-all: test test-import test-deploy test-openapi test-browser ## make test, a
 unit: ## the unit tests
 	cargo test --locked -p luoyun-common -p luoyun-password -p luoyun-schema -p luoyun-values -p luoyun-admin
 
-# Tests that measure time run after the others, and those that also measure memory alone.
+# Tests that measure time run after the others, and those that measure what a request costs alone.
 api: test-components python ## the tests over HTTP, on devhost; with BASE_URL, on that server
 ifdef BASE_URL
 	BASE_URL='$(BASE_URL)' $(IT) documented:: --test-threads 1
 else
-	LUOYUN_HOST=devhost $(IT) $(AT_ONCE) --skip floods::
+	LUOYUN_HOST=devhost $(IT) $(AT_ONCE) --skip floods:: --skip devhost_only::budgets
 	LUOYUN_HOST=devhost $(ON_WASI03)
 	LUOYUN_HOST=devhost $(IT) floods::a_
 	LUOYUN_HOST=devhost LUOYUN_MANIFEST=spin-wasi03.toml $(IT) floods::a_
-	LUOYUN_HOST=devhost $(IT) floods::logins --test-threads 1
+	LUOYUN_HOST=devhost $(IT) floods::logins devhost_only::budgets --test-threads 1
 endif
 
 api-on-spin: test-components python ## the tests over HTTP, on Spin

@@ -673,7 +673,8 @@ fn generate_load(server: &Server, key: &str, is_done: &AtomicBool) -> (usize, [D
     while !is_done.load(Ordering::Relaxed) {
         let begin = Instant::now();
         let (kind, path, form) = match count % 20 {
-            0 => (1, LOGIN, [("username", "user1"), ("password", "user1")]),
+            // Another user's, as a user's oldest session ends.
+            0 => (1, LOGIN, [("username", "user2"), ("password", "user2")]),
             _ => (0, LIST, [("session_key", key), ("sepa", "100")]),
         };
         let reply = client.post(path, &form).json();
