@@ -1,6 +1,6 @@
 SELECT i.id, json_object('id', i.id, 'owner', u.username, 'node', n.hostname, 'name', i.name,
                          'summary', i.summary, 'status', i.status,
-                         'status_string', ifnull(?5 ->> (i.status || ''), ?6),
+                         'status_string', ifnull(json_extract(?5, '$."' || i.status || '"'), ?6),
                          'vdi_type', i.vdi_type, 'vdi_host', n.ip, 'vdi_port', i.vdi_port)
 FROM instances i
 LEFT JOIN users u ON u.id = i.user_id

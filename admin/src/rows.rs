@@ -142,8 +142,8 @@ pub(crate) fn set(
     value: Value,
 ) -> Result<()> {
     let (_, table, column, _) = kind;
-    let id =
-        format!("SELECT max(id) FROM {table} WHERE {column} = ?1 OR id = ?2 HAVING count(*) = 1");
+    let only = "CASE count(*) WHEN 1 THEN max(id) END";
+    let id = format!("SELECT {only} FROM {table} WHERE {column} = ?1 OR id = ?2");
     let sql = format!("UPDATE {table} SET {assignments} WHERE id = ({id}) RETURNING id");
     if !db.execute(&sql, &[json!(row.name), json!(row.id), value])? {
         find(db, kind, row)?;
