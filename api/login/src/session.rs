@@ -8,6 +8,9 @@ use spin_sdk::sqlite::Value;
 
 use crate::throttle::{Throttle, waits};
 
+/// The time, in seconds, after which a login that has inserted its row has set its entry, or never will.
+const LONGEST_LOGIN: i64 = 60;
+
 /// Inserts nothing, and returns no row, while the pair or the address has to wait.
 const INSERT_SESSION: &str = concat!(
     "
@@ -32,9 +35,6 @@ SELECT digest, is_new FROM (
                    WHERE expires_at <= ?3 ORDER BY expires_at LIMIT 64))
 ORDER BY is_expired, random() LIMIT 3";
 
-/// The time, in seconds, after which a login that has inserted its row has set its entry, or never will.
-const LONGEST_LOGIN: i64 = 60;
-
 const DELETE_ENDED: &str = "DELETE FROM sessions WHERE digest IN (?1, ?2, ?3)";
 
 /// Inserts the row of the session with `key`.
@@ -56,13 +56,12 @@ pub(crate) fn insert(
     if inserted.rows.is_empty() { Err(throttle.refusal(db)?) } else { Ok(()) }
 }
 
-/// Deletes three sessions from both stores: the oldest of the user with `user_id` beyond
+/// Deletes three sessions from both stores: the oldest of the user with the new session `entry` beyond
 /// `max_sessions`, and expired ones.
 ///
 /// The entries are deleted first: a crash before the rows are deleted leaves only rows, which a
-/// later login deletes.
-/// A new row without an entry stays: its login, one of many at once, may be about to set the entry,
-/// which nothing would delete then.
+/// later login deletes. A new row without an entry stays: its login, one of many at once, may be
+/// about to set the entry, which nothing would delete then.
 /// Fails with `Internal` if a store fails.
 pub(crate) fn delete_ended(
     db: &Database,
