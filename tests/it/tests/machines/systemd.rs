@@ -37,9 +37,17 @@ const RETRIES: Duration = Duration::from_secs(2);
 
 struct Machine {
     site: Site,
-    _container: Process,
+    container: Process,
     /// The command that enters the container.
     enter: String,
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        // A systemd-nspawn that is killed leaves its container running.
+        let id = self.container.id();
+        self.site.try_run(&format!("kill -KILL $(cat /proc/{id}/task/{id}/children)"), "");
+    }
 }
 
 impl Machine {
@@ -62,7 +70,7 @@ impl Machine {
              PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin sh -euc",
             container.id()
         );
-        let machine = Self { site, _container: container, enter };
+        let machine = Self { site, container, enter };
         let is_up = "systemctl is-system-running | grep -E 'running|degraded'";
         wait_until("systemd", || machine.try_run(is_up).code == Some(0));
         machine.run("cp -a /given/bin/* /usr/local/bin; mkdir /opt/luoyun-api; make");
