@@ -53,10 +53,12 @@ impl FromStr for Location {
 /// Whether `host`, the host of a URL, is `localhost` or a loopback address.
 pub(crate) fn is_this_machine(host: &str) -> bool {
     let host = host.trim_start_matches('[').trim_end_matches(']');
-    // The name may have been given to another machine.
-    let mut addresses = (host, 0).to_socket_addrs().into_iter().flatten();
-    (host == "localhost" || host.parse::<IpAddr>().is_ok())
-        && addresses.all(|address| address.ip().to_canonical().is_loopback())
+    let is_loopback = |ip: IpAddr| ip.to_canonical().is_loopback();
+    // The name may have been given to another machine. No other name is looked up.
+    let is_here = || {
+        (host, 0).to_socket_addrs().into_iter().flatten().all(|address| is_loopback(address.ip()))
+    };
+    host.parse().map_or_else(|_| host == "localhost" && is_here(), is_loopback)
 }
 
 /// Runs a statement of a batch.
