@@ -77,8 +77,8 @@ ifdef BASE_URL
 else
 	LUOYUN_HOST=devhost $(IT) $(AT_ONCE) --skip floods:: --skip devhost_only::budgets
 	LUOYUN_HOST=devhost $(ON_WASI03)
-	LUOYUN_HOST=devhost $(IT) floods::a_
-	LUOYUN_HOST=devhost LUOYUN_MANIFEST=spin-wasi03.toml $(IT) floods::a_
+	LUOYUN_HOST=devhost $(IT) floods:: --skip floods::logins
+	LUOYUN_HOST=devhost LUOYUN_MANIFEST=spin-wasi03.toml $(IT) floods:: --skip floods::logins
 	LUOYUN_HOST=devhost $(IT) floods::logins devhost_only::budgets --test-threads 1
 endif
 
