@@ -63,8 +63,9 @@ pub fn built(program: &str) -> PathBuf {
         let mut cargo = Command::new("cargo");
         cargo.args(["build", "--quiet", "--locked", "-p", "devhost", "-p", "luoyun-admin"]);
         // What Cargo sets for a test is another build's environment: build scripts would run again.
-        for (name, _) in env::vars() {
-            if ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|prefix| name.starts_with(prefix)) {
+        for (name, _) in env::vars_os() {
+            let is_set = |prefix: &[u8]| name.as_encoded_bytes().starts_with(prefix);
+            if is_set(b"CARGO_PKG_") || is_set(b"CARGO_MANIFEST_") {
                 cargo.env_remove(name);
             }
         }
