@@ -244,7 +244,9 @@ impl WorkerState for Worker {
         exchange: Arc<Exchange>,
         _: GuestTaskId,
     ) -> Pin<Box<dyn Future<Output = ()> + Send + Sync>> {
-        store.data_mut().hooks.0 = exchange;
+        let guest = store.data_mut();
+        guest.hooks.0 = exchange;
+        guest.measured.requests += 1;
         // No time limit, as in Spin.
         Box::pin(std::future::pending())
     }

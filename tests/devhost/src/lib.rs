@@ -66,6 +66,8 @@ pub struct Options {
 /// The cost of one request; with WASI 0.3, of all requests to an instance.
 #[derive(Default)]
 pub struct Measured {
+    /// The number of requests.
+    pub requests: u32,
     /// The fuel that the guest consumed: about one unit per instruction.
     pub fuel: u64,
     /// The peak size of the guest's linear memory, in bytes.

@@ -2,8 +2,8 @@
 //! `budgets.toml`.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
+use std::{fs, iter};
 
 use api_tests::server::at_once;
 use api_tests::{BASEINFO, LIST, LOGIN, LOGOUT, LUOYUN, Server, Setup, root, toml};
@@ -109,13 +109,21 @@ fn no_instance_for_wasi03_costs_more_than_its_budget() {
         let (name, path, parameter) = requests[i];
         let manifest = Some("spin-wasi03.toml");
         let server = Server::start(Setup { manifest, ..Setup::default() });
-        let keys = ["luoyun", "luoyun"].map(|user| server.log_in(user));
-        let _logins = keys.each_ref().map(|_| server.measured());
-        for key in &keys {
-            assert_eq!(server.post(path, &[("session_key", key), parameter])["code"], 0);
-        }
+        let attempt = || {
+            let keys = ["luoyun", "luoyun"].map(|user| server.log_in(user));
+            let _logins = keys.each_ref().map(|_| server.measured());
+            for key in &keys {
+                assert_eq!(server.post(path, &[("session_key", key), parameter])["code"], 0);
+            }
+            let first = server.measured();
+            // A request that arrives before the instance is free again gets another one.
+            let _second = (first.requests == 1).then(|| server.measured());
+            first
+        };
+        let cost = iter::repeat_with(attempt).take(10).find(|cost| cost.requests == 2);
+        let cost = cost.expect("an instance that serves two requests");
         let mut exceeded = Vec::new();
-        compare_all(name, &server.measured(), &budgets[name], &mut exceeded);
+        compare_all(name, &cost, &budgets[name], &mut exceeded);
         exceeded
     });
     assert!(exceeded.concat().is_empty(), "not within budgets.toml:\n{exceeded:#?}");
