@@ -77,8 +77,6 @@ pub struct Measured {
     pub calls: BTreeMap<&'static str, u32>,
     /// The SQL statements, in order.
     pub sql: Vec<String>,
-    /// The instructions of SQLite's virtual machine that the statements took.
-    pub sql_steps: i32,
 }
 
 /// The prefix of the paths that Spin answers itself.

@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, ensure};
 use rusqlite::types::{FromSql, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
-use rusqlite::{OptionalExtension, Params, StatementStatus, params_from_iter};
+use rusqlite::{OptionalExtension, Params, params_from_iter};
 use tokio::task::block_in_place;
 use wasmtime::component::{HasSelf, Linker, Resource};
 
@@ -179,7 +179,6 @@ impl sqlite::HostConnection for Guest {
                 Ok(RowResult { values: values.collect::<rusqlite::Result<_>>()? })
             });
             let rows = rows.collect::<rusqlite::Result<_>>()?;
-            self.measured.sql_steps += statement.get_status(StatementStatus::VmStep);
             anyhow::Ok(QueryResult { columns, rows })
         };
         block_in_place(query).map_err(io)

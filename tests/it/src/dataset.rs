@@ -1,22 +1,4 @@
-//! Creates the data sets of `dataset.sql`.
-
-use std::path::Path;
-
-use rusqlite::Connection;
-
-use crate::read;
-use crate::server::tables;
-
-/// Creates the tables and a data set of `size` instances, users and sessions in the empty database `db`, and the entries of its
-/// sessions in the key-value store's file `key_value`, which stays attached as `kv`.
-pub fn fill(db: &Connection, key_value: &Path, size: u32) {
-    db.execute("ATTACH ?1 AS kv", [key_value.to_str()]).unwrap();
-    db.execute_batch(&tables()).unwrap();
-    let sql = "CREATE TEMP TABLE size AS SELECT ?1 AS instances, ?1 AS users, ?1 AS sessions";
-    db.execute(sql, [size]).unwrap();
-    let dataset = read("tests/it/dataset.sql");
-    db.execute_batch(&format!("BEGIN; {dataset} COMMIT;")).unwrap();
-}
+//! Stored passwords and users.
 
 /// The password `password`, stored with SHA-1.
 pub const SHA1: &str = "5baa61e4c9b93f3f0682250b6cf8331b7ee68fd8";
