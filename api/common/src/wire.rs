@@ -23,6 +23,10 @@ const MAX_BODY_BYTES: usize = 64 * 1024;
 /// instance, of which Spin has 1,000.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// The time from the end of a request whose body is not read to its refusal. In it, the host notices
+/// that it has to close the connection, and then says so in the response.
+const UNREAD_DELAY: Duration = Duration::from_millis(20);
+
 /// Largest blocking write of `wasi:io/streams`, in bytes.
 const MAX_BLOCKING_WRITE: usize = 4096;
 
@@ -35,10 +39,10 @@ const MAX_BLOCKING_WRITE: usize = 4096;
 pub(crate) fn read_form(request: IncomingRequest) -> Result<Params, Error> {
     let headers = request.headers();
     let is_post = matches!(request.method(), Method::Post);
-    let form = Incoming::form(is_post, |name| headers.get(name))?;
+    let form = Incoming::form(is_post, |name| headers.get(name));
     drop(headers);
     let path_with_query = request.path_with_query();
-    form.read(request)?.params(path_with_query)
+    read(form, request)?.params(path_with_query)
 }
 
 /// Reads a request for a page, and ignores its body.
@@ -50,9 +54,18 @@ pub fn read_page_request(request: IncomingRequest) -> Result<(), Error> {
     let is_allowed = matches!(request.method(), Method::Get | Method::Head);
     let method = (!is_allowed).then_some(Error::MethodNotAllowed { allow: "GET, HEAD" });
     let headers = request.headers();
-    let page = Incoming::new(method, Ok(false), |name| headers.get(name))?;
+    let page = Incoming::new(method, Ok(false), |name| headers.get(name));
     drop(headers);
-    page.read(request)?.body().map(drop)
+    read(page, request)?.body().map(drop)
+}
+
+/// Reads the body of `request`. If that fails, the request ends before this returns.
+fn read(incoming: Result<Incoming, Error>, request: IncomingRequest) -> Result<Incoming, Error> {
+    let outcome = incoming.and_then(|mut incoming| match incoming.read_body(request) {
+        Ok(()) => Ok(incoming),
+        Err(error) => Err(incoming.refusal(error)),
+    });
+    outcome.inspect_err(|_| clock::sleep(UNREAD_DELAY))
 }
 
 /// A request whose body is arriving.
@@ -103,15 +116,6 @@ impl Incoming {
     /// The first of the contract's checks that fails: an earlier one, or else `error`.
     fn refusal(&mut self, error: Error) -> Error {
         self.method.take().or(self.media_type.take()).unwrap_or(error)
-    }
-
-    /// Reads the body. A client learns that its connection will be closed, as some of its body has
-    /// not been read, only if the request is gone before the response is set.
-    fn read(mut self, request: IncomingRequest) -> Result<Self, Error> {
-        match self.read_body(request) {
-            Ok(()) => Ok(self),
-            Err(error) => Err(self.refusal(error)),
-        }
     }
 
     fn read_body(&mut self, request: IncomingRequest) -> Result<(), Error> {

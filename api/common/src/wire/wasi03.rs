@@ -8,6 +8,7 @@
 use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
+use std::time::Duration;
 
 use http::StatusCode;
 use wasip3::clocks::monotonic_clock::wait_for;
@@ -15,7 +16,7 @@ use wasip3::http::types::{Fields, Method, Request, Response};
 use wasip3::{wit_future, wit_stream};
 use wit_bindgen::StreamResult;
 
-use super::{BODY_TIMEOUT, Incoming, Json, incomplete};
+use super::{BODY_TIMEOUT, Incoming, Json, UNREAD_DELAY, incomplete};
 use crate::{Error, Params};
 
 /// Bytes of a body that are read at a time: more than a usual request has.
@@ -43,19 +44,35 @@ impl Drop for Turn {
 pub(crate) async fn read_form(request: Request) -> Result<Params, Error> {
     let headers = request.get_headers();
     let is_post = matches!(request.get_method(), Method::Post);
-    let mut form = Incoming::form(is_post, |name| headers.get(name))?;
+    let form = Incoming::form(is_post, |name| headers.get(name));
     drop(headers);
     let path_with_query = request.get_path_with_query();
 
-    in_time(read_body(request, &mut form)).await.map_err(|error| form.refusal(error))?;
+    let form = read(form, request).await;
+    if form.is_err() {
+        sleep(UNREAD_DELAY).await;
+    }
     wit_bindgen::yield_async().await;
-    form.params(path_with_query)
+    form?.params(path_with_query)
+}
+
+/// Reads the body of `request`. If that fails, the request ends before this returns.
+async fn read(incoming: Result<Incoming, Error>, request: Request) -> Result<Incoming, Error> {
+    let mut incoming = incoming?;
+    match in_time(read_body(request, &mut incoming)).await {
+        Ok(()) => Ok(incoming),
+        Err(error) => Err(incoming.refusal(error)),
+    }
+}
+
+async fn sleep(time: Duration) {
+    wait_for(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)).await;
 }
 
 /// The outcome of `body`; the timer is gone with it.
 async fn in_time(body: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
     let mut body = pin!(body);
-    let mut timeout = pin!(wait_for(u64::try_from(BODY_TIMEOUT.as_nanos()).unwrap_or(u64::MAX)));
+    let mut timeout = pin!(sleep(BODY_TIMEOUT));
     poll_fn(|context| match body.as_mut().poll(context) {
         Poll::Pending => timeout.as_mut().poll(context).map(|()| Err(Error::RequestTimeout)),
         ready @ Poll::Ready(_) => ready,
