@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use clap::Parser;
-use http::header::{CONTENT_TYPE, HOST};
+use http::header::HOST;
 use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
@@ -79,8 +79,8 @@ pub struct Measured {
     pub sql: Vec<String>,
 }
 
-/// The prefix of the paths that Spin answers itself.
-const WELL_KNOWN: &str = "/.well-known/spin/";
+/// A path that Spin answers itself.
+const HEALTH: &str = "/.well-known/spin/health";
 
 /// Number of measurements kept for [`DevHost::measured`].
 const MEASUREMENTS: usize = 1024;
@@ -100,7 +100,6 @@ enum Answer {
 }
 
 struct App {
-    info: Response<Bytes>,
     /// Has Spin's rules: Spin uses the same crate.
     router: Router<Answer>,
 }
@@ -214,9 +213,7 @@ impl App {
             let route = trigger.route.replace("/...", "/*");
             router.add(route.as_str(), answer).map_err(|cause| anyhow!("{route}: {cause}"))?;
         }
-        let info = Response::builder().header(CONTENT_TYPE, "application/json");
-        let info = info.body(serde_json::to_vec_pretty(&manifest.application)?.into())?;
-        Ok(Self { info, router })
+        Ok(Self { router })
     }
 
     /// Fails if the request does not say for which host it is.
@@ -226,11 +223,8 @@ impl App {
         client: SocketAddr,
     ) -> Result<Response<WasiBody>> {
         let path = request.uri().path().to_owned();
-        match path.strip_prefix(WELL_KNOWN) {
-            Some("health") => return Ok(Response::new(body("OK".into()))),
-            Some("info") => return Ok(self.info.clone().map(body)),
-            Some(_) => return Ok(empty(StatusCode::NOT_FOUND)),
-            None => {}
+        if path == HEALTH {
+            return Ok(Response::new(body("OK".into())));
         }
         check_authority(&request)?;
         let handler = match self.router.best_match(&path).map(|found| found.handler()) {

@@ -4,23 +4,15 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
+use serde::Deserialize;
 use serde::de::IgnoredAny;
-use serde::{Deserialize, Serialize};
 
 #[derive(Deserialize)]
 pub(crate) struct Manifest {
-    pub(crate) application: Application,
     #[serde(default)]
     variables: BTreeMap<String, Variable>,
     pub(crate) trigger: Triggers,
     pub(crate) component: BTreeMap<String, Component>,
-}
-
-/// What `/.well-known/spin/info` tells.
-#[derive(Deserialize, Serialize)]
-pub(crate) struct Application {
-    name: String,
-    version: String,
 }
 
 #[derive(Default, Deserialize)]
