@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail, ensure};
 use clap::builder::{PossibleValue, TypedValueParser};
 use clap::{Arg, Args, Subcommand};
 use luoyun_values::status::{STATUSES, Status, status_string};
@@ -31,6 +31,7 @@ pub(crate) enum Command {
     },
     /// Change the given properties of an instance
     #[command(override_usage = "luoyun-admin instance set [OPTIONS] <ID>")]
+    #[command(mut_group("Properties", |group| group.required(true).args(NO_PROPERTIES)))]
     #[command(
         after_long_help = "Examples:\n  luoyun-admin instance set 2252 --status started --vdi-port 5901\n  luoyun-admin instance set 2252 --owner grace --no-summary"
     )]
@@ -40,8 +41,18 @@ pub(crate) enum Command {
         id: i64,
         #[command(flatten)]
         properties: Properties,
-        #[command(flatten)]
-        removed: Removed,
+        /// Remove its owner
+        #[arg(long, conflicts_with = "owner")]
+        no_owner: bool,
+        /// Remove its node
+        #[arg(long, conflicts_with_all = ["node", "node_id"])]
+        no_node: bool,
+        /// Remove its summary
+        #[arg(long, conflicts_with = "summary")]
+        no_summary: bool,
+        /// Remove the port of its remote desktop
+        #[arg(long, conflicts_with = "vdi_port")]
+        no_vdi_port: bool,
     },
     /// Mark an instance as deleted
     ///
@@ -58,7 +69,7 @@ pub(crate) enum Command {
     List {
         /// Only the instances of this user
         #[arg(long, value_name = "USER")]
-        owner: Option<Existing>,
+        owner: Option<String>,
         /// Deleted instances too
         #[arg(long)]
         all: bool,
@@ -72,14 +83,13 @@ pub(crate) enum Command {
 pub(crate) struct Properties {
     /// Its owner, the user whose list contains it
     #[arg(long, value_name = "USER")]
-    pub(crate) owner: Option<Existing>,
+    pub(crate) owner: Option<String>,
     /// The node that it runs on
     #[arg(long, value_name = "HOSTNAME")]
-    pub(crate) node: Option<Existing>,
+    pub(crate) node: Option<String>,
     /// The node's id, instead of the hostname
     #[arg(long, value_name = "ID", conflicts_with = "node", allow_negative_numbers = true)]
-    #[arg(value_parser = clap::value_parser!(i64).map(|id| Existing { name: None, id: Some(id) }))]
-    pub(crate) node_id: Option<Existing>,
+    pub(crate) node_id: Option<i64>,
     /// Its name
     #[arg(long, value_parser = name)]
     pub(crate) name: Option<String>,
@@ -97,59 +107,42 @@ pub(crate) struct Properties {
     pub(crate) vdi_port: Option<u16>,
 }
 
-/// The properties that an instance loses. One of these or of [`Properties`] is required.
-#[derive(Args, Default)]
-#[group(required = true, multiple = true)]
-#[group(args = ["owner", "node", "node_id", "name", "summary", "status", "vdi_type", "vdi_port"])]
-#[allow(clippy::struct_excessive_bools, reason = "each is an option of its own")]
-pub(crate) struct Removed {
-    /// Remove its owner
-    #[arg(long, conflicts_with = "owner")]
-    pub(crate) no_owner: bool,
-    /// Remove its node
-    #[arg(long, conflicts_with_all = ["node", "node_id"])]
-    pub(crate) no_node: bool,
-    /// Remove its summary
-    #[arg(long, conflicts_with = "summary")]
-    pub(crate) no_summary: bool,
-    /// Remove the port of its remote desktop
-    #[arg(long, conflicts_with = "vdi_port")]
-    pub(crate) no_vdi_port: bool,
-}
+/// The options of `set` that remove a property.
+const NO_PROPERTIES: [&str; 4] = ["no_owner", "no_node", "no_summary", "no_vdi_port"];
 
 /// Runs a command on instances.
-pub(crate) fn run(db: &mut Database, command: Command) -> Result<()> {
+pub(crate) fn run(db: &Database, command: Command) -> Result<()> {
     match command {
         Command::Add { properties, id } => {
-            if let Some(id) = id.filter(|id| status(db, *id).is_ok()) {
+            let id = json!(id);
+            let values = [values(db, properties)?, vec![id.clone()]].concat();
+            let added: Vec<(i64,)> = db.query(include_str!("add_instance.sql"), &values)?;
+            let [row] = added[..] else {
                 bail!("There is an instance {id} already, perhaps a deleted one (list --all).");
-            }
-            let values = [values(db, properties)?, vec![json!(id)]].concat();
-            output::write_id(db.query(include_str!("add_instance.sql"), &values)?)
+            };
+            output::write_id([row])
         }
-        Command::Set { id, properties, removed } => {
-            let Removed { no_owner, no_node, no_summary, no_vdi_port } = removed;
+        Command::Set { id, properties, no_owner, no_node, no_summary, no_vdi_port } => {
             let removed = [no_owner, no_node, no_summary, no_vdi_port].map(Value::from);
             let values = [&values(db, properties)?[..], &[json!(id)], &removed].concat();
-            if !db.execute(include_str!("set_instance.sql"), &values)? {
-                status(db, id)?;
-            }
+            ensure!(db.execute(include_str!("set_instance.sql"), &values)?, missing(id));
             Ok(())
         }
         Command::Remove { id } => {
             let sql =
                 "UPDATE instances SET status = 100 WHERE id = ?1 AND status <> 100 RETURNING id";
             if !db.execute(sql, &[json!(id)])? {
-                status(db, id)?;
+                let find = "SELECT id FROM instances WHERE id = ?1";
+                ensure!(db.execute(find, &[json!(id)])?, missing(id));
                 bail!("The instance {id} is deleted already.");
             }
             Ok(())
         }
         Command::List { owner, all, format } => {
-            let owner = find(db, USER, owner)?;
-            let strings: Value =
-                STATUSES.map(|it| (it.number.to_string(), it.string)).into_iter().collect();
-            let strings = [json!(strings.to_string()), json!(status_string(-1))];
+            let owner = find(db, USER, owner, None)?;
+            let strings = STATUSES.iter().map(|it| (it.number.to_string(), it.string));
+            let strings = strings.collect::<Value>().to_string();
+            let strings = [json!(strings), json!(status_string(-1))];
             let columns = "ID=id, OWNER=owner, NODE=node, HOST=vdi_host, PORT=vdi_port, \
                            STATUS=status+status_string, NAME=name";
             let values = [&[owner, json!(all)][..], &strings].concat();
@@ -158,39 +151,29 @@ pub(crate) fn run(db: &mut Database, command: Command) -> Result<()> {
     }
 }
 
-/// The id of the row, NULL if none is given.
-fn find(db: &mut Database, kind: Kind, row: Option<Existing>) -> Result<Value> {
-    Ok(json!(row.map(|row| rows::find(db, kind, &row)).transpose()?.map(|(id, _)| id)))
+/// The id of the row with this name or id, NULL if none is given.
+fn find(db: &Database, kind: Kind, name: Option<String>, id: Option<i64>) -> Result<Value> {
+    let is_given = name.is_some() || id.is_some();
+    let row = is_given.then(|| rows::find(db, kind, &Existing { name, id })).transpose()?;
+    Ok(json!(row.map(|(id, _)| id)))
 }
 
 /// The values of the columns, NULL for those that are not given.
 /// Fails if the owner or the node does not exist.
-fn values(db: &mut Database, new: Properties) -> Result<Vec<Value>> {
+fn values(db: &Database, new: Properties) -> Result<Vec<Value>> {
     let Properties { name, summary, status, vdi_type, vdi_port, .. } = new;
-    let owner = find(db, USER, new.owner)?;
-    let node = find(db, NODE, new.node.or(new.node_id))?;
+    let owner = find(db, USER, new.owner, None)?;
+    let node = find(db, NODE, new.node, new.node_id)?;
     let other = [json!(name), json!(summary), json!(status), json!(vdi_type), json!(vdi_port)];
     Ok([&[owner, node][..], &other].concat())
 }
 
-/// The status of the instance `id`.
-/// Fails if it does not exist.
-fn status(db: &mut Database, id: i64) -> Result<i64> {
-    let sql = "SELECT status FROM instances WHERE id = ?1";
-    let found: Vec<(i64,)> = db.query(sql, &[json!(id)])?;
-    let advice = "luoyun-admin instance list --all shows all.";
-    Ok(found.first().with_context(|| format!("There is no instance {id}. {advice}"))?.0)
+fn missing(id: i64) -> String {
+    format!("There is no instance {id}. luoyun-admin instance list --all shows all.")
 }
 
-/// Parses a status, given as a number or as a word.
-fn status_number(text: &str) -> Result<i64, String> {
-    let known = STATUSES.iter().find(|status| status.word == text).map(|status| status.number);
-    let number = text.parse().ok().filter(|number| *number >= 0);
-    let words = STATUSES.map(|status| status.word).join(", ");
-    known.or(number).ok_or(format!("a status is a number, or one of {words}"))
-}
-
-/// Parses a status, and names the words for completions and `--help`.
+/// Parses a status, given as a number or as a word, and names the words for completions and
+/// `--help`.
 #[derive(Clone)]
 struct StatusParser;
 
@@ -203,7 +186,13 @@ impl TypedValueParser for StatusParser {
         argument: Option<&Arg>,
         value: &OsStr,
     ) -> Result<i64, clap::Error> {
-        TypedValueParser::parse_ref(&status_number, command, argument, value)
+        let words = STATUSES.map(|status| status.word).join(", ");
+        let parse = move |text: &str| {
+            let known = STATUSES.iter().find(|status| status.word == text).map(|it| it.number);
+            let number = text.parse().ok().filter(|number| *number >= 0);
+            known.or(number).ok_or(format!("a status is a number, or one of {words}"))
+        };
+        TypedValueParser::parse_ref(&parse, command, argument, value)
     }
 
     fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {

@@ -21,7 +21,6 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::db::Database;
@@ -81,9 +80,9 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let args = Args::parse();
-    match run(args) {
-        Ok(()) => ExitCode::SUCCESS,
+    let Err(error) = run(Args::parse()) else { return ExitCode::SUCCESS };
+    match error.downcast::<clap::Error>() {
+        Ok(error) => error.format(&mut Args::command()).exit(),
         // The reader closed the pipe.
         Err(e) if e.downcast_ref().map(io::Error::kind) == Some(BrokenPipe) => ExitCode::SUCCESS,
         Err(error) => {
@@ -94,18 +93,13 @@ fn main() -> ExitCode {
 }
 
 fn run(args: Args) -> Result<()> {
-    // Not parsed by clap, whose error would quote a misplaced token.
-    let location = args.db.parse().unwrap_or_else(|reason| {
-        let message = format!("invalid --db: {reason}");
-        Args::command().error(ErrorKind::ValueValidation, message).exit()
-    });
-    let open = || Database::open(&location);
+    let open = || Database::open(&args.db);
     match args.command {
-        Command::User(command) => user::run(&mut open()?, command),
-        Command::Node(command) => node::run(&mut open()?, command),
-        Command::Instance(command) => instance::run(&mut open()?, command),
-        Command::Wait(command) => wait::run(&mut open()?, command),
-        Command::Import(command) => import::run(&location, command),
+        Command::User(command) => user::run(&open()?, command),
+        Command::Node(command) => node::run(&open()?, command),
+        Command::Instance(command) => instance::run(&open()?, command),
+        Command::Wait(command) => wait::run(&open()?, command),
+        Command::Import(command) => import::run(open, command),
         Command::Completions(command) => completions::run(Args::command(), &command),
     }
 }

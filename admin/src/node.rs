@@ -47,7 +47,7 @@ pub(crate) enum Command {
 }
 
 /// Runs a command on nodes.
-pub(crate) fn run(db: &mut Database, command: Command) -> Result<()> {
+pub(crate) fn run(db: &Database, command: Command) -> Result<()> {
     match command {
         Command::Add { hostname, ip } => {
             let sql = "INSERT INTO nodes (hostname, ip) SELECT ?1, ?2
@@ -55,12 +55,11 @@ pub(crate) fn run(db: &mut Database, command: Command) -> Result<()> {
             let added: Vec<(i64,)> = db.query(sql, &[json!(hostname), json!(ip)])?;
             let [row] = added[..] else {
                 let advice = "For another address: luoyun-admin node set.";
-                rows::refuse_existing(db, NODE, &hostname, advice)?;
-                bail!("The node {hostname} was removed meanwhile. Try again.");
+                bail!("There is a node {} already. {advice}", output::visible(&hostname));
             };
             output::write_id([row])
         }
-        Command::Set { node, ip } => rows::set(db, NODE, &node, "ip = ?3", json!(ip)),
+        Command::Set { node, ip } => rows::set(db, NODE, &node, "ip", json!(ip)),
         Command::Remove { node, cascade } => {
             let advice = "--cascade leaves them without a node; luoyun-admin instance set ID \
                           --node HOSTNAME moves one.";
@@ -68,9 +67,9 @@ pub(crate) fn run(db: &mut Database, command: Command) -> Result<()> {
             rows::remove(db, NODE, &node, cascade, refusal, "node_id = NULL")
         }
         Command::List(format) => {
-            let sql = "SELECT id, json_object('id', id, 'hostname', hostname, 'ip', ip)
-                       FROM nodes WHERE id > ?1 ORDER BY id LIMIT ?2";
-            rows::list(db, sql, &[], "ID=id, IP=ip, HOSTNAME=hostname", format)
+            let line = "json_object('id', id, 'hostname', hostname, 'ip', ip)";
+            let sql = format!("SELECT id AS key, {line} AS line FROM nodes");
+            rows::list(db, &sql, &[], "ID=id, IP=ip, HOSTNAME=hostname", format)
         }
     }
 }

@@ -3,15 +3,13 @@
 //! A state folder is the server's, which has to be able to write each file in it. So what root
 //! creates there, or has left there after a copy, becomes that of the folder's owner.
 
-use std::fs::{self, DirBuilder, File, Metadata, Permissions};
+use std::fs::{self, DirBuilder, File, Metadata};
 use std::io;
-use std::os::unix::fs::{
-    DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown, fchown,
-};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, chown, fchown};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use rustix::fs::OFlags;
+use rustix::fs::{Mode, OFlags, fchmod};
 use rustix::process::geteuid;
 
 use crate::output;
@@ -59,10 +57,9 @@ pub(crate) fn claim(path: &Path, prefix: &str) -> Result<()> {
     let files: Vec<_> = files.map(|file| file.path().into_os_string()).collect();
     if !user.is_root() && !files.is_empty() {
         let reference = format!("--reference={}", folder.display());
-        let command = output::shell(["sudo".into(), "chown".into(), reference.into()]);
-        let files = output::shell(files);
+        let command = ["sudo".into(), "chown".into(), reference.into()].into_iter().chain(files);
         let reason = "The server cannot write what root has left in its folder.";
-        bail!("{reason} Run:\n  {command} {files}");
+        bail!("{reason} Run:\n  {}", output::shell(command));
     }
     for file in files {
         // The folder's owner may have replaced it by a link to any file of root.
@@ -70,7 +67,7 @@ pub(crate) fn claim(path: &Path, prefix: &str) -> Result<()> {
         let file = File::options().read(true).custom_flags(flags).open(file)?;
         if is_roots(&file.metadata()?) {
             fchown(&file, Some(owner.uid()), Some(owner.gid()))?;
-            file.set_permissions(Permissions::from_mode(0o600))?;
+            fchmod(&file, Mode::RUSR | Mode::WUSR)?;
         }
     }
     Ok(())

@@ -10,7 +10,7 @@ use std::os::fd::AsFd;
 
 use nix::sys::signal::Signal::{self, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP};
 use nix::sys::signal::{SigSet, kill};
-use nix::sys::signalfd::SignalFd;
+use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::Pid;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios};
@@ -23,10 +23,10 @@ pub(crate) fn read_hidden(prompt: &str) -> io::Result<Vec<u8>> {
     let signals = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP].into_iter();
     let ignored = ignored();
     let signals: SigSet = signals.filter(|it| ignored >> (*it as i32 - 1) & 1 == 0).collect();
-    // They wait until the terminal is as it was.
-    signals.thread_block()?;
-    let waiting = SignalFd::new(&signals)?;
+    let waiting = SignalFd::with_flags(&signals, SfdFlags::SFD_NONBLOCK)?;
     loop {
+        // They wait until the terminal is as it was.
+        signals.thread_block()?;
         let saved = tcgetattr(&terminal)?;
         let mut hidden = saved.clone();
         hidden.local_modes.remove(LocalModes::ECHO);
@@ -55,7 +55,6 @@ pub(crate) fn read_hidden(prompt: &str) -> io::Result<Vec<u8>> {
         if let Ok(line) = done {
             return Ok(line);
         }
-        signals.thread_block()?;
     }
 }
 
@@ -68,9 +67,7 @@ fn read_line(
     let mut events = [waiting.as_fd(), terminal.as_fd()]
         .map(|file| PollFd::from_borrowed_fd(file, PollFlags::IN));
     poll(&mut events, None)?;
-    if !events[0].revents().is_empty()
-        && let Some(signal) = waiting.read_signal()?
-    {
+    if let Some(signal) = waiting.read_signal()? {
         return Ok(Err((Pid::this(), Signal::try_from(signal.ssi_signo.cast_signed())?)));
     }
     let mut line = vec![0; 4096];

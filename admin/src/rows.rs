@@ -5,9 +5,10 @@ use std::io::{self, BufWriter, Write};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use crate::db::Database;
+use crate::db::{Database, each_page};
 use crate::output::{visible, write_table};
 
 /// What a message calls a row of a table, the table, the column with the name, and that of
@@ -17,7 +18,7 @@ pub(crate) const USER: Kind = ("user", "users", "username", "user_id");
 pub(crate) const NODE: Kind = ("node", "nodes", "hostname", "node_id");
 
 /// A user or a node that exists.
-#[derive(Args, Clone)]
+#[derive(Args)]
 #[group(required = true, multiple = false)]
 pub(crate) struct Existing {
     /// The name
@@ -25,12 +26,6 @@ pub(crate) struct Existing {
     /// The id, as `list` shows it, instead of the name
     #[arg(long, allow_negative_numbers = true)]
     pub(crate) id: Option<i64>,
-}
-
-impl From<String> for Existing {
-    fn from(name: String) -> Self {
-        Self { name: Some(name), id: None }
-    }
 }
 
 impl Display for Existing {
@@ -49,29 +44,22 @@ pub(crate) struct Format {
     pub(crate) json: bool,
 }
 
-/// Rows that one query reads: a summary may have 4 KiB, and sqld limits its replies to 10 MB.
-const PAGE_ROWS: usize = 1000;
-
 /// Writes a list of all rows of `sql` to standard output: as a JSON array, or as a table with
 /// `columns`, such as `ID=id, STATUS=status+string`: a header and the fields of the object that it
-/// shows. `sql` selects at most `?2` pairs of an id above `?1`, ascending, and a JSON object.
-/// `values` are for `?3` and the following parameters.
+/// shows. `sql` selects JSON objects, as [`each_page`] takes them. `values` are for `?2` and the
+/// following parameters.
 pub(crate) fn list(
-    db: &mut Database,
+    db: &Database,
     sql: &str,
     values: &[Value],
     columns: &str,
     Format { json }: Format,
 ) -> Result<()> {
-    let mut rows: Vec<(i64, String)> = Vec::new();
-    let mut is_last = false;
-    while !is_last {
-        let after = json!(rows.last().map_or(i64::MIN, |(id, _)| *id));
-        let page: Vec<_> = db.query(sql, &[&[after, json!(PAGE_ROWS)], values].concat())?;
-        is_last = page.len() < PAGE_ROWS;
-        rows.extend(page);
-    }
-    let rows: Vec<_> = rows.into_iter().map(|(_, row)| row).collect();
+    let mut rows: Vec<Box<RawValue>> = Vec::new();
+    let query = |page: &str, key| db.query(page, &[&[json!(key)], values].concat());
+    let take = |page: String| Ok(serde_json::from_str::<Vec<_>>(&page).map(|it| rows.extend(it))?);
+    each_page(sql, query, take)?;
+    let rows: Vec<_> = rows.iter().map(|row| row.get()).collect();
     let mut out = BufWriter::new(io::stdout().lock());
     if json {
         writeln!(out, "[{}]", rows.join(",\n "))?;
@@ -80,7 +68,7 @@ pub(crate) fn list(
             columns.split(", ").filter_map(|column| column.split_once('=')).unzip();
         let mut lines = vec![headers.join("\t")];
         for row in rows {
-            let row: Value = serde_json::from_str(&row)?;
+            let row: Value = serde_json::from_str(row)?;
             let cell = |fields: &&str| {
                 fields.split('+').map(|field| cell(&row[field])).collect::<Vec<_>>().join(" ")
             };
@@ -103,11 +91,8 @@ fn cell(value: &Value) -> String {
 
 /// The id and the name of the row whose name or id was given.
 /// Fails if there is none, or more than one, or the database fails.
-pub(crate) fn find(
-    db: &mut Database,
-    (noun, table, column, _): Kind,
-    row: &Existing,
-) -> Result<(i64, Option<String>)> {
+pub(crate) fn find(db: &Database, kind: Kind, row: &Existing) -> Result<(i64, Option<String>)> {
+    let (noun, table, column, _) = kind;
     let sql = format!("SELECT id, {column} FROM {table} WHERE {column} = ?1 OR id = ?2");
     let mut found: Vec<_> = db.query(&sql, &[json!(row.name), json!(row.id)])?;
     if found.len() > 1 {
@@ -118,34 +103,21 @@ pub(crate) fn find(
     found.pop().with_context(missing)
 }
 
-/// Fails if there is a row with `name` already. `advice` is what to do then.
-pub(crate) fn refuse_existing(
-    db: &mut Database,
-    (noun, table, column, _): Kind,
-    name: &str,
-    advice: &str,
-) -> Result<()> {
-    let sql = format!("SELECT id FROM {table} WHERE {column} = ?1");
-    if !db.query::<Vec<(i64,)>>(&sql, &[json!(name)])?.is_empty() {
-        bail!("There is a {noun} {} already. {advice}", visible(name));
-    }
-    Ok(())
-}
-
-/// Sets columns of a row. `assignments` is SQL with `?3`, which `value` is for.
+/// Sets the column `target` of a row.
 /// Fails as [`find`].
 pub(crate) fn set(
-    db: &mut Database,
+    db: &Database,
     kind: Kind,
     row: &Existing,
-    assignments: &str,
+    target: &str,
     value: Value,
 ) -> Result<()> {
     let (_, table, column, _) = kind;
     let only = "CASE count(*) WHEN 1 THEN max(id) END";
     let id = format!("SELECT {only} FROM {table} WHERE {column} = ?1 OR id = ?2");
-    let sql = format!("UPDATE {table} SET {assignments} WHERE id = ({id}) RETURNING id");
-    if !db.execute(&sql, &[json!(row.name), json!(row.id), value])? {
+    let sql = format!("UPDATE {table} SET {target} = ?3 WHERE id = ({id}) RETURNING id");
+    // Again, if another program has made the name unique in between.
+    while !db.execute(&sql, &[json!(row.name), json!(row.id), value.clone()])? {
         find(db, kind, row)?;
     }
     Ok(())
@@ -155,7 +127,7 @@ pub(crate) fn set(
 /// Fails as [`find`]; without `cascade` with `refusal`, if there are such instances that are not
 /// deleted.
 pub(crate) fn remove(
-    db: &mut Database,
+    db: &Database,
     kind: Kind,
     row: &Existing,
     cascade: bool,

@@ -1,6 +1,6 @@
 //! The commands on users.
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::Subcommand;
 use luoyun_values::text::trim;
 use serde_json::json;
@@ -67,23 +67,28 @@ pub(crate) enum Command {
 }
 
 /// Runs a command on users.
-pub(crate) fn run(db: &mut Database, command: Command) -> Result<()> {
+pub(crate) fn run(db: &Database, command: Command) -> Result<()> {
     match command {
         Command::Add { name, strength } => {
-            let advice = "For another password: luoyun-admin user passwd.";
-            // Checked before the prompt, so that nobody types a password in vain.
-            rows::refuse_existing(db, USER, &name, advice)?;
+            // Before the prompt, so that nobody types a password in vain.
+            let sql = "SELECT id FROM users WHERE username = ?1";
+            if db.execute(sql, &[json!(name)])? {
+                let advice = "For another password: luoyun-admin user passwd.";
+                bail!("There is a user {} already. {advice}", output::visible(&name));
+            }
             let password = password::read_encoded(&name, strength)?;
             let sql = "INSERT INTO users (username, password) VALUES (?1, ?2) RETURNING id";
             output::write_id(db.query(sql, &[json!(name), json!(password)])?)
         }
         Command::Passwd { user, strength } => {
-            let (_, username) = rows::find(db, USER, &user)?;
+            let (id, username) = rows::find(db, USER, &user)?;
             let password = password::read_encoded(&username.unwrap_or_default(), strength)?;
-            rows::set(db, USER, &user, "password = ?3", json!(password))
+            // By id, as another user may have got the name meanwhile.
+            let user = Existing { name: None, id: Some(id) };
+            rows::set(db, USER, &user, "password", json!(password))
         }
-        Command::Lock(user) => rows::set(db, USER, &user, "is_locked = ?3", json!(true)),
-        Command::Unlock(user) => rows::set(db, USER, &user, "is_locked = ?3", json!(false)),
+        Command::Lock(user) => rows::set(db, USER, &user, "is_locked", json!(true)),
+        Command::Unlock(user) => rows::set(db, USER, &user, "is_locked", json!(false)),
         Command::Remove { user, cascade } => {
             let advice = "--cascade marks them as deleted; luoyun-admin instance set ID --owner \
                           NAME gives one to another user.";

@@ -39,7 +39,7 @@ pub(crate) enum Command {
 }
 
 /// Runs a command on waits.
-pub(crate) fn run(db: &mut Database, command: Command) -> Result<()> {
+pub(crate) fn run(db: &Database, command: Command) -> Result<()> {
     match command {
         Command::List { longest_wait, format } => {
             let columns = "ADDRESS=address, FAILURES=failures, SECONDS=seconds";

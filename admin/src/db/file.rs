@@ -5,18 +5,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{
-    Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior, params_from_iter,
-};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 use rustix::fs::{Access, StatVfs, access, statvfs};
 use rustix::io::Errno;
 use serde_json::Value;
 
 use super::{Run, failure};
 use crate::owner;
-
-/// The name that Spin gives to the database, in the state folder.
-const SPINS_NAME: &str = "sqlite_db.db";
 
 /// How long a statement waits for another program to end its transaction.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -27,7 +22,7 @@ const CHECKPOINT_TIMEOUT: Duration = Duration::from_secs(1);
 /// A connection to a database file.
 pub(crate) struct File {
     db: Connection,
-    path: PathBuf,
+    pub(crate) path: PathBuf,
 }
 
 impl File {
@@ -40,8 +35,8 @@ impl File {
         if path.is_dir() {
             bail!("{name} is a folder: --db names a file, such as {name}/sqlite_db.db.");
         }
-        let is_spins = path.file_name().is_some_and(|name| name == SPINS_NAME)
-            && owner::folder_of(&path).is_dir();
+        // The name that Spin gives to the database, in the state folder.
+        let is_spins = path.ends_with("sqlite_db.db") && owner::folder_of(&path).is_dir();
         if is_spins {
             owner::claim(&path, "sqlite_")?;
         } else if !path.try_exists().with_context(|| format!("cannot open {name}"))? {
@@ -74,7 +69,7 @@ impl File {
         let query = || -> rusqlite::Result<Value> {
             let mut statement = self.db.prepare(sql)?;
             let columns = statement.column_count();
-            let values = params_from_iter(values.iter().map(argument));
+            let values = rusqlite::params_from_iter(values.iter().map(argument));
             let rows = statement.query_map(values, |row| {
                 (0..columns).map(|at| cell(row.get_ref(at)?)).collect::<Result<Value, _>>()
             })?;
@@ -90,18 +85,19 @@ impl File {
         let transaction = Transaction::new_unchecked(&self.db, TransactionBehavior::Immediate);
         let transaction = transaction.map_err(|error| explain(&self.path, error))?;
         work(&mut |sql, values| self.query(sql, values).map(drop))?;
-        transaction.commit().map_err(|error| explain(&self.path, error))?;
-        self.checkpoint();
-        Ok(())
+        transaction.commit().map_err(|error| explain(&self.path, error))
     }
+}
 
-    /// Moves the write-ahead log into the file and truncates it, as it may contain replaced
-    /// password hashes. Does nothing if there is no log or another program blocks the checkpoint;
-    /// the last program to close the file checkpoints too.
-    pub(super) fn checkpoint(&self) {
-        let _ = self.db.busy_timeout(CHECKPOINT_TIMEOUT);
-        let _ = self.query("PRAGMA wal_checkpoint(TRUNCATE)", &[]);
-        let _ = self.db.busy_timeout(BUSY_TIMEOUT);
+impl Drop for File {
+    /// Moves the write-ahead log into the file and truncates it after a change, as it may contain
+    /// replaced password hashes. Does nothing if there is no log or another program blocks the
+    /// checkpoint; the last program to close the file checkpoints too.
+    fn drop(&mut self) {
+        if self.db.total_changes() > 0 {
+            let _ = self.db.busy_timeout(CHECKPOINT_TIMEOUT);
+            let _ = self.query("PRAGMA wal_checkpoint(TRUNCATE)", &[]);
+        }
     }
 }
 

@@ -3,11 +3,10 @@
 mod file;
 mod server;
 
-use std::net::{IpAddr, ToSocketAddrs};
-use std::path::PathBuf;
-use std::str::FromStr;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, bail};
+use clap::error::ErrorKind::ValueValidation;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use ureq::http::Uri;
@@ -16,49 +15,13 @@ use self::file::File;
 use self::server::Server;
 pub(crate) use self::server::is_without_reply;
 
-/// The location of a database.
-#[derive(Clone)]
-pub(crate) enum Location {
-    /// The path of a file.
-    File(PathBuf),
-    /// The URL of a server, without a slash at its end.
-    Server(String),
-}
-
-impl FromStr for Location {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        // Turso prints its URLs with this scheme.
-        let url = text.trim().replacen("libsql://", "https://", 1);
-        let uri: Option<Uri> = url.parse().ok();
-        let host = uri.as_ref().and_then(Uri::host);
-        match (url.split_once("://"), host) {
-            (None, _) if url.is_empty() => Err("it is empty"),
-            (None, _) => Ok(Self::File(text.into())),
-            (Some(("http", _)), Some(host)) if !is_this_machine(host) => {
-                Err("http:// would send the token unencrypted: use https://")
-            }
-            (Some(("http" | "https", rest)), Some(_)) if rest.contains(['@', '?', '#']) => Err(
-                "the URL must not contain a user, token or parameter: set the token in LIBSQL_TOKEN",
-            ),
-            (Some(("http" | "https", _)), Some(_)) => {
-                Ok(Self::Server(url.trim_end_matches('/').to_owned()))
-            }
-            _ => Err("the URL of a server must be https://HOST"),
-        }
-    }
-}
-
 /// Whether `host`, the host of a URL, is `localhost` or a loopback address.
 pub(crate) fn is_this_machine(host: &str) -> bool {
     let host = host.trim_start_matches('[').trim_end_matches(']');
-    let is_loopback = |ip: IpAddr| ip.to_canonical().is_loopback();
-    // The name may have been given to another machine. No other name is looked up.
-    let is_here = || {
-        (host, 0).to_socket_addrs().into_iter().flatten().all(|address| is_loopback(address.ip()))
-    };
-    host.parse().map_or_else(|_| host == "localhost" && is_here(), is_loopback)
+    // No other name is looked up, and this one may have been given to another machine.
+    let is_known = host == "localhost" || host.parse::<IpAddr>().is_ok();
+    let is_loopback = |address: SocketAddr| address.ip().to_canonical().is_loopback();
+    is_known && (host, 0).to_socket_addrs().into_iter().flatten().all(is_loopback)
 }
 
 /// Runs a statement of a batch.
@@ -71,20 +34,34 @@ pub(crate) enum Database {
 }
 
 impl Database {
-    /// Opens a database that has the API's tables.
-    /// Fails if a file is missing or cannot be opened. Only the first statement connects to a
-    /// server.
-    pub(crate) fn open(location: &Location) -> Result<Self> {
-        Ok(match location {
-            Location::File(path) => Self::File(File::open(path)?),
-            Location::Server(url) => Self::Server(Server::new(url)?),
-        })
+    /// Opens the database at `location`, the path of a file or the URL of a server.
+    /// Fails if the URL is invalid, or a file is missing or cannot be opened. Only the first
+    /// statement connects to a server.
+    pub(crate) fn open(location: &str) -> Result<Self> {
+        // Turso prints its URLs with this scheme.
+        let url = location.trim().replacen("libsql://", "https://", 1);
+        let uri: Option<Uri> = url.parse().ok();
+        let host = uri.as_ref().and_then(Uri::host);
+        let reason = match (url.split_once("://"), host) {
+            (None, _) if url.is_empty() => "it is empty",
+            (None, _) => return Ok(Self::File(File::open(location.as_ref())?)),
+            (Some(("http", _)), Some(host)) if !is_this_machine(host) => {
+                "http:// would send the token unencrypted: use https://"
+            }
+            (Some(("http" | "https", rest)), Some(_)) if rest.contains(['@', '?', '#']) => {
+                "the URL must not contain a user, token or parameter: set the token in LIBSQL_TOKEN"
+            }
+            (Some(("http" | "https", _)), Some(_)) => return Ok(Self::Server(Server::new(&url)?)),
+            _ => "the URL of a server must be https://HOST",
+        };
+        // Not by clap's parser, whose error would quote a misplaced token.
+        bail!(clap::Error::raw(ValueValidation, format!("invalid --db: {reason}")))
     }
 
     /// Runs the statement `sql` with `values` for its `?1`, `?2`, …; returns its rows, a `Vec` or an
     /// array of tuples.
     /// Fails if the database fails, with advice.
-    pub(crate) fn query<T: DeserializeOwned>(&mut self, sql: &str, values: &[Value]) -> Result<T> {
+    pub(crate) fn query<T: DeserializeOwned>(&self, sql: &str, values: &[Value]) -> Result<T> {
         let rows = match self {
             Self::File(file) => file.query(sql, values),
             Self::Server(server) => server.query(sql, values),
@@ -92,13 +69,9 @@ impl Database {
         Ok(serde_json::from_value(rows?)?)
     }
 
-    /// Runs the statement `sql`, which changes rows and returns them; returns whether there are any.
-    pub(crate) fn execute(&mut self, sql: &str, values: &[Value]) -> Result<bool> {
-        let changed: Vec<Value> = self.query(sql, values)?;
-        if let Self::File(file) = self {
-            file.checkpoint();
-        }
-        Ok(!changed.is_empty())
+    /// Runs the statement `sql`; returns whether it returns any rows.
+    pub(crate) fn execute(&self, sql: &str, values: &[Value]) -> Result<bool> {
+        Ok(!self.query::<Vec<Value>>(sql, values)?.is_empty())
     }
 
     /// Runs the statements that `work` passes to its argument in one transaction, without foreign
@@ -113,6 +86,26 @@ impl Database {
             Self::Server(server) => server.batch(work),
         }
     }
+}
+
+/// Passes the rows of `rows` to `take`, page by page: each a JSON array, in the order of the keys.
+/// `rows` selects a unique number as `key`, and JSON as `line`. `query` runs a statement for the
+/// page after the key `?1`, which returns the last key and the page.
+///
+/// A page has at most 2000 rows, and 2,000,000 bytes without the last one: sqld 0.24 limits a text
+/// to 5 MB.
+pub(crate) fn each_page(
+    rows: &str,
+    mut query: impl FnMut(&str, i64) -> Result<[(Option<i64>, String); 1]>,
+    mut take: impl FnMut(String) -> Result<()>,
+) -> Result<()> {
+    let sql = format!(include_str!("page.sql"), rows = rows);
+    let mut last_key = i64::MIN;
+    while let [(Some(key), page)] = query(&sql, last_key)? {
+        take(page)?;
+        last_key = key;
+    }
+    Ok(())
 }
 
 /// The error of a statement that failed with SQLite's `message`, with advice if `code`, the error

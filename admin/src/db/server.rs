@@ -29,12 +29,13 @@ const MAX_REPLY: u64 = 64 << 20;
 /// A libSQL server.
 pub(crate) struct Server {
     agent: Agent,
-    url: String,
-    token: Option<String>,
+    pub(crate) url: String,
+    /// The header field with the token.
+    bearer: Option<String>,
 }
 
 impl Server {
-    /// The server at `url`.
+    /// The server at `url`, with or without a slash at its end.
     /// Fails if `LIBSQL_TOKEN` is no token.
     pub(super) fn new(url: &str) -> Result<Self> {
         // A file that a variable was read from ends with a line end.
@@ -57,17 +58,18 @@ impl Server {
             // A proxy would see the token if there is no TLS.
             .proxy(url.starts_with("https://").then(Proxy::try_from_env).flatten())
             .build();
-        let token = (!token.is_empty()).then_some(token);
-        Ok(Self { agent: agent.into(), url: url.to_owned(), token })
+        let bearer = (!token.is_empty()).then(|| format!("Bearer {token}"));
+        Ok(Self { agent: agent.into(), url: url.trim_end_matches('/').to_owned(), bearer })
     }
 
     /// The rows of a statement; see [`super::Database::query`].
     pub(super) fn query(&self, sql: &str, values: &[Value]) -> Result<Value> {
-        let body = json!({"requests": [execute(sql, values), {"type": "close"}]}).to_string();
-        let mut result = self.post(body.as_str(), TIMEOUT, 0)?;
+        let execute = json!({"type": "execute", "stmt": statement(sql, values)});
+        let body = json!({"requests": [execute, {"type": "close"}]}).to_string();
+        let mut result = self.post(body.as_str(), TIMEOUT)?;
         let rows = result.get_mut("rows").and_then(Value::as_array_mut).into_iter().flatten();
         let cells = rows.map(|row| row.as_array_mut().into_iter().flatten().map(cell));
-        cells.map(Iterator::collect::<Result<Value>>).collect()
+        Ok(cells.map(Iterator::collect::<Value>).collect())
     }
 
     /// As [`super::Database::batch`]. The request is written to a temporary file first, as it may
@@ -75,10 +77,8 @@ impl Server {
     pub(super) fn batch(&self, work: impl FnOnce(&mut Run) -> Result<()>) -> Result<()> {
         let mut body =
             BufWriter::new(tempfile::tempfile().context("cannot create a temporary file")?);
-        let foreign_keys = execute("PRAGMA foreign_keys = OFF", &[]);
-        let begin = json!({"stmt": statement("BEGIN IMMEDIATE", &[])});
-        let start = r#"{"type":"batch","batch":{"steps":["#;
-        write!(body, r#"{{"requests":[{foreign_keys},{start}{begin}"#)?;
+        let first = json!({"stmt": statement("PRAGMA foreign_keys = OFF", &[])});
+        write!(body, r#"{{"requests":[{{"type":"batch","batch":{{"steps":[{first}"#)?;
         let mut last = 0;
         let mut add = |sql: &str, values: &[Value]| {
             let condition = json!({"type": "ok", "step": last});
@@ -88,31 +88,31 @@ impl Server {
             serde_json::to_writer(&mut body, &step)
                 .with_context(|| format!("cannot write to {}", env::temp_dir().display()))
         };
+        add("BEGIN IMMEDIATE", &[])?;
         work(&mut add)?;
         add("COMMIT", &[])?;
         body.write_all(br#"]}},{"type":"close"}]}"#)?;
         let mut body = body.into_inner()?;
         body.rewind()?;
-        let result = self.post(&body, BATCH_TIMEOUT, 1)?;
+        let result = self.post(&body, BATCH_TIMEOUT)?;
         let mut errors = result["step_errors"].as_array().into_iter().flatten();
         let error = errors.find(|error| !error.is_null());
         error.map_or(Ok(()), |error| Err(self.failure(error)))
     }
 
-    /// Sends requests; returns the result of the one with the number `at`.
-    fn post(&self, body: impl AsSendBody, timeout: Duration, at: usize) -> Result<Value> {
+    /// Sends requests; returns the result of the first one.
+    fn post(&self, body: impl AsSendBody, timeout: Duration) -> Result<Value> {
         let request = self.agent.post(format!("{}/v2/pipeline", self.url)).config();
         let request = request.timeout_global(Some(timeout)).build();
-        let mut request = request.header("Content-Type", "application/json");
-        if let Some(token) = &self.token {
-            request = request.header("Authorization", format!("Bearer {token}"));
-        }
+        let request = request.header("Content-Type", "application/json");
+        let request =
+            self.bearer.iter().fold(request, |it, bearer| it.header("Authorization", bearer));
         let mut reply = request.send(body).map_err(|error| self.no_server(error))?;
         let status = reply.status().as_u16();
         let text = reply.body_mut().with_config().limit(MAX_REPLY).read_to_vec();
         let text = text.map_err(|error| self.no_server(error))?;
         let error = ureq::Error::StatusCode(status);
-        match (status, &self.token) {
+        match (status, &self.bearer) {
             (200, _) => {}
             (401 | 403, Some(_)) => {
                 let causes = "it may be expired, read-only, or for another database";
@@ -131,7 +131,7 @@ impl Server {
         if let Some(error) = outcomes.find_map(|outcome| outcome.get("error")) {
             return Err(self.failure(error));
         }
-        let result = reply.pointer_mut(&format!("/results/{at}/response/result"));
+        let result = reply.pointer_mut("/results/0/response/result");
         let missing = || self.no_server(io::Error::other("incomplete reply"));
         result.map(Value::take).ok_or_else(missing)
     }
@@ -155,10 +155,6 @@ pub(crate) fn is_without_reply(error: &anyhow::Error) -> bool {
     error.is::<ureq::Error>()
 }
 
-fn execute(sql: &str, values: &[Value]) -> Value {
-    json!({"type": "execute", "stmt": statement(sql, values)})
-}
-
 fn statement(sql: &str, values: &[Value]) -> Value {
     let values = values.iter().map(|value| match value {
         Value::Null => json!({"type": "null"}),
@@ -170,9 +166,8 @@ fn statement(sql: &str, values: &[Value]) -> Value {
 }
 
 /// Takes the value of a cell, whose integers are strings.
-fn cell(cell: &mut Value) -> Result<Value> {
-    match cell["value"].as_str().filter(|_| cell["type"] == "integer") {
-        Some(number) => Ok(number.parse::<i64>().context("invalid integer")?.into()),
-        None => Ok(cell.get_mut("value").map_or(Value::Null, Value::take)),
-    }
+fn cell(cell: &mut Value) -> Value {
+    let integer = cell["value"].as_str().filter(|_| cell["type"] == "integer");
+    let integer = integer.and_then(|integer| integer.parse::<i64>().ok());
+    integer.map_or_else(|| cell.get_mut("value").map_or(Value::Null, Value::take), Value::from)
 }

@@ -21,16 +21,13 @@ mod state;
 use std::env;
 use std::io::{self, Write};
 use std::path::PathBuf;
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use clap::Args;
 use clap::error::ErrorKind::ArgumentConflict;
-use clap::{Args, Command};
-use indicatif::{ProgressBar, ProgressStyle};
 use rusqlite::ErrorCode;
 
-use crate::db::{Database, Location};
-use crate::import::state::State;
+use crate::db::Database;
 use crate::output;
 
 /// The tables here, and those of the source.
@@ -111,12 +108,11 @@ pub(crate) struct Import {
     pub(crate) state: Option<PathBuf>,
 }
 
-/// Imports into the database at `location`.
+/// Imports into the database that `open` opens.
 /// Fails if the source or the database cannot be read or written, another import is running, or
 /// too many rows would be deleted. The database is then as before.
-pub(crate) fn run(location: &Location, command: Import) -> Result<()> {
-    let limit = Duration::from_secs(command.timeout);
-    let source = source::parse(command.url.trim(), command.ca, limit).context(
+pub(crate) fn run(open: impl Fn() -> Result<Database>, command: Import) -> Result<()> {
+    let source = source::parse(&command).context(
         "The source is not a PostgreSQL URL: it must be postgres://USER@HOST:PORT/DATABASE, with \
          parameters as ?sslmode=verify-full if needed, and other characters as %XX. (An \
          sslpassword has to be in a service file.)",
@@ -125,53 +121,37 @@ pub(crate) fn run(location: &Location, command: Import) -> Result<()> {
     if source.password.is_some() && !is_from_environment {
         let message = "every user of this machine can read a password in the URL: put it into \
                        PGPASSWORD or ~/.pgpass, or the whole URL into LUOYUN_SOURCE";
-        Import::augment_args(Command::new("luoyun-admin import"))
-            .error(ArgumentConflict, message)
-            .exit();
+        bail!(clap::Error::raw(ArgumentConflict, message));
     }
-    let progress = if command.quiet { ProgressBar::hidden() } else { ProgressBar::no_length() };
-    progress.set_style(ProgressStyle::with_template("{spinner} {msg:18} {pos} rows")?);
-    progress.set_message("reading ours");
-    let mut db = Database::open(location)?;
-    let path = command.state.map_or_else(|| state::default_path(location), Ok)?;
-    let state = State::open(path, command.dry_run)?;
+    let db = open()?;
+    let path = command.state.clone().map_or_else(|| state::default_path(&db), Ok)?;
+    let state = &state::open(&path, command.dry_run)?;
     // In this order, an import that sees a newer version has also read newer rows of the source.
-    let mut version = difference::version(&mut db)?;
-    let is_known = state.recall(version)?;
-    let mut compare = || {
-        state.db.execute_batch(include_str!("staging.sql"))?;
-        difference::read_ours(&mut db, &state.db)?;
-        source::copy(&source, &state.db, &progress)?;
-        progress.set_message("comparing");
-        difference::find(&state.db).context("cannot compare")
+    let mut version = difference::version(&db)?;
+    let is_known = state::recall(state, version)?;
+    let compare = || {
+        state.execute_batch(include_str!("staging.sql"))?;
+        difference::read_ours(&db, state)?;
+        source::copy(&source, state)?;
+        difference::find(state, command.allow_deletions)
     };
-    let found = compare().map_err(explain_full_disk)?;
-    if !command.allow_deletions && !found.many_deleted.is_empty() {
-        bail!(
-            "{} Is it the right source, and does it show all its rows? To allow it:\n  {}",
-            found.many_deleted.join(" "),
-            output::shell(env::args_os().chain(["--allow-deletions".into()]))
-        );
-    }
+    let (report, is_any) = compare().map_err(explain_full_disk)?;
     if !command.dry_run {
-        if found.is_any || !is_known {
-            progress.set_message("writing");
-            let next = state.announce()?;
-            difference::apply(&mut db, &state.db, version, next)?;
+        if is_any || !is_known {
+            let next = state::announce(state)?;
+            difference::apply(&db, state, version, next)?;
             version = next;
         }
         // Last: if this fails, the next import copies a changed password once more.
-        state.save(version)?;
+        state::save(state, version)?;
     }
-    progress.finish_and_clear();
-    let mut out = io::stdout().lock();
     if command.quiet {
         return Ok(());
     }
     if command.dry_run {
-        writeln!(out, "Nothing was changed (--dry-run). An import would have counted:")?;
+        writeln!(io::stdout(), "Nothing was changed (--dry-run). An import would have counted:")?;
     }
-    Ok(output::write_table(out, &found.report)?)
+    Ok(output::write_table(io::stdout(), &report)?)
 }
 
 /// Names the folder of the temporary tables if its disk is full.
@@ -180,8 +160,7 @@ fn explain_full_disk(error: anyhow::Error) -> anyhow::Error {
     if code != Some(ErrorCode::DiskFull) {
         return error;
     }
-    let folder = env::var("SQLITE_TMPDIR").or_else(|_| env::var("TMPDIR"));
-    let folder = folder.unwrap_or_else(|_| "/var/tmp".to_owned());
+    let folder = env::var("SQLITE_TMPDIR").or(env::var("TMPDIR")).unwrap_or("/var/tmp".into());
     let advice = "SQLITE_TMPDIR names another folder for temporary files";
     error.context(format!("The disk of {folder} is full: {advice}"))
 }

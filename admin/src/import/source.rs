@@ -11,47 +11,39 @@ use std::io::{BufRead, BufReader, Write};
 use std::iter::zip;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Error, Result, anyhow, bail};
-use indicatif::ProgressBar;
 use percent_encoding::percent_decode_str;
-use rusqlite::{Connection, OptionalExtension, Statement};
+use rusqlite::{Connection, OptionalExtension};
 
 use crate::db::is_this_machine;
-use crate::import::{NAMES, SOURCES};
+use crate::import::{Import, NAMES, SOURCES};
 use crate::output::visible;
 
 /// A database of a LuoYunCloud.
-pub(crate) struct Source {
+pub(crate) struct Source<'a> {
     url_without_password: String,
     pub(crate) password: Option<String>,
     /// Whether all hosts that it or the environment names are this machine. No host is a Unix
     /// socket, which needs no TLS anyway.
     is_here: bool,
-    /// A file of certificates to trust instead of others.
-    ca: Option<PathBuf>,
-    /// How long it may send nothing.
-    limit: Duration,
+    options: &'a Import,
 }
 
-/// Parses `url`. `None` if it is malformed, or if what may be a misplaced password would get into
-/// psql's arguments.
-pub(crate) fn parse(url: &str, ca: Option<PathBuf>, limit: Duration) -> Option<Source> {
+/// Parses the URL in `options`. `None` if it is malformed, or if what may be a misplaced password
+/// would get into psql's arguments.
+pub(crate) fn parse(options: &Import) -> Option<Source<'_>> {
     let decode = |text| Some(percent_decode_str(text).decode_utf8().ok()?.into_owned());
-    let (scheme, rest) = url.split_once("://")?;
+    let (scheme, rest) = options.url.trim().split_once("://")?;
     // In libpq, the first `@` ends the password, unless a `/` precedes it.
-    let at = rest.find(['@', '/']).filter(|at| rest[*at..].starts_with('@'));
-    let (credentials, rest) = at.map_or(("", rest), |at| rest.split_at(at));
+    let credentials = rest.split_once('@').filter(|(before, _)| !before.contains('/'));
+    let (credentials, rest) = credentials.unwrap_or(("", rest));
     let (user, password) = credentials.split_once(':').unwrap_or((credentials, ""));
     let mut password = decode(password)?;
     let (location, query) = rest.split_once('?').unwrap_or((rest, ""));
-    let location = location.strip_prefix('@').unwrap_or(location);
-    if !matches!(scheme, "postgres" | "postgresql") || location.contains('@') {
-        return None;
-    }
+    (matches!(scheme, "postgres" | "postgresql") && !location.contains('@')).then_some(())?;
     let mut hosts = Vec::new();
     for host in location.split('/').next()?.split(',') {
         // An IPv6 address has colons, within brackets.
@@ -85,34 +77,28 @@ pub(crate) fn parse(url: &str, ca: Option<PathBuf>, limit: Duration) -> Option<S
         url_without_password: format!("{scheme}://{user}@{location}?{}", shown.join("&")),
         password: Some(password).filter(|password| !password.is_empty()),
         is_here: hosts.peek().is_some() && hosts.all(is_this_machine),
-        ca,
-        limit,
+        options,
     })
 }
 
-/// Copies the source's tables into temporary tables of `to`, all in the same state. `progress` counts
-/// the rows.
+/// Copies the source's tables into temporary tables of `to`, all in the same state.
 /// Fails if the source cannot be reached, does not answer in time, would hide rows or lacks a column
 /// that an import reads, or the disk is full.
-pub(crate) fn copy(from: &Source, to: &Connection, progress: &ProgressBar) -> Result<()> {
+pub(crate) fn copy(from: &Source, to: &Connection) -> Result<()> {
     let script = tables!("source.sql").concat();
-    let mut reading: Option<(&str, Statement)> = None;
+    let mut tables = zip(SOURCES, tables!("stage.sql"));
+    let mut reading = None;
     let outcome = run(from, &script, |line| {
-        let text = String::from_utf8_lossy(line);
-        match &mut reading {
+        match reading {
             Some((_, stage)) if line.contains(&b'\t') => {
+                let text = String::from_utf8_lossy(line);
                 // The escapes of COPY are those of JSON5, except NULL.
                 let row = text.replace('"', "\\\"").replace('\t', "\",\"");
                 let row = format!("[\"{row}\"]").replace("\"\\N\"", "null");
-                stage.execute((row, matches!(text, Cow::Owned(_))))?;
-                progress.inc(1);
+                to.prepare_cached(stage)?.execute((row, matches!(text, Cow::Owned(_))))?;
             }
-            _ => {
-                let at = SOURCES.iter().position(|source| *source == text);
-                let at = at.context("unexpected output of psql")?;
-                progress.set_message(format!("reading {text}"));
-                reading = Some((SOURCES[at], to.prepare(tables!("stage.sql")[at])?));
-            }
+            // The name of a table.
+            _ => reading = tables.next(),
         }
         Ok(())
     });
@@ -120,11 +106,10 @@ pub(crate) fn copy(from: &Source, to: &Connection, progress: &ProgressBar) -> Re
         let (_, message) = outcome.context("cannot connect to the source")?.unwrap_or_default();
         bail!("cannot connect to the source: {message}{}", advice(&message));
     };
-    let outcome = match outcome {
-        Ok(Some(failure)) => explain(from, to, source, failure).and_then(Err),
-        other => other.map(drop),
-    };
-    outcome.with_context(|| format!("cannot read the source's {source}"))?;
+    let failed = || format!("cannot read the source's {source}");
+    if let Some(failure) = outcome.with_context(failed)? {
+        return Err(explain(from, to, source, failure)?.context(failed()));
+    }
     for (name, source) in zip(NAMES, SOURCES) {
         to.execute_batch(&format!(include_str!("ids.sql"), name = name, source = source))?;
         let twice = format!("SELECT id FROM {source} GROUP BY id HAVING count(*) > 1");
@@ -194,12 +179,13 @@ fn run(
     mut take: impl FnMut(&[u8]) -> Result<()>,
 ) -> Result<Option<Failure>> {
     let (lines, output) = UnixStream::pair()?;
-    lines.set_read_timeout(Some(source.limit))?;
+    let limit = Duration::from_secs(source.options.timeout);
+    lines.set_read_timeout(Some(limit))?;
     let own_roots = env::home_dir().unwrap_or_default().join(".postgresql/root.crt");
     let roots = openssl_probe::probe().cert_file.filter(|_| !own_roots.exists());
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "TERM", "psql", "-Xqw"]);
-    command.arg(format!("--set=lock_timeout={}", (source.limit.as_millis() * 9 / 10).max(1)));
+    command.arg(format!("--set=lock_timeout={}", limit.as_millis() * 9 / 10));
     command.arg(format!("--dbname={}", source.url_without_password));
     for (name, default) in [
         // Debian's psql would take that of a cluster on this machine.
@@ -214,7 +200,7 @@ fn run(
         }
     }
     command.envs(source.password.iter().map(|password| ("PGPASSWORD", password)));
-    command.envs(source.ca.iter().map(|ca| ("PGSSLROOTCERT", ca)));
+    command.envs(source.options.ca.iter().map(|ca| ("PGSSLROOTCERT", ca)));
     command.env_remove("LUOYUN_SOURCE").env_remove("PG_COLOR");
     command.env("PGCLIENTENCODING", "UTF8").env("LC_ALL", "C");
     command.stdin(Stdio::piped()).stdout(OwnedFd::from(output)).stderr(Stdio::piped());
@@ -225,8 +211,7 @@ fn run(
     let script = include_str!("begin.sql").to_owned() + script;
     let _ = psql.stdin.take().map(|mut stdin| stdin.write_all(script.as_bytes()));
     let taken = BufReader::new(lines).split(b'\n').try_for_each(|line| {
-        let seconds = source.limit.as_secs();
-        let late = |_| anyhow!("no answer within {seconds} s (--timeout waits longer)");
+        let late = |_| anyhow!("no answer within {} s (--timeout waits longer)", limit.as_secs());
         take(&line.map_err(late)?)
     });
     if taken.is_err() {
