@@ -53,8 +53,6 @@ host all secretive 127.0.0.1/32 scram-sha-256
 hostssl all certified 127.0.0.1/32 cert
 host all all 127.0.0.1/32 trust
 END
-
-# Here, so that a test can change it.
 printf "ssl = on\nssl_ca_file = '%s/authority.pem'\n" "$folder" >>data/postgresql.conf
 
 port=$(python3 -c 'import socket; print(socket.create_server(("127.0.0.1", 0)).getsockname()[1])')

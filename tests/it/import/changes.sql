@@ -6,5 +6,4 @@ INSERT INTO auth_user (id, username, password, is_locked) VALUES
     (4, 'it''s 库', repeat('4', 40), false), (5, 'new', repeat('5', 40), false);
 UPDATE node SET ip = NULL WHERE id = 2; INSERT INTO node VALUES (3, 'node3', '10.0.0.3');
 UPDATE instance SET summary = NULL, vdi_port = 1 WHERE id = 12;
-DELETE FROM instance WHERE id = 10; INSERT INTO instance VALUES (14, 5, 3, 'five');
-UPDATE instance SET status = 9 WHERE id = 14;
+DELETE FROM instance WHERE id = 10; INSERT INTO instance VALUES (14, 5, 3, 'five', NULL, 9);

@@ -1,7 +1,6 @@
 -- Other types of columns; an empty line ends a source.
 ALTER TABLE auth_user ALTER is_locked TYPE integer USING is_locked::int,
-    ALTER last_login TYPE timestamptz USING last_login AT TIME ZONE 'UTC',
-    ALTER id TYPE bigint, ALTER username TYPE text;
+    ALTER last_login TYPE timestamptz USING last_login AT TIME ZONE 'UTC';
 ALTER TABLE node ALTER ip TYPE inet USING ip::inet;
 ALTER TABLE instance ALTER vdi_port TYPE text, ALTER status TYPE smallint;
 

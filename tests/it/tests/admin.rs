@@ -24,7 +24,7 @@ const QUICK: [&str; 4] = ["--memory-kib", "8", "--passes", "1"];
 const DUPLICATE_NODES: &str = "INSERT INTO nodes (hostname) VALUES ('twice'), ('twice')";
 
 /// A server with empty tables.
-fn empty_server() -> (Server, Admin) {
+pub(crate) fn empty_server() -> (Server, Admin) {
     let sql = tables();
     let server = Server::start(Setup { sql: &sql, bare: true, ..Setup::default() });
     let admin = Admin::on(&server.state().join("sqlite_db.db"));
@@ -32,7 +32,7 @@ fn empty_server() -> (Server, Admin) {
 }
 
 /// A database with empty tables.
-fn empty_database() -> (TempDir, Admin) {
+pub(crate) fn empty_database() -> (TempDir, Admin) {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("sqlite_db.db");
     Connection::open(&path).unwrap().execute_batch(&tables()).unwrap();
@@ -178,7 +178,7 @@ pub(crate) fn failing_commands(admin: &Admin) {
 }
 
 /// The lines of a table, without comments.
-fn rows(table: &'static str) -> impl Iterator<Item = &'static str> {
+pub(crate) fn rows(table: &'static str) -> impl Iterator<Item = &'static str> {
     table.lines().filter(|line| !line.starts_with('#'))
 }
 

@@ -19,7 +19,7 @@ use serde_json::Value;
 
 use crate::admin::{assert_fails, every_command, failing_commands};
 use crate::import::{
-    MANY, SetOnDrop, Source, assert_report, every_import, kill, many, measure, start,
+    FEW, MANY, SetOnDrop, Source, assert_report, every_import, kill, many, measure, start,
 };
 
 use servers::{Cut, Process, Site, free_address};
@@ -37,7 +37,7 @@ fn every_admin_command_works_on_a_libsql_server() {
     let sqld = site.start_libsql();
     every_command(&site.admin());
     site.run_readme("(umask 077; openssl rand");
-    assert!(site.rows().iter().any(|row| row.contains("|gallery|")), "{:?}", site.rows());
+    assert!(site.rows().iter().any(|row| row.contains("\"gallery\"")), "{:?}", site.rows());
 
     // A wrong token, no server and no tables are errors with a reason.
     let refused = |admin: &Admin, reason: &str| assert_fails(&admin.run(&["user", "list"]), reason);
@@ -59,7 +59,7 @@ fn every_admin_command_works_on_a_libsql_server() {
 fn every_import_works_on_a_libsql_server() {
     let mut site = Site::new();
     let _sqld = site.start_libsql();
-    every_import(&site.admin(), "server", || site.copy());
+    every_import(&site.admin(), &Source::new("server", FEW), || site.copy());
 }
 
 #[test]
