@@ -38,6 +38,17 @@ pub fn read(file: &str) -> String {
     std::fs::read_to_string(root().join(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
 }
 
+/// `api/openapi.yaml`.
+pub fn contract() -> Value {
+    serde_saphyr::from_str(&read("api/openapi.yaml")).unwrap()
+}
+
+/// The example of the response `name` in the components of [`contract`].
+pub fn example(name: &str) -> Value {
+    let examples = &contract()["components"]["responses"][name]["content"]["application/json"];
+    examples["examples"].as_object().unwrap().values().next().unwrap()["value"].clone()
+}
+
 /// The content of the project's file `file`, which is TOML.
 pub fn toml(file: &str) -> Value {
     toml::from_str(&read(file)).unwrap_or_else(|error| panic!("{file}: {error}"))

@@ -3,11 +3,13 @@
 use std::fs::{self, File};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::unix::process::CommandExt;
+use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use std::{env, thread};
+use std::{env, iter, thread};
 
 use clap::Parser;
 use devhost::{DevHost, Options};
@@ -31,7 +33,48 @@ pub struct Server {
 enum Running {
     External,
     DevHost(Box<DevHost>),
-    Process(Child),
+    Process(Box<Process>),
+}
+
+/// A server's process, in a process group of its own: `spin up` serves from a child process. Drop
+/// kills it.
+pub struct Process {
+    command: Command,
+    child: Option<Child>,
+}
+
+impl Process {
+    /// Starts `command`.
+    pub fn start(mut command: Command) -> Self {
+        let child = command.process_group(0).spawn();
+        let child = child.unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        Self { command, child: Some(child) }
+    }
+
+    /// The ID of the process and of its group.
+    pub fn id(&self) -> u32 {
+        self.child.as_ref().unwrap().id()
+    }
+
+    /// Kills the group (SIGKILL), and waits until all of it has ended.
+    pub fn kill(&mut self) {
+        let Some(mut child) = self.child.take() else { return };
+        let _ = send_signal("-KILL", &format!("-{}", child.id()));
+        child.wait().unwrap();
+        wait_until("the end of a server", || memory(child.id(), "VmRSS") == 0);
+    }
+
+    /// Kills it, and starts it again with the same command.
+    pub fn restart(&mut self) {
+        self.kill();
+        self.child = Some(self.command.spawn().unwrap());
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
 }
 
 /// How to set up a server that the test starts: by default with the migrations and the demo
@@ -178,18 +221,18 @@ impl Server {
         let output = File::options().create(true).append(true).open(state.path().join(OUTPUT));
         let output = output.unwrap();
         command.stdout(output.try_clone().unwrap()).stderr(output);
-        // `spin up` serves from a child process; a process group makes signals reach both.
-        let mut child = command.process_group(0).spawn().expect("the host's command");
+        let mut process = Box::new(Process::start(command));
         let mut addr = None;
         wait_until("the host serves", || {
             let output = output_of(state.path());
             let served = output[before..].split_once("Serving http://");
             let served = served.and_then(|(_, rest)| rest.split_once('\n'));
             addr = served.and_then(|(addr, _)| addr.parse().ok());
-            assert!(child.try_wait().unwrap().is_none(), "the host exited: {output}");
+            let exit = process.child.as_mut().unwrap().try_wait();
+            assert!(exit.unwrap().is_none(), "the host exited: {output}");
             addr.is_some()
         });
-        Self { addr: addr.unwrap(), running: Running::Process(child), state: Some(state) }
+        Self { addr: addr.unwrap(), running: Running::Process(process), state: Some(state) }
     }
 
     /// Opens a connection.
@@ -284,12 +327,12 @@ impl Server {
         reply.is_ok_and(|reply| reply.body.starts_with(br#"{"code":0,"#))
     }
 
-    /// A figure of the server's processes in `/proc/PID/status`, such as `VmRSS`, in KiB.
-    pub fn memory(&self, field: &str) -> u64 {
-        let Running::Process(child) = &self.running else {
-            panic!("the server does not run in a separate process");
-        };
-        memory(child.id(), field)
+    /// The ID of the server's process, and of its group.
+    pub fn process_id(&self) -> u32 {
+        match &self.running {
+            Running::Process(process) => process.id(),
+            _ => panic!("the server does not run in a separate process"),
+        }
     }
 
     /// Kills the server's process (SIGKILL) and returns its state folder.
@@ -300,10 +343,6 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        if let Running::Process(child) = &mut self.running {
-            let _ = send_signal("-KILL", &format!("-{}", child.id()));
-            let _ = child.wait();
-        }
         if let (true, Some(state)) = (thread::panicking(), &self.state) {
             eprintln!("The output of the server at {}:\n{}", self.addr, output_of(state.path()));
         }
@@ -334,6 +373,30 @@ pub fn at_once<T: Send>(count: usize, work: impl Fn(usize) -> T + Sync) -> Vec<T
     thread::scope(|scope| {
         let threads: Vec<_> = (0..count).map(|i| scope.spawn(move || work(i))).collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    })
+}
+
+/// Calls what `client` returns for each number below `count`, in threads, again and again until
+/// `meanwhile` has ended; returns the results of these calls, and that of `meanwhile`.
+pub fn repeat_beside<C: FnMut() -> T, T: Send, R>(
+    count: usize,
+    client: impl Fn(usize) -> C + Sync,
+    meanwhile: impl FnOnce() -> R,
+) -> (Vec<T>, R) {
+    let is_over = AtomicBool::new(false);
+    let (is_over, client) = (&is_over, &client);
+    let repeat = move |i| {
+        let mut call = client(i);
+        iter::from_fn(|| (!is_over.load(Ordering::Relaxed)).then(&mut call)).collect::<Vec<_>>()
+    };
+    thread::scope(|scope| {
+        let threads: Vec<_> = (0..count).map(|i| scope.spawn(move || repeat(i))).collect();
+        // The clients end also if it panics. Not in a thread, with which the processes that it starts
+        // would end.
+        let result = panic::catch_unwind(AssertUnwindSafe(meanwhile));
+        is_over.store(true, Ordering::Relaxed);
+        let results = threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
+        (results, result.unwrap_or_else(|panic| panic::resume_unwind(panic)))
     })
 }
 

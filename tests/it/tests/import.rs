@@ -6,13 +6,12 @@ use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use std::{env, thread};
 
 use api_tests::admin::{Outcome, run};
-use api_tests::server::{send_signal, value, wait_until};
-use api_tests::{Admin, LIST, Server};
+use api_tests::server::{repeat_beside, send_signal, value, wait_until};
+use api_tests::{Admin, LIST};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
@@ -567,34 +566,6 @@ pub(crate) fn measure(admin: &Admin, source: &Source) -> (String, u64) {
     (outcome.stdout, memory)
 }
 
-/// Logs in and requests lists until `is_done`; returns the maximum latency of a login.
-fn generate_load(server: &Server, key: &str, is_done: &AtomicBool) -> Duration {
-    let (mut client, mut longest) = (server.connect(), Duration::ZERO);
-    while !is_done.load(Ordering::Relaxed) {
-        let begin = Instant::now();
-        // Another user's, as a user's oldest session ends.
-        server.log_in("user2");
-        longest = longest.max(begin.elapsed());
-        for _ in 0..19 {
-            let reply = client.post(LIST, &[("session_key", key), ("sepa", "100")]).json();
-            assert_eq!(reply["code"], 0, "{reply}");
-            let text = reply.to_string();
-            let is_mixed = text.contains("generation 1 ") && text.contains("generation 2 ");
-            assert!(!is_mixed, "old and new rows in one list: {reply}");
-        }
-    }
-    longest
-}
-
-/// Sets a flag on drop, even if a test fails.
-pub(crate) struct SetOnDrop<'a>(pub(crate) &'a AtomicBool);
-
-impl Drop for SetOnDrop<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
 #[test]
 #[ignore = "needs PostgreSQL: make test-import"]
 fn a_hundred_thousand_instances_are_imported_beside_a_server_under_load() {
@@ -611,18 +582,29 @@ fn a_hundred_thousand_instances_are_imported_beside_a_server_under_load() {
     let key = server.log_in("user1");
     // All rows change under load, and then none.
     source.sql("UPDATE instance SET name = replace(name, 'generation 1', 'generation 2')");
-    let is_done = AtomicBool::new(false);
-    thread::scope(|scope| {
-        let end = SetOnDrop(&is_done);
-        let clients: Vec<_> =
-            (0..4).map(|_| scope.spawn(|| generate_load(&server, &key, &is_done))).collect();
+    let client = |_| {
+        let (server, key, mut client) = (&server, key.as_str(), server.connect());
+        move || {
+            let begin = Instant::now();
+            // Another user's, as a user's oldest session ends.
+            server.log_in("user2");
+            let waited = begin.elapsed();
+            for _ in 0..19 {
+                let reply = client.post(LIST, &[("session_key", key), ("sepa", "100")]).json();
+                assert_eq!(reply["code"], 0, "{reply}");
+                let text = reply.to_string();
+                let is_mixed = text.contains("generation 1 ") && text.contains("generation 2 ");
+                assert!(!is_mixed, "old and new rows in one list: {reply}");
+            }
+            waited
+        }
+    };
+    let (waits, ()) = repeat_beside(4, client, || {
         import("all changed, under load", [[0, 0, 0, 1000], [0, 0, 0, 200], [0, MANY, 0, 0]]);
         import("none changed, under load", [[0, 0, 0, 1000], [0, 0, 0, 200], [0, 0, 0, MANY]]);
-        drop(end);
-        let longest = clients.into_iter().map(|client| client.join().unwrap()).max();
-        println!("maximum latency of a login meanwhile: {longest:?}");
-        assert!(longest > Some(Duration::ZERO));
     });
+    println!("maximum latency of a login meanwhile: {:?}", waits.iter().max());
+    assert!(!waits.is_empty());
     let path = server.state().join("sqlite_db.db");
     let [found, expected] = [rows(&path), source.rows()].map(|mut rows| {
         rows.retain(|row| !row.starts_with(r#"["u","1","#) && !row.starts_with(r#"["u","2","#));

@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use api_tests::server::{memory, wait_until};
+use api_tests::server::{Process, wait_until};
 use api_tests::{Client, LIST, LOGIN, Response, Server};
 
 use super::has_spin;
-use super::servers::{Process, Site};
+use super::servers::Site;
 use crate::floods::flood;
 use crate::framing::{chunked, head};
 
@@ -135,8 +135,7 @@ fn a_flood_of_logins_takes_little_memory_and_holds_up_nobody() {
         let read = || {
             machine.read("a flood");
         };
-        let memory = |field: &str| memory(machine.api.id(), field);
-        let errors = flood((memory, 300), honest, read, log_in);
+        let errors = flood((machine.api.id(), 300), honest, read, log_in);
         let kinds = BTreeSet::from_iter(errors);
         println!("from {addresses} addresses: {kinds:?}");
         let is_expected =

@@ -5,14 +5,13 @@ use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::symlink;
-use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::thread;
 
 use api_tests::admin::{Outcome, run};
-use api_tests::server::{built, memory, send_signal, wait_until};
+use api_tests::server::{Process, built, wait_until};
 use api_tests::{Admin, Client, read, root};
 use tempfile::TempDir;
 
@@ -137,7 +136,7 @@ impl Site {
     /// A relay to the libSQL server, and `luoyun-admin` that uses it.
     pub(super) fn relay(&self) -> (Relay, Admin) {
         let server = self.get("LIBSQL_URL").strip_prefix("http://").unwrap().parse().unwrap();
-        let (relay, address) = Relay::start(server);
+        let (relay, address) = start_relay(server);
         (relay, Admin::at(&format!("http://{address}"), Some(self.get("LIBSQL_TOKEN"))))
     }
 
@@ -159,9 +158,7 @@ impl Site {
         // The server replaces the shell, so that it receives the signals, and ends with the test.
         let mut command = self.shell(&format!("exec setpriv --pdeathsig TERM env {script}"));
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
-        // `spin up` serves from a child process.
-        let child = command.process_group(0).spawn().unwrap();
-        Process { command, child: Some(child) }
+        Process::start(command)
     }
 
     /// Starts the API with the commands of `deploy/luoyun-api.service`, by `host` instead of
@@ -286,15 +283,13 @@ impl Site {
 }
 
 /// Forwards connections to a libSQL server, until the test process ends.
-pub(super) struct Relay(Arc<Mutex<Relayed>>);
+pub(super) type Relay = Arc<Mutex<Relayed>>;
 
 /// What went through a [`Relay`].
 #[derive(Default)]
 pub(super) struct Relayed {
-    /// The number of bytes that clients have sent.
-    pub(super) sent: usize,
-    /// The last of these bytes.
-    end: Vec<u8>,
+    /// What clients have sent.
+    pub(super) sent: Vec<u8>,
     /// Where to close the next connection.
     pub(super) cut: Option<Cut>,
 }
@@ -309,10 +304,7 @@ impl Relayed {
     /// Counts `bytes` from the client, or from the server; returns whether to forward them.
     fn passes(&mut self, is_request: bool, bytes: &[u8]) -> bool {
         if is_request {
-            self.sent += bytes.len();
-            self.end.extend(bytes);
-            let surplus = self.end.len().saturating_sub(64);
-            self.end.drain(..surplus);
+            self.sent.extend(bytes);
         }
         let is_cut = match self.cut {
             Some(Cut::Request) => is_request && self.is_sending(),
@@ -323,91 +315,45 @@ impl Relayed {
     }
 
     /// Whether a large request, the import's batch, is under way.
-    pub(super) fn is_sending(&self) -> bool {
-        self.sent > 1_000_000
+    fn is_sending(&self) -> bool {
+        self.sent.len() > 1_000_000
     }
 
     /// Whether a large request has been sent completely.
     pub(super) fn is_sent(&self) -> bool {
-        self.is_sending() && self.end.ends_with(br#"{"type":"close"}]}"#)
+        self.is_sending() && self.sent.ends_with(br#"{"type":"close"}]}"#)
     }
 }
 
-impl Relay {
-    fn start(server: SocketAddr) -> (Self, SocketAddr) {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let address = listener.local_addr().unwrap();
-        let relay = Self(Arc::default());
-        let state = relay.0.clone();
-        thread::spawn(move || {
-            for client in listener.incoming() {
-                let client = Arc::new(client.unwrap());
-                let server = Arc::new(TcpStream::connect(server).unwrap());
-                for (from, to, is_request) in [(&client, &server, true), (&server, &client, false)]
-                {
-                    // Nagle's algorithm would add 40 ms to each request.
-                    from.set_nodelay(true).unwrap();
-                    let (from, to, state) = (from.clone(), to.clone(), state.clone());
-                    thread::spawn(move || {
-                        forward(&from, &to, |bytes| {
-                            state.lock().unwrap().passes(is_request, bytes)
-                        });
-                    });
-                }
+/// Starts a relay to `server`; returns it and its address.
+fn start_relay(server: SocketAddr) -> (Relay, SocketAddr) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    let relay = Relay::default();
+    let relayed = relay.clone();
+    thread::spawn(move || {
+        for client in listener.incoming() {
+            let client = Arc::new(client.unwrap());
+            let server = Arc::new(TcpStream::connect(server).unwrap());
+            for (from, to, is_request) in [(&client, &server, true), (&server, &client, false)] {
+                let (from, to, relay) = (from.clone(), to.clone(), relayed.clone());
+                thread::spawn(move || forward(&from, &to, is_request, &relay));
             }
-        });
-        (relay, address)
-    }
-
-    pub(super) fn state(&self) -> MutexGuard<'_, Relayed> {
-        self.0.lock().unwrap()
-    }
-
-    /// Forgets what went through it.
-    pub(super) fn reset(&self) {
-        *self.state() = Relayed::default();
-    }
+        }
+    });
+    (relay, address)
 }
 
-/// Forwards bytes for which `goes_on` returns true, then closes both connections.
-fn forward(mut from: &TcpStream, mut to: &TcpStream, mut goes_on: impl FnMut(&[u8]) -> bool) {
+/// Forwards the bytes that may pass, then closes both connections.
+fn forward(mut from: &TcpStream, mut to: &TcpStream, is_request: bool, relay: &Relay) {
+    // Nagle's algorithm would add 40 ms to each request.
+    from.set_nodelay(true).unwrap();
     let mut buffer = [0; 16384];
     while let Ok(count @ 1..) = from.read(&mut buffer) {
-        if !goes_on(&buffer[..count]) || to.write_all(&buffer[..count]).is_err() {
+        let passes = relay.lock().unwrap().passes(is_request, &buffer[..count]);
+        if !passes || to.write_all(&buffer[..count]).is_err() {
             break;
         }
     }
     let _ = (from.shutdown(Shutdown::Both), to.shutdown(Shutdown::Both));
-}
-
-/// A server that a test started. Drop kills it.
-pub(super) struct Process {
-    command: Command,
-    child: Option<Child>,
-}
-
-impl Process {
-    pub(super) fn id(&self) -> u32 {
-        self.child.as_ref().unwrap().id()
-    }
-
-    /// Kills it and its children (SIGKILL), and waits until they have ended.
-    pub(super) fn kill(&mut self) {
-        let Some(mut child) = self.child.take() else { return };
-        let _ = send_signal("-KILL", &format!("-{}", child.id()));
-        child.wait().unwrap();
-        wait_until("the end of a server", || memory(child.id(), "VmRSS") == 0);
-    }
-
-    /// Restarts it with the same command.
-    pub(super) fn restart(&mut self) {
-        self.kill();
-        self.child = Some(self.command.spawn().unwrap());
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        self.kill();
-    }
 }

@@ -2,17 +2,14 @@
 //! Debian's systemd.
 
 use std::env;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use api_tests::admin::Outcome;
-use api_tests::server::wait_until;
+use api_tests::server::{Process, repeat_beside, wait_until};
 use api_tests::{read, root};
 
 use super::has_spin;
-use super::servers::{Process, Site, readme, settings};
-use crate::import::SetOnDrop;
+use super::servers::{Site, readme, settings};
 
 /// Programs of the machine: devhost as Spin 4.1, and what `git pull` and `make build admin` do where
 /// there are a remote and a compiler.
@@ -127,25 +124,16 @@ impl Machine {
     /// Runs `meanwhile` beside clients. No request may fail, if the server is back in time.
     #[track_caller]
     fn under_load(&self, key: &str, meanwhile: &str) {
-        let is_over = AtomicBool::new(false);
-        let client = || {
-            let mut replies = vec![self.list(key)];
-            while !is_over.load(Ordering::Relaxed) {
-                replies.push(self.list(key));
-            }
-            replies
-        };
-        let mut took = Duration::ZERO;
-        let replies: Vec<_> = thread::scope(|scope| {
-            let clients: Vec<_> = (0..4).map(|_| scope.spawn(client)).collect();
-            let over = SetOnDrop(&is_over);
-            let begin = Instant::now();
-            self.run(meanwhile);
-            wait_until("the server", || self.list(key).contains("gallery"));
-            took = begin.elapsed();
-            drop(over);
-            clients.into_iter().flat_map(|client| client.join().unwrap()).collect()
-        });
+        let begin = Instant::now();
+        let (replies, took) = repeat_beside(
+            4,
+            |_| || self.list(key),
+            || {
+                self.run(meanwhile);
+                wait_until("the server", || self.list(key).contains("gallery"));
+                begin.elapsed()
+            },
+        );
         let failed: Vec<_> = replies.iter().filter(|reply| !reply.contains("gallery")).collect();
         println!("{meanwhile}: {took:.1?}, {} of {} failed", failed.len(), replies.len());
         assert!(failed.is_empty() || took > RETRIES, "{failed:?}\n{}", self.journal());
