@@ -1,11 +1,12 @@
 //! Runs `luoyun-admin`.
 
 use std::borrow::BorrowMut;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use rusqlite::Connection;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -52,13 +53,18 @@ impl Admin {
         Self { db: url.into(), token: token.map(str::to_owned), state }
     }
 
+    /// Opens the database file.
+    pub fn database(&self) -> Connection {
+        Connection::open(&self.db).unwrap()
+    }
+
     /// `XDG_STATE_HOME`: the folder with the state files of imports.
     pub fn state(&self) -> &Path {
         self.state.path()
     }
 
     /// The command with `args`, for a caller that needs control over how it runs.
-    pub fn command(&self, args: &[&str]) -> Command {
+    pub fn command(&self, args: &[impl AsRef<OsStr>]) -> Command {
         let mut command = Command::new(built("luoyun-admin"));
         command.args(args).arg("--db").arg(&self.db);
         command.env_remove("LIBSQL_TOKEN").envs(self.token.iter().map(|it| ("LIBSQL_TOKEN", it)));
@@ -67,30 +73,33 @@ impl Admin {
     }
 
     /// Runs the command with `args` and `input` on its standard input.
-    pub fn run_with(&self, args: &[&str], input: &[u8]) -> Outcome {
+    pub fn run_with(&self, args: &[impl AsRef<OsStr>], input: &[u8]) -> Outcome {
         run(self.command(args), input)
     }
 
     /// Runs the command with `args`.
-    pub fn run(&self, args: &[&str]) -> Outcome {
+    pub fn run(&self, args: &[impl AsRef<OsStr>]) -> Outcome {
         self.run_with(args, b"")
     }
 
     /// Runs the command with `args` and `input` on its standard input; returns its standard output.
-    pub fn done_with(&self, args: &[&str], input: &[u8]) -> String {
-        let outcome = self.run_with(args, input);
-        assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(0), ""), "{args:?}");
+    pub fn done_with(&self, args: &[impl AsRef<OsStr>], input: &[u8]) -> String {
+        let command = self.command(args);
+        let text = format!("{command:?}");
+        let outcome = run(command, input);
+        assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(0), ""), "{text}");
         outcome.stdout
     }
 
     /// Runs the command with `args`; returns its standard output.
-    pub fn done(&self, args: &[&str]) -> String {
+    pub fn done(&self, args: &[impl AsRef<OsStr>]) -> String {
         self.done_with(args, b"")
     }
 
     /// Runs the command with `args` and `--json`; returns its standard output, parsed.
-    pub fn list(&self, args: &[&str]) -> Value {
-        serde_json::from_str(&self.done(&[args, &["--json"]].concat())).unwrap()
+    pub fn list(&self, args: &[impl AsRef<OsStr>]) -> Value {
+        let args: Vec<_> = args.iter().map(AsRef::as_ref).chain(["--json".as_ref()]).collect();
+        serde_json::from_str(&self.done(&args)).unwrap()
     }
 }
 

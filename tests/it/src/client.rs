@@ -46,20 +46,26 @@ impl Response {
 }
 
 /// Sends a request on a connection of its own, and then the end of the stream unless
-/// `is_complete`. Returns all bytes received until the server closes the connection.
-pub fn exchange(addr: SocketAddr, request: &[u8], is_complete: bool) -> Vec<u8> {
-    let mut stream = Client::connect(addr).stream.into_inner();
+/// `is_complete`. Returns the response, after which a complete request gets nothing more; `None` if
+/// the server closes the connection without one.
+pub fn exchange(addr: SocketAddr, request: &[u8], is_complete: bool) -> Option<Response> {
+    let mut client = Client::connect(addr);
     // A server that rejects a request early may close the connection before all is sent.
-    let _ = stream.write_all(request);
+    let _ = client.stream.get_ref().write_all(request);
     if !is_complete {
-        let _ = stream.shutdown(Shutdown::Write);
+        let _ = client.stream.get_ref().shutdown(Shutdown::Write);
     }
-    let mut received = Vec::new();
-    let outcome = stream.read_to_end(&mut received);
+    let text = String::from_utf8_lossy(request);
+    let is_answered = client.stream.fill_buf().is_ok_and(|received| !received.is_empty());
+    let response = is_answered.then(|| client.try_receive(false));
+    let response = response.map(|it| it.unwrap_or_else(|error| panic!("{error}, to {text:?}")));
+    let mut rest = Vec::new();
+    let end = client.stream.read_to_end(&mut rest);
     // A reset is an end, too.
-    let is_late = outcome.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock);
-    assert!(!is_late, "timeout while reading the reply to {:?}", String::from_utf8_lossy(request));
-    received
+    let is_late = end.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock);
+    assert!(!is_late, "timeout after {response:?} to {text:?}");
+    assert!(rest.is_empty() || !is_complete, "{rest:?} after {response:?} to {text:?}");
+    response
 }
 
 impl Client {
@@ -166,8 +172,8 @@ impl Client {
         let headers = headers.collect();
         let mut response = Response { status, headers, body: Vec::new(), is_whole: true };
         if !is_head && status != 304 {
-            let length = response.header("content-length").expect("a Content-Length");
-            response.body.resize(length.parse().unwrap(), 0);
+            let length = response.header("content-length").map_or(0, |it| it.parse().unwrap());
+            response.body.resize(length, 0);
             response.is_whole = self.stream.buffer().len() >= response.body.len();
             self.stream.read_exact(&mut response.body)?;
         }

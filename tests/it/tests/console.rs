@@ -1,8 +1,7 @@
-//! The console over HTTP: methods, caching and content security policy. `tests/browser` tests it
-//! in a browser.
+//! The console over HTTP: caching and content security policy. `tests/browser` tests it in a
+//! browser, and `cases.txt` has other methods.
 
 use api_tests::Server;
-use api_tests::cases::reply;
 
 #[test]
 fn the_page_is_revalidated_by_its_etag_and_allows_only_itself() {
@@ -39,11 +38,4 @@ fn the_page_is_revalidated_by_its_etag_and_allows_only_itself() {
     }
     let other = get("If-None-Match: \"x\"");
     assert_eq!((other.status, other.body), (200, page.body));
-
-    for (method, path) in [("POST", "/"), ("PUT", "/"), ("DELETE", "/"), ("OPTIONS", "//")] {
-        let response = server.connect().request(method, path, &[], b"");
-        assert_eq!((response.status, response.header("allow")), (405, Some("GET, HEAD")));
-        let refused = r#"{"code":1,"desc":"Use GET, HEAD.","error":"method_not_allowed"}"#;
-        assert_eq!(response.json(), reply(refused), "{method}");
-    }
 }
