@@ -8,20 +8,17 @@ use std::process::Command;
 use std::{fs, thread};
 
 use api_tests::admin::{Outcome, run};
-use api_tests::cases::{self, auth_failed};
+use api_tests::cases::{self, FORM, auth_failed};
 use api_tests::server::{built, root, tables, value};
-use api_tests::{Admin, Server, Setup};
+use api_tests::{Admin, LOGIN, Server, Setup};
 use rusqlite::Connection;
 use serde_json::{Value, json};
-use tempfile::TempDir;
+use tempfile::{NamedTempFile, TempDir};
 
 use crate::import::spawn;
 
 /// The lowest password cost, so that tests are fast.
 const QUICK: [&str; 4] = ["--memory-kib", "8", "--passes", "1"];
-
-/// Two nodes with the same name, which only an import can create.
-const DUPLICATE_NODES: &str = "INSERT INTO nodes (hostname) VALUES ('twice'), ('twice')";
 
 /// A server with empty tables.
 pub(crate) fn empty_server() -> (Server, Admin) {
@@ -34,9 +31,9 @@ pub(crate) fn empty_server() -> (Server, Admin) {
 /// A database with empty tables.
 pub(crate) fn empty_database() -> (TempDir, Admin) {
     let folder = TempDir::new().unwrap();
-    let path = folder.path().join("sqlite_db.db");
-    Connection::open(&path).unwrap().execute_batch(&tables()).unwrap();
-    (folder, Admin::on(&path))
+    let admin = Admin::on(&database(&folder));
+    admin.database().execute_batch(&tables()).unwrap();
+    (folder, admin)
 }
 
 fn database(folder: &TempDir) -> PathBuf {
@@ -47,22 +44,18 @@ fn add_user(admin: &Admin, name: &str, password: &[u8]) -> String {
     admin.done_with(&[&["user", "add", name], &QUICK[..]].concat(), password)
 }
 
-fn log_in(server: &Server, username: &str, password: &[u8]) -> Value {
-    let encode = |bytes: &[u8]| form_urlencoded::byte_serialize(bytes).collect::<String>();
-    let form = format!("username={}&password={}", encode(username.as_bytes()), encode(password));
-    let fields = ["Content-Type: application/x-www-form-urlencoded"];
-    server.connect().request("POST", "/api/login", &fields, form.as_bytes()).json()
-}
-
 #[test]
 fn commands_take_effect_on_a_running_server() {
-    let (server, admin) = empty_server();
+    // The first command creates the tables.
+    let server = Server::start(Setup { bare: true, ..Setup::default() });
+    let admin = Admin::on(&server.state().join("sqlite_db.db"));
     for row in rows(include_str!("../admin/running_server.txt")) {
         let (args, case) = row.split_once(" | ").unwrap();
         let args: Vec<_> = args.split_whitespace().collect();
         admin.done_with(&args, b"luoyun");
-        cases::run(&server, &[cases::case(&format!("{args:?} | {case}"))]);
+        cases::run(&server, &[&format!("{args:?} | {case}")]);
     }
+    assert_eq!(server.value::<String>("PRAGMA journal_mode"), "wal");
 }
 
 #[test]
@@ -79,10 +72,15 @@ fn a_password_on_standard_input_is_taken_without_the_space_around_it() {
         ("kept", "\u{200b}word\u{200b}".as_bytes(), "\u{200b}word\u{200b}".as_bytes()),
         ("binary", b"\xff\0'\r\x01\xff\n", b"\xff\0'\r\x01\xff"),
     ];
+    let log_in = |name: &str, password: &[u8]| {
+        let password: String = form_urlencoded::byte_serialize(password).collect();
+        let form = format!("username={name}&password={password}");
+        server.connect().request("POST", LOGIN, &[FORM], form.as_bytes()).json()
+    };
     for (name, input, password) in passwords {
         add_user(&admin, name, input);
-        assert_eq!(log_in(&server, name, password)["code"], 0, "{name}");
-        assert_eq!(log_in(&server, name, &password[1..]), auth_failed(), "{name}");
+        assert_eq!(log_in(name, password)["code"], 0, "{name}");
+        assert_eq!(log_in(name, &password[1..]), auth_failed(), "{name}");
     }
 }
 
@@ -125,8 +123,9 @@ fn a_terminal_prompts_twice_with_echo_off_and_is_as_before_after_a_signal() {
         assert!(outcome.stdout.contains(expected), "{line}, {keys}: {outcome:?}");
         assert!(!outcome.stdout.contains("again\r\n> ") && !outcome.stdout.contains("\nagain"));
     }
-    assert_eq!(log_in(&server, "ada", b"word")["code"], 0);
-    assert_eq!(log_in(&server, "bob", b"word")["code"], 0);
+    for name in ["ada", "bob"] {
+        assert_eq!(server.log_in_with(name, "word")["code"], 0);
+    }
 }
 
 /// Runs every command, on a database with empty tables, and compares what each prints: JSON from
@@ -135,8 +134,7 @@ pub(crate) fn every_command(admin: &Admin) {
     let steps = include_str!("../admin/every_command.json");
     let steps: Vec<(Vec<String>, Value)> = serde_json::from_str(steps).unwrap();
     for (args, expected) in steps {
-        let args: Vec<_> = args.iter().map(String::as_str).collect();
-        let found = match args[1] {
+        let found = match args[1].as_str() {
             "list" => admin.list(&args),
             _ => admin.done_with(&args, b"word").into(),
         };
@@ -148,33 +146,30 @@ pub(crate) fn every_command(admin: &Admin) {
 pub(crate) fn failing_commands(admin: &Admin) {
     let lists = [&["user", "list"][..], &["node", "list"], &["instance", "list", "--all"]];
     let state = || lists.map(|list| admin.list(list));
+    let fails = |args: &[&str], password: &[u8], reason: &str| {
+        let before = state();
+        assert_fails(&admin.run_with(args, password), reason);
+        assert_eq!(state(), before, "{args:?}");
+    };
     for row in rows(include_str!("../admin/failing_commands.txt")) {
         let (args, reason) = row.split_once(" |").unwrap();
         let args: Vec<_> = args.split_whitespace().collect();
-        let before = state();
-        let outcome = admin.run_with(&args, b"x");
-        if reason.is_empty() {
-            assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(0), ""), "{row}");
-        } else {
-            assert_fails(&outcome, reason.trim());
-            assert_eq!(state(), before, "{row}");
+        match reason.trim() {
+            "" => drop(admin.done_with(&args, b"x")),
+            reason => fails(&args, b"x", reason),
         }
     }
     let long = vec![b'x'; 16_385];
-    #[rustfmt::skip]
-    let passwords: [(&[u8], &str); 6] = [
-        (b"", "The password is empty."),
+    for (password, reason) in [
+        (&b""[..], "The password is empty."),
         (b" \0\n", "The password is empty."),
         (b"a\nb\n", "more than one line"),
         (&long, "longer than 16384 bytes"),
         (b"\xef\xbb\xbfword", "begins with a byte order mark"),
         (b"\xff\xfew\0o\0", "begins with a byte order mark"),
-    ];
-    let before = state();
-    for (password, reason) in passwords {
-        assert_fails(&admin.run_with(&["user", "add", "grace"], password), reason);
+    ] {
+        fails(&["user", "add", "grace"], password, reason);
     }
-    assert_eq!(state(), before);
 }
 
 /// The lines of a table, without comments.
@@ -201,9 +196,9 @@ fn a_command_that_fails_gives_a_reason_and_changes_nothing() {
 
 #[test]
 fn writers_wait_for_each_other_and_readers_do_not_wait() {
-    let (folder, admin) = empty_database();
+    let (_folder, admin) = empty_database();
     add_user(&admin, "ada", b"word");
-    let other = Connection::open(database(&folder)).unwrap();
+    let other = admin.database();
     other.execute_batch("BEGIN IMMEDIATE; UPDATE users SET username = 'grace'").unwrap();
     let mut lock = spawn(&mut admin.command(&["user", "lock", "grace"]));
     // The reader finishes while the writer waits.
@@ -256,9 +251,6 @@ fn an_error_of_a_libsql_server_is_explained() {
     assert!(!outcome.stderr.contains("a-secret"), "{outcome:?}");
     let (url, _) = answer_once(401, "");
     assert_fails(&Admin::at(&url, None).run(&["node", "list"]), "requires a token");
-    let unused = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let outcome = Admin::at(&format!("http://{unused}"), None).run(&["node", "list"]);
-    assert_fails(&outcome, "No libSQL server answers at");
 }
 
 #[test]
@@ -273,23 +265,24 @@ fn only_a_real_import_creates_the_folder_of_the_state_file() {
 
 /// Adds a user, three nodes, of which two have the same name, and two instances, one of them
 /// deleted.
-fn some_rows(folder: &TempDir, admin: &Admin) {
+fn some_rows(admin: &Admin) {
     add_user(admin, "ada", b"word");
     admin.done(&["node", "add", "node1", "--ip", "10.0.0.2"]);
     admin.done(&["instance", "add", "--owner", "ada", "--node", "node1", "--name", "one"]);
     admin.done(&["instance", "add", "--owner", "ada", "--name", "two", "--status", "100"]);
-    Connection::open(database(folder)).unwrap().execute_batch(DUPLICATE_NODES).unwrap();
+    // Only an import can create two nodes with the same name.
+    let twice = "INSERT INTO nodes (hostname) VALUES ('twice'), ('twice')";
+    admin.database().execute_batch(twice).unwrap();
 }
 
 #[test]
 fn an_invalid_command_line_changes_nothing() {
     let (folder, admin) = empty_database();
-    some_rows(&folder, &admin);
+    some_rows(&admin);
     let before = fs::read(database(&folder)).unwrap();
     let rows = include_str!("../admin/invalid_commands.json");
     let rows: Vec<Vec<String>> = serde_json::from_str(rows).unwrap();
     for args in rows {
-        let args: Vec<_> = args.iter().map(String::as_str).collect();
         let outcome = admin.run_with(&args, b"word");
         assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(2), ""), "{args:?}");
         assert!(outcome.stderr.contains("--help"), "{args:?}: {}", outcome.stderr);
@@ -302,44 +295,37 @@ fn an_invalid_command_line_changes_nothing() {
 fn a_path_without_a_valid_database_is_rejected_and_left_unchanged() {
     let (folder, admin) = empty_database();
     add_user(&admin, "ada", b"word");
+    let path = |name: &str| folder.path().join(name);
     let mut damaged = fs::read(database(&folder)).unwrap();
     damaged[4096..].fill(b'x');
-    Connection::open(folder.path().join("x.db"))
-        .unwrap()
-        .execute_batch("CREATE TABLE users (id)")
-        .unwrap();
-    let other = fs::read(folder.path().join("x.db")).unwrap();
-    let text = b"This is a text, of more bytes than a header has. ".repeat(3);
-    for (name, content, reason) in [
-        ("none.db", None, "There is no database at"),
-        ("", None, "is a folder: --db names a file, such as "),
-        (
-            "empty.db",
-            Some(vec![]),
-            "It lacks tables or columns of the API: the next login adds them",
-        ),
-        ("text.db", Some(text), "It is not an SQLite database"),
-        ("x.db", Some(other), "is the database of another program"),
-        ("damaged.db", Some(damaged), "It is damaged: restore a backup"),
+    fs::write(path("damaged.db"), damaged).unwrap();
+    let text = "This is a text, of more bytes than a header has. ".repeat(3);
+    fs::write(path("text.db"), text).unwrap();
+    fs::write(path("empty.db"), "").unwrap();
+    Connection::open(path("x.db")).unwrap().execute_batch("CREATE TABLE users (id)").unwrap();
+    let lacks = "It lacks tables or columns of the API: the next login adds them";
+    for (name, reason) in [
+        ("none.db", "There is no database at"),
+        ("", "is a folder: --db names a file, such as "),
+        ("empty.db", lacks),
+        ("text.db", "It is not an SQLite database"),
+        ("x.db", "is the database of another program"),
+        ("damaged.db", "It is damaged: restore a backup"),
     ] {
-        let path = folder.path().join(name);
-        if let Some(content) = &content {
-            fs::write(&path, content).unwrap();
-        }
+        let before = fs::read(path(name)).ok();
         for args in [&["user", "list"][..], &["user", "lock", "ada"], &["import", "postgres:///x"]]
         {
-            assert_fails(&Admin::on(&path).run(args), reason);
+            assert_fails(&Admin::on(&path(name)).run(args), reason);
         }
-        assert_eq!(fs::read(&path).ok(), content, "{name}");
+        assert_eq!(fs::read(path(name)).ok(), before, "{name}");
     }
 }
 
 #[test]
 fn lists_are_printed_as_tables_and_as_json() {
-    let (folder, admin) = empty_database();
-    some_rows(&folder, &admin);
-    let odd = include_str!("../admin/odd_rows.sql");
-    Connection::open(database(&folder)).unwrap().execute_batch(odd).unwrap();
+    let (_folder, admin) = empty_database();
+    some_rows(&admin);
+    admin.database().execute_batch(include_str!("../admin/odd_rows.sql")).unwrap();
     add_user(&admin, "库", b"word");
 
     let users = "ID  LAST LOGIN            LOCKED  USERNAME\n\
@@ -362,9 +348,9 @@ fn lists_are_printed_as_tables_and_as_json() {
 
 #[test]
 fn every_row_can_be_named() {
-    let (folder, admin) = empty_database();
+    let (_folder, admin) = empty_database();
     let names = ["", " x ", "tab\tin", "two\nlines", "\u{202e}a", &"n".repeat(5000)];
-    let db = Connection::open(database(&folder)).unwrap();
+    let db = admin.database();
     for name in names {
         db.execute("INSERT INTO users (username, password) VALUES (?1, '!')", [name]).unwrap();
     }
@@ -380,7 +366,6 @@ fn every_row_can_be_named() {
     let steps = include_str!("../admin/odd_ids.json");
     let steps: Vec<(Vec<String>, String)> = serde_json::from_str(steps).unwrap();
     for (args, expected) in steps {
-        let args: Vec<_> = args.iter().map(String::as_str).collect();
         if expected.starts_with("There ") {
             assert_fails(&admin.run(&args), &expected);
         } else {
@@ -392,8 +377,8 @@ fn every_row_can_be_named() {
 
 #[test]
 fn waits_are_listed_and_cleared() {
-    let (folder, admin) = empty_database();
-    let db = Connection::open(database(&folder)).unwrap();
+    let (_folder, admin) = empty_database();
+    let db = admin.database();
     db.execute_batch(include_str!("../admin/login_failures.sql")).unwrap();
     let listed = || admin.list(&["wait", "list"]).as_array().unwrap().clone();
     let longer = admin.list(&["wait", "list", "--longest-wait", "86400"]);
@@ -444,21 +429,16 @@ fn a_disk_that_is_full_or_read_only_is_explained() {
     let full = "mkdir $D/full; mount -t tmpfs -o size=200k tmpfs $D/full
         cp $D/sqlite_db.db $D/full; cat /dev/zero >$D/full/zeros 2>/dev/null || true";
     let add = [&["user", "add", "grace"], &QUICK[..]].concat();
-    let is_full = "full/sqlite_db.db: The disk of its folder is full";
-    for (script, command, expected) in [
-        (read_only, admin.command(&["user", "list"]), "Its file system is read-only"),
-        (read_only, admin.command(&["user", "lock", "ada"]), "Its file system is read-only"),
-        (
-            full,
-            Admin::on(&database(&folder).with_file_name("full/sqlite_db.db")).command(&add),
-            is_full,
-        ),
+    for (script, file, args, expected) in [
+        (read_only, "sqlite_db.db", &["user", "list"][..], "Its file system is read-only"),
+        (read_only, "sqlite_db.db", &["user", "lock", "ada"], "Its file system is read-only"),
+        (full, "full/sqlite_db.db", &add, "full/sqlite_db.db: The disk of its folder is full"),
     ] {
-        let Some(outcome) = run_mounted(folder.path(), script, &command) else {
-            println!("Not run, as this needs the system call unshare: {expected}");
-            continue;
-        };
-        assert!(format!("{outcome:?}").contains(expected), "{expected}: {outcome:?}");
+        let command = Admin::on(&folder.path().join(file)).command(args);
+        match run_mounted(folder.path(), script, &command) {
+            Some(outcome) => assert_fails(&outcome, expected),
+            None => println!("Not run, as this needs the system call unshare: {expected}"),
+        }
     }
 }
 
@@ -474,94 +454,83 @@ fn give(path: &Path, owner: u32) -> bool {
     is_permitted
 }
 
-/// Asserts that `folder` has `count` files, which are the server's, and that others cannot read them.
+/// A folder with one that belongs to the server, `state`, and a symbolic link to that, `link`, as
+/// systemd makes it; `None` if this user may not create it.
+fn folder_of_server() -> Option<TempDir> {
+    let folder = TempDir::new().unwrap();
+    let state = folder.path().join("state");
+    fs::create_dir(&state).unwrap();
+    symlink(&state, folder.path().join("link")).unwrap();
+    give(&state, SERVER).then_some(folder)
+}
+
+/// Asserts that the server's folder has `count` files, which are the server's, and that others cannot
+/// read them.
 #[track_caller]
-fn assert_owned(folder: &Path, count: usize) {
-    assert_eq!(fs::read_dir(folder).unwrap().count(), count);
-    for entry in fs::read_dir(folder).unwrap() {
-        let entry = entry.unwrap();
-        let file = entry.metadata().unwrap();
-        let found = (file.uid(), file.gid(), file.mode() & 0o77);
-        assert_eq!(found, (SERVER, SERVER, 0), "{}", entry.path().display());
-    }
+fn assert_owned(folder: &TempDir, count: usize) {
+    let entries = fs::read_dir(folder.path().join("state")).unwrap();
+    let files = entries.map(|entry| entry.unwrap().metadata().unwrap());
+    let found: Vec<_> = files.map(|file| (file.uid(), file.gid(), file.mode() & 0o77)).collect();
+    assert_eq!(found, vec![(SERVER, SERVER, 0); count]);
 }
 
 #[test]
 fn what_root_creates_in_a_folder_belongs_to_its_owner() {
-    let import = ["import", "postgres://127.0.0.1:1/x"];
     for (args, code, files) in [
         (&["user", "add", "ada"][..], 0, 1),
         (&["node", "list"], 0, 1),
         (&["instance", "set", "1", "--no-node"], 1, 1),
         (&["wait", "list"], 0, 1),
-        (&import, 1, 2),
+        (&["import", "postgres://127.0.0.1:1/x"], 1, 2),
     ] {
-        // systemd makes the folder a link.
-        for is_link in [false, true] {
-            let [folder, links] = [TempDir::new().unwrap(), TempDir::new().unwrap()];
-            if !give(folder.path(), SERVER) {
-                return;
-            }
-            let link = links.path().join("folder");
-            symlink(folder.path(), &link).unwrap();
-            let path = if is_link { link } else { folder.path().to_owned() };
-            let outcome = Admin::on(&path.join("sqlite_db.db")).run_with(args, b"word");
+        for file in ["state/sqlite_db.db", "link/sqlite_db.db"] {
+            let Some(folder) = folder_of_server() else { return };
+            let outcome = Admin::on(&folder.path().join(file)).run_with(args, b"word");
             assert_eq!(outcome.code, Some(code), "{outcome:?}");
-            assert_owned(folder.path(), files);
+            assert_owned(&folder, files);
         }
     }
-    let [folder, links] = [TempDir::new().unwrap(), TempDir::new().unwrap()];
-    assert!(give(folder.path(), SERVER));
-    let link = links.path().join("x.db");
-    symlink(database(&folder), &link).unwrap();
+    let Some(folder) = folder_of_server() else { return };
+    let [file, link] = ["state/sqlite_db.db", "x.db"].map(|name| folder.path().join(name));
+    symlink(&file, &link).unwrap();
     add_user(&Admin::on(&link), "ada", b"word");
     // The log and its index exist only while a program uses the file.
-    let reader = Connection::open(database(&folder)).unwrap();
+    let reader = Connection::open(file).unwrap();
     reader.execute_batch("BEGIN; SELECT 1 FROM users").unwrap();
     add_user(&Admin::on(&link), "grace", b"word");
-    assert_owned(folder.path(), 3);
+    assert_owned(&folder, 3);
 }
 
 #[test]
 fn what_root_has_left_becomes_the_folders_owners_or_is_said_with_the_command_that_does_it() {
     let (folder, admin) = empty_database();
-    let names = ["sqlite_db.db", "sqlite_key_value.db"];
-    fs::write(folder.path().join(names[1]), "").unwrap();
-    // A file that is not the server's, and one that only looks like the server's.
-    fs::write(folder.path().join("notes"), "").unwrap();
-    let outside = TempDir::new().unwrap();
-    fs::write(outside.path().join("x"), "").unwrap();
-    symlink(outside.path().join("x"), folder.path().join("sqlite_x")).unwrap();
+    // Two files of the server, one of another program, and one that is elsewhere.
+    let paths = ["sqlite_db.db", "sqlite_key_value.db", "notes", "sqlite_x"];
+    let paths = paths.map(|name| folder.path().join(name));
+    fs::write(&paths[1], "").unwrap();
+    fs::write(&paths[2], "").unwrap();
+    let outside = NamedTempFile::new().unwrap();
+    symlink(outside.path(), &paths[3]).unwrap();
     if !give(folder.path(), SERVER) {
         return;
     }
-    let mut as_server = Command::new("setpriv");
-    let id = SERVER.to_string();
-    as_server.args(["--reuid", &id, "--regid", &id, "--clear-groups"]);
     let program = folder.path().join("luoyun-admin");
     fs::copy(built("luoyun-admin"), &program).unwrap();
-    as_server.arg(program).args(["user", "list", "--db"]).arg(database(&folder));
+    let id = SERVER.to_string();
+    let mut as_server = Command::new("setpriv");
+    as_server.args(["--reuid", &id, "--regid", &id, "--clear-groups"]);
+    as_server.arg(program).args(["user", "list", "--db"]).arg(&paths[0]);
     let outcome = run(as_server, b"");
     assert_fails(&outcome, "The server cannot write what root has left in its folder.");
     let command = outcome.stderr.lines().last().unwrap().trim().replace("sudo ", "");
-    for mend in [Some(command), None] {
-        for name in names {
-            assert!(give(&folder.path().join(name), 0));
-        }
-        match mend {
-            Some(command) => {
-                let done = Command::new("sh").args(["-c", &command]).status().unwrap();
-                assert!(done.success(), "{command}");
-            }
-            None => {
-                admin.done(&["user", "list"]);
-            }
-        }
-        let owner = |path: PathBuf| fs::metadata(path).unwrap().uid();
-        let owners = names.map(|name| owner(folder.path().join(name)));
-        assert_eq!((owners, owner(folder.path().join("notes"))), ([SERVER; 2], 0));
-        assert_eq!(owner(outside.path().join("x")), 0);
-    }
+
+    let owners = || paths.each_ref().map(|path| fs::metadata(path).unwrap().uid());
+    let done = Command::new("sh").args(["-c", &command]).status().unwrap();
+    assert!(done.success(), "{command}");
+    assert_eq!(owners(), [SERVER, SERVER, 0, 0], "{command}");
+    assert!(paths[..2].iter().all(|path| give(path, 0)));
+    admin.done(&["user", "list"]);
+    assert_eq!(owners(), [SERVER, SERVER, 0, 0]);
 }
 
 /// Checks the help of `command` and of its subcommands.

@@ -31,16 +31,12 @@ fn every_stored_form_is_accepted_and_upgraded() {
         assert_eq!(server.log_in_with(name, "passwort"), auth_failed(), "{name}");
         assert_eq!(stored(&server, name), before, "{name}");
 
-        let first = server.log_in_with(name, "password");
-        assert_eq!(first["code"], 0, "{name}: {first}");
+        assert_eq!(server.log_in_with(name, "password")["code"], 0, "{name}");
         let strong = stored(&server, name);
         assert!(strong.starts_with("$argon2id$v=19$m=8,t=2,p=1$"), "{name}: {strong}");
 
-        let second = server.log_in_with(name, "password");
+        assert_eq!(server.log_in_with(name, "password")["code"], 0, "{name}");
         assert_eq!(stored(&server, name), strong, "{name}: a strong hash was replaced");
-        for reply in [first, second] {
-            assert!(server.accepts(reply["session_key"].as_str().unwrap()), "{name}");
-        }
     }
     // An upgrade leaves the sessions from before.
     let before = server.log_in("luoyun");
@@ -50,18 +46,14 @@ fn every_stored_form_is_accepted_and_upgraded() {
     assert!(server.accepts(&before) && server.accepts(&after));
 }
 
-/// All files below `folder`, with their contents.
-fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+/// All files below `folder`, with their contents, of which bytes that are not UTF-8 are replaced.
+fn files(folder: &Path) -> Vec<(PathBuf, String)> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let contents = entries.map(|path| match fs::read(&path) {
-        Ok(content) => vec![(path, content)],
+        Ok(content) => vec![(path, String::from_utf8_lossy(&content).into_owned())],
         Err(_) => files(&path),
     });
     contents.flatten().collect()
-}
-
-fn contains(content: &[u8], secret: &str) -> bool {
-    content.windows(secret.len()).any(|window| window == secret.as_bytes())
 }
 
 /// Waits until SQLite has checkpointed the write-ahead log into the database, which it does when
@@ -84,8 +76,7 @@ fn a_replaced_hash_is_in_no_file_once_the_server_is_idle_or_luoyun_admin_has_rep
     let assert_gone = |users: &[usize]| {
         for (path, content) in files(server.state()) {
             // Only the digest: a page may contain the salt without it.
-            let is_kept = |i: &&usize| contains(&content, &digest(**i));
-            let kept = users.iter().find(is_kept);
+            let kept = users.iter().find(|i| content.contains(&digest(**i)));
             assert!(
                 kept.is_none() || path.ends_with("setup.sql"),
                 "{kept:?} in {}",
@@ -311,10 +302,10 @@ fn no_secret_is_in_any_file_or_log() {
     let files = files(state.path());
     for (path, content) in &files {
         for secret in &secrets {
-            assert!(!contains(content, secret), "{} has {secret}", path.display());
+            assert!(!content.contains(secret), "{} has {secret}", path.display());
         }
         let is_database = path.extension().is_some_and(|ending| ending == "db");
-        assert!(is_database || !contains(content, &strong), "{} has the hash", path.display());
+        assert!(is_database || !content.contains(&strong), "{} has the hash", path.display());
     }
     assert!(files.len() >= 3, "two stores and the output, not {}", files.len());
 }
