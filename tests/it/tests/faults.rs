@@ -11,18 +11,10 @@ fn log_in(server: &Server) -> Value {
     server.log_in_with("luoyun", "luoyun")
 }
 
-fn internal() -> Value {
-    example("Internal")
-}
-
-fn logged(server: &Server) -> Vec<String> {
-    server.logged("error=")
-}
-
 /// Asserts that a line for each of `causes`, which are separated by `; `, has been logged after the
 /// first `before` lines, as `docs/operations.md` describes it.
 fn assert_logged(server: &Server, before: &mut usize, causes: &str) {
-    let lines = logged(server);
+    let lines = server.logged("error=");
     let new = &lines[*before..];
     let causes: Vec<_> = causes.split("; ").collect();
     assert_eq!(new.len(), causes.len(), "{causes:?}: {new:?}");
@@ -54,7 +46,7 @@ fn logins_create_the_tables_of_an_empty_database() {
 
     server.sql(&format!("DELETE FROM login_failures; {}", read("migrations/demo.sql")));
     assert_eq!(server.list(&server.log_in("luoyun"))["total"], 3);
-    assert_eq!(logged(&server), [""; 0]);
+    assert_eq!(server.logged("error="), [""; 0]);
 }
 
 #[test]
@@ -72,7 +64,7 @@ fn another_versions_tables_are_refused_with_what_to_do_and_stay_as_they_are() {
         assert_eq!(reply["error"], "internal");
         assert!(reply["desc"].as_str().unwrap().contains(advice), "{reply}");
         assert_logged(&server, &mut 0, cause);
-        assert!(logged(&server)[0].contains(advice));
+        assert!(server.logged("error=")[0].contains(advice));
         assert_eq!(server.value::<String>(names), before);
     }
 }
@@ -98,7 +90,7 @@ fn the_first_requests_add_what_an_earlier_versions_database_lacks() {
             _ => assert!(server.accepts(&server.log_in("luoyun")), "{lacks}"),
         });
     }
-    assert_eq!(logged(&server), [""; 0]);
+    assert_eq!(server.logged("error="), [""; 0]);
 }
 
 /// With a rollback journal, the writer would lock out the readers too.
@@ -111,12 +103,12 @@ fn a_database_locked_for_longer_than_the_busy_timeout_is_internal_for_logins_alo
 
     let db = server.database();
     db.execute_batch("BEGIN EXCLUSIVE; UPDATE instances SET name = 'renamed'").unwrap();
-    assert_eq!(log_in(&server), internal());
+    assert_eq!(log_in(&server), example("Internal"));
     assert_logged(&server, &mut 0, "database is locked");
     assert_eq!(read(), before, "a read waited, or saw uncommitted data");
     db.execute_batch("COMMIT").unwrap();
     assert_eq!(log_in(&server)["code"], 0);
-    assert_eq!(logged(&server).len(), 1);
+    assert_eq!(server.logged("error=").len(), 1);
 }
 
 #[test]
@@ -127,14 +119,14 @@ fn a_key_value_store_that_fails_is_internal() {
 
     let db = server.key_value();
     db.execute_batch("ALTER TABLE spin_key_value RENAME TO away").unwrap();
-    assert_eq!(server.list(&key), internal());
+    assert_eq!(server.list(&key), example("Internal"));
     assert_logged(&server, &mut lines, "get the session's entry");
-    assert_eq!(log_in(&server), internal());
+    assert_eq!(log_in(&server), example("Internal"));
     assert_logged(&server, &mut lines, "set the session's entry");
     db.execute_batch("ALTER TABLE away RENAME TO spin_key_value").unwrap();
     assert_eq!(server.list(&key)["total"], 3);
     assert_eq!(log_in(&server)["code"], 0);
-    assert_eq!(logged(&server).len(), lines);
+    assert_eq!(server.logged("error=").len(), lines);
 }
 
 /// Runs `request` while every statement fails that makes a change of one of the kinds `events`.
@@ -181,7 +173,8 @@ fn a_statement_of_a_login_that_fails_loses_nothing() {
     let four = "count(*) = 2 FROM login_failures WHERE failures = 4";
     let ended = "count(*) = 3 FROM sessions WHERE digest LIKE 'old%'";
     let (right, done) = ("luoyun", json!("Welcome to LYC."));
-    let [internal, failed] = [internal(), auth_failed()].map(|reply| reply["desc"].clone());
+    let [internal, failed] =
+        [example("Internal"), auth_failed()].map(|reply| reply["desc"].clone());
     // The change that fails; what precedes the login, in SQL and in wrong passwords; its password;
     // the reply; the failed operation; what holds afterwards.
     for (event, sql, wrong, password, desc, cause, holds) in [
@@ -272,35 +265,30 @@ fn ranges() -> Vec<(String, i64, i64)> {
     ranges
 }
 
+/// Asserts that a login with this value of the variable `name` is `internal`, and that the log says why.
+fn assert_rejected(name: &str, value: &str, cause: &str) {
+    let server = Server::with(&[(name, value)]);
+    assert_eq!(log_in(&server), example("Internal"), "{name}={value}");
+    assert_logged(&server, &mut 0, &format!("the variable {name} is \\\"{value}\\\"{cause}"));
+}
+
 #[test]
 fn a_variable_outside_its_range_is_internal_and_named_in_the_log_and_at_its_ends_logins_work() {
-    let mut rows = Vec::new();
     for (name, low, high) in ranges() {
-        let values = [(low - 1).to_string(), (high + 1).to_string(), "soon".into(), "1 2".into()];
-        let cause = format!("not a whole number from {low} to {high}");
-        rows.extend(values.map(|value| (name.clone(), value, cause.clone())));
+        let cause = format!(", not a whole number from {low} to {high}");
+        for value in [&(low - 1).to_string(), &(high + 1).to_string(), "soon", "1 2"] {
+            assert_rejected(&name, value, &cause);
+        }
         for value in [low, high].map(|edge| edge.to_string()) {
             let server = Server::with(&[(&name, &value)]);
             // The first login stores the password with this setting, the second one verifies it.
-            for (password, error) in
-                [("luoyun", json!(null)), ("luoyun", json!(null)), ("x", json!("auth_failed"))]
-            {
-                assert_eq!(
-                    server.log_in_with("luoyun", password)["error"],
-                    error,
-                    "{name}={value}"
-                );
-            }
+            let passwords = ["luoyun", "luoyun", "x"];
+            let errors = passwords.map(|it| server.log_in_with("luoyun", it)["error"].clone());
+            assert_eq!(errors, [json!(null), json!(null), json!("auth_failed")], "{name}={value}");
             assert_eq!(server.logged("internal"), [""; 0]);
         }
     }
     for value in ["X Real IP", "X-Real-IP:", "X-Réal-IP"] {
-        rows.push(("client_address_header".to_owned(), value.to_owned(), String::new()));
-    }
-    for (name, value, cause) in rows {
-        let server = Server::with(&[(&name, &value)]);
-        assert_eq!(log_in(&server), internal(), "{name}={value}");
-        let start = format!("the variable {name} is \\\"{value}\\\", {cause}");
-        assert_logged(&server, &mut 0, start.trim_end_matches(", "));
+        assert_rejected("client_address_header", value, "");
     }
 }

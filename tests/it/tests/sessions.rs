@@ -169,15 +169,11 @@ fn acknowledged_logins_survive_a_kill_of_the_host() {
         let reply = Client::try_connect(addr)?.try_post(LOGIN, &LUOYUN);
         Some(reply.ok()?.json()["session_key"].as_str()?.to_owned())
     };
-    // Kill the host while logins are in progress.
-    let (keys, state) = repeat_beside(
-        8,
-        |_| log_in,
-        || {
-            wait_until("logins", || rows(&server) >= 50);
-            server.kill()
-        },
-    );
+    let kill = || {
+        wait_until("logins", || rows(&server) >= 50);
+        server.kill()
+    };
+    let (keys, state) = repeat_beside(8, |_| log_in, kill);
     let keys: Vec<String> = keys.into_iter().flatten().collect();
     println!("{} keys", keys.len());
     assert!(keys.len() >= 20, "{} keys", keys.len());

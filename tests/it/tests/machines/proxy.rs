@@ -138,9 +138,8 @@ fn a_flood_of_logins_takes_little_memory_and_holds_up_nobody() {
         let errors = flood((machine.api.id(), 300), honest, read, log_in);
         let kinds = BTreeSet::from_iter(errors);
         println!("from {addresses} addresses: {kinds:?}");
-        let is_expected =
-            |it: &String| ["auth_failed", "too_many_attempts", "busy"].contains(&&**it);
-        assert!(kinds.iter().all(is_expected) && kinds.len() > 1, "{kinds:?}");
+        let expected = ["auth_failed", "too_many_attempts", "busy"].map(str::to_owned).into();
+        assert!(kinds.is_subset(&expected) && kinds.len() > 1, "{kinds:?}");
     }
 }
 

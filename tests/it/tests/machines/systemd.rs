@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use api_tests::admin::Outcome;
 use api_tests::server::{Process, repeat_beside, wait_until};
 use api_tests::{read, root};
+use serde_json::Value;
 
 use super::has_spin;
 use super::servers::{Site, readme, settings};
@@ -109,13 +110,14 @@ impl Machine {
     /// Logs in, as soon as the server is up, and finds one instance; returns the session key.
     #[track_caller]
     fn log_in(&self) -> String {
-        let mut reply = String::new();
+        let mut reply = Value::Null;
         wait_until("the server", || {
-            reply = self.post("login", "username=ada&password=secret");
-            reply.contains("\"code\"") && !reply.contains("\"busy\"")
+            let text = self.post("login", "username=ada&password=secret");
+            reply = serde_json::from_str(&text).unwrap_or_default();
+            reply["code"].is_number() && reply["error"] != "busy"
         });
-        let key = reply.split_once("\"session_key\":\"").and_then(|(_, rest)| rest.split_once('"'));
-        let key = key.unwrap_or_else(|| panic!("{reply}\n{}", self.journal())).0;
+        let key = reply["session_key"].as_str();
+        let key = key.unwrap_or_else(|| panic!("{reply}\n{}", self.journal()));
         let list = self.list(key);
         assert!(list.contains("gallery"), "{list}\n{}", self.journal());
         key.to_owned()
@@ -125,15 +127,12 @@ impl Machine {
     #[track_caller]
     fn under_load(&self, key: &str, meanwhile: &str) {
         let begin = Instant::now();
-        let (replies, took) = repeat_beside(
-            4,
-            |_| || self.list(key),
-            || {
-                self.run(meanwhile);
-                wait_until("the server", || self.list(key).contains("gallery"));
-                begin.elapsed()
-            },
-        );
+        let client = |_| || self.list(key);
+        let (replies, took) = repeat_beside(4, client, || {
+            self.run(meanwhile);
+            wait_until("the server", || self.list(key).contains("gallery"));
+            begin.elapsed()
+        });
         let failed: Vec<_> = replies.iter().filter(|reply| !reply.contains("gallery")).collect();
         println!("{meanwhile}: {took:.1?}, {} of {} failed", failed.len(), replies.len());
         assert!(failed.is_empty() || took > RETRIES, "{failed:?}\n{}", self.journal());
