@@ -82,10 +82,6 @@ impl Target {
         Self { folder, admin, path, state }
     }
 
-    fn bytes(&self) -> Vec<u8> {
-        fs::read(&self.path).unwrap()
-    }
-
     fn db(&self) -> Connection {
         Connection::open(&self.path).unwrap()
     }
@@ -173,18 +169,19 @@ fn every_import_works_on_a_file() {
     // A row that the source does not have, and a dry run, which changes and creates nothing.
     target.admin.done(&["node", "add", "local"]);
     fs::remove_file(&target.state).unwrap();
-    let before = target.bytes();
+    let bytes = || fs::read(&target.path).unwrap();
+    let before = bytes();
     let dry_run = target.admin.done(&["import", "--dry-run", &url]);
     let counts = "Nothing was changed (--dry-run). An import would have counted:\n";
     let counts = dry_run.strip_prefix(counts).unwrap();
     let notes = "nodes without an IP address: their instances have no host: 1 (id 2)\n";
     let expected = [[0, 0, 0, 4], [0, 0, 1, 3], [0, 0, 0, 4]];
     assert_report(counts, expected, notes);
-    assert!(target.bytes() == before && !target.state.exists(), "a dry run wrote");
+    assert!(bytes() == before && !target.state.exists(), "a dry run wrote");
     assert_report(&target.import(&source), expected, notes);
     assert_eq!(fs::metadata(&target.state).unwrap().permissions().mode() & 0o777, 0o600);
 
-    let files = || (target.bytes(), fs::read(&target.state).unwrap());
+    let files = || (bytes(), fs::read(&target.state).unwrap());
     let before = files();
     assert_eq!(target.admin.done(&["import", "--quiet", &url]), "");
     assert!(files() == before, "an import without changes wrote");
@@ -198,8 +195,7 @@ fn every_import_works_on_a_file() {
     Admin::on(&folder.join("sqlite_db.sqlite")).done(&["import", &url]);
     assert!(folder.join("sqlite_db.sqlite.import").exists());
 
-    let dangling: i64 = value(&target.db(), "SELECT count(*) FROM pragma_foreign_key_check");
-    assert_eq!(dangling, 0);
+    assert_eq!(value::<i64>(&target.db(), "SELECT count(*) FROM pragma_foreign_key_check"), 0);
 }
 
 #[test]
@@ -332,14 +328,14 @@ fn columns_of_other_types_and_encodings_are_read() {
 fn an_unusable_source_is_rejected() {
     let target = Target::new();
     target.import(&Source::new("usable", FEW));
-    let before = target.bytes();
+    let before = fs::read(&target.path).unwrap();
     psql("postgres", "CREATE ROLE clerk LOGIN; CREATE ROLE auditor LOGIN BYPASSRLS");
     for (at, [sql, user, reason]) in rows_of(include_str!("../import/unusable.txt")).enumerate() {
         let sql = format!("{FEW} {}; {sql}", include_str!("../import/policy.sql"));
         let source = Source::new(&format!("unusable{at}"), &sql);
         let url = |user: &str| source.url().replace("luoyun@", &format!("{user}@"));
         assert_fails(&target.admin.run(&["import", &url(user)]), reason);
-        assert!(target.bytes() == before, "{reason}: something was changed");
+        assert!(fs::read(&target.path).unwrap() == before, "{reason}: something was changed");
         if reason.contains("may not read all") {
             // A role that sees all rows.
             let printed = target.admin.done(&["import", &url("auditor")]);
@@ -352,8 +348,6 @@ fn an_unusable_source_is_rejected() {
     let reason =
         "cannot read the source's auth_user: after the row with id 1, in the column username";
     assert_fails(&target.admin.run(&["import", &url]), reason);
-    let url = url.replace("win", "not_there");
-    assert_fails(&target.admin.run(&["import", &url]), "database \"not_there\" does not exist");
     let full =
         "mkdir $D/full; mount -t tmpfs -o size=100k tmpfs $D/full; export SQLITE_TMPDIR=$D/full";
     let many = Source::new("full_disk", &many(20_000));
@@ -405,7 +399,10 @@ fn libpq_makes_the_connection() {
         command.env_remove("PGHOST").env_remove("PGPORT").env_remove("PGUSER");
         // A value from a file ends with a line break.
         command.env("LUOYUN_SOURCE", at(&format!("postgres://{url}\n")));
-        command.envs(at(variables).split_whitespace().map(|it| it.split_once('=').unwrap()));
+        let variables = at(variables);
+        let words = variables.split_whitespace();
+        let (options, values): (Vec<_>, Vec<_>) = words.partition(|it| it.starts_with("--"));
+        command.args(options).envs(values.iter().map(|it| it.split_once('=').unwrap()));
         let outcome = run(command, b"");
         let code = i32::from(!reason.is_empty());
         let is_expected = outcome.code == Some(code) && outcome.stderr.contains(reason);
@@ -458,7 +455,8 @@ pub(crate) fn kill(mut child: Child, signal: &str) {
 
 /// The URL of a source that `listener` plays.
 fn url_at(listener: &TcpListener) -> String {
-    format!("postgres://u@{}/d?sslmode=require", listener.local_addr().unwrap())
+    let address = listener.local_addr().unwrap();
+    format!("postgres://u@{address}/d?sslmode=require&connect_timeout=0")
 }
 
 /// The rows of a table: one a line, with `|` between columns; `#` begins a comment.
@@ -515,7 +513,9 @@ fn a_killed_import_leaves_the_old_or_the_new_rows_and_no_psql() {
     // While it reads. Not SIGINT: a shell lets its background processes ignore it.
     for signal in ["-KILL", "-TERM"] {
         let lock = TableLock::new(&source);
-        let import = spawn(target.admin.command(&["import"]).env("LUOYUN_SOURCE", &url));
+        // Longer than the test waits: the lock's time limit would end psql too.
+        let mut import = target.admin.command(&["import", "--timeout", "600"]);
+        let import = spawn(import.env("LUOYUN_SOURCE", &url));
         lock.wait_for(1);
         // It does not block other writers.
         target.db().execute_batch("PRAGMA busy_timeout = 0; BEGIN IMMEDIATE").unwrap();
