@@ -114,10 +114,8 @@ fn failure(server: &Server, row: &str, key: &str) -> Option<String> {
 
 /// Replaces a session key in `reply` by `$KEY`.
 pub fn without_key(mut reply: Value) -> Value {
-    let is_key = |key: &str| {
-        key.len() == 40 && key.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-    };
-    if reply["session_key"].as_str().is_some_and(is_key) {
+    let key = reply["session_key"].as_str().map(base16ct::lower::decode_vec);
+    if key.is_some_and(|key| key.is_ok_and(|bytes| bytes.len() == 20)) {
         reply["session_key"] = "$KEY".into();
     }
     reply

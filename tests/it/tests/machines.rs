@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use api_tests::admin::run;
 use api_tests::server::{Process, repeat_beside, wait_until};
 use api_tests::{Admin, BASEINFO, Client, LOGIN, LOGOUT, LUOYUN, Response, Server, root};
 use serde_json::Value;
@@ -339,8 +340,7 @@ fn start_spin(site: &mut Site) -> (Process, SocketAddr) {
 
 /// Whether Spin is the host.
 fn has_spin() -> bool {
-    let host = Command::new(root().join("scripts/host.sh")).output().unwrap();
-    host.stdout.starts_with(b"spin")
+    run(Command::new(root().join("scripts/host.sh")), b"").stdout.starts_with("spin")
 }
 
 /// Two Spin servers, and the servers that they need.
@@ -467,8 +467,7 @@ fn two_spins_share_their_stores_and_recover_from_outages() {
         println!("Not run, as this needs Spin.");
         return;
     }
-    let newest = Command::new(root().join("scripts/manifest.sh")).output().unwrap().stdout;
-    let newest = String::from_utf8(newest).unwrap();
+    let newest = run(Command::new(root().join("scripts/manifest.sh")), b"").stdout;
     for manifest in BTreeSet::from(["spin.toml", newest.trim()]) {
         println!("{manifest}:");
         let mut machines = Machines::start(manifest);

@@ -43,10 +43,8 @@ impl Machine {
         site.run("sqlite3 state-*/sqlite_db.db <migrations/demo.sql");
         site.set("SPIN_1", address);
         let (proxy, tls, front) = site.start_http_proxy();
-        let machine = Self { site, api, tls, front, _proxy: proxy, key: String::new() };
-        let login = machine.log_in(READER, "luoyun").json();
-        let key = login["session_key"].as_str().unwrap_or_else(|| panic!("{login}"));
-        Self { key: key.to_owned(), ..machine }
+        let key = Server::at(front).log_in("luoyun");
+        Self { site, api, tls, front, _proxy: proxy, key }
     }
 
     fn client(&self, source: Ipv4Addr) -> Client {
