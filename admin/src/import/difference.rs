@@ -80,8 +80,7 @@ fn write(db: &Database, staging: &Connection, old: i64, new: i64) -> Result<()> 
         run(include_str!("guard.sql"), &[json!(old)])?;
         run(&format!("PRAGMA user_version = {new}"), &[])?;
         let mut send = |rows: &str, sql: &str| {
-            let query =
-                |page: &str, key| Ok([staging.query_row(page, [key], |row| row.try_into())?]);
+            let query = |sql: &str, key| Ok([staging.query_row(sql, [key], |row| row.try_into())?]);
             each_page(rows, query, |page| run(sql, &[Value::String(page)]))
         };
         send("SELECT * FROM users_to_rename", include_str!("users/rename.sql"))?;

@@ -25,7 +25,6 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use clap::error::ErrorKind::ArgumentConflict;
-use indicatif::{ProgressBar, ProgressStyle};
 use rusqlite::ErrorCode;
 
 use crate::db::Database;
@@ -124,9 +123,6 @@ pub(crate) fn run(open: impl Fn() -> Result<Database>, command: Import) -> Resul
                        PGPASSWORD or ~/.pgpass, or the whole URL into LUOYUN_SOURCE";
         bail!(clap::Error::raw(ArgumentConflict, message));
     }
-    // Nothing is drawn unless standard error is a terminal.
-    let progress = if command.quiet { ProgressBar::hidden() } else { ProgressBar::no_length() };
-    progress.set_style(ProgressStyle::with_template("{spinner} {pos} rows of the source")?);
     let db = open()?;
     let path = command.state.clone().map_or_else(|| state::default_path(&db), Ok)?;
     let state = &state::open(&path, command.dry_run)?;
@@ -136,7 +132,7 @@ pub(crate) fn run(open: impl Fn() -> Result<Database>, command: Import) -> Resul
     let compare = || {
         state.execute_batch(include_str!("staging.sql"))?;
         difference::read_ours(&db, state)?;
-        source::copy(&source, state, &progress)?;
+        source::copy(&source, state)?;
         difference::find(state, command.allow_deletions)
     };
     let (report, is_any) = compare().map_err(explain_full_disk)?;
@@ -149,7 +145,6 @@ pub(crate) fn run(open: impl Fn() -> Result<Database>, command: Import) -> Resul
         // Last: if this fails, the next import copies a changed password once more.
         state::save(state, version)?;
     }
-    progress.finish_and_clear();
     if command.quiet {
         return Ok(());
     }

@@ -15,7 +15,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Error, Result, anyhow, bail};
-use indicatif::ProgressBar;
+use indicatif::{ProgressBar, ProgressStyle};
 use percent_encoding::percent_decode_str;
 use rusqlite::{Connection, OptionalExtension};
 
@@ -82,11 +82,14 @@ pub(crate) fn parse(options: &Import) -> Option<Source<'_>> {
     })
 }
 
-/// Copies the source's tables into temporary tables of `to`, all in the same state. `progress` counts
-/// the rows.
+/// Copies the source's tables into temporary tables of `to`, all in the same state. Shows
+/// their number meanwhile, if standard error is a terminal.
 /// Fails if the source cannot be reached, does not answer in time, would hide rows or lacks a column
 /// that an import reads, or the disk is full.
-pub(crate) fn copy(from: &Source, to: &Connection, progress: &ProgressBar) -> Result<()> {
+pub(crate) fn copy(from: &Source, to: &Connection) -> Result<()> {
+    // Cleared at the end of this function.
+    let bar = if from.options.quiet { ProgressBar::hidden() } else { ProgressBar::no_length() };
+    bar.set_style(ProgressStyle::with_template("{spinner} {pos} rows of the source")?);
     let script = tables!("source.sql").concat();
     let mut tables = zip(SOURCES, tables!("stage.sql"));
     let mut reading = None;
@@ -98,7 +101,7 @@ pub(crate) fn copy(from: &Source, to: &Connection, progress: &ProgressBar) -> Re
                 let row = text.replace('"', "\\\"").replace('\t', "\",\"");
                 let row = format!("[\"{row}\"]").replace("\"\\N\"", "null");
                 to.prepare_cached(stage)?.execute((row, matches!(text, Cow::Owned(_))))?;
-                progress.inc(1);
+                bar.inc(1);
             }
             // The name of a table.
             _ => reading = tables.next(),
