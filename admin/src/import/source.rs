@@ -17,7 +17,7 @@ use std::time::Duration;
 use anyhow::{Context, Error, Result, anyhow, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use percent_encoding::percent_decode_str;
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{Connection, OptionalExtension, Statement};
 
 use crate::db::is_this_machine;
 use crate::import::{Import, NAMES, SOURCES};
@@ -92,19 +92,23 @@ pub(crate) fn copy(from: &Source, to: &Connection) -> Result<()> {
     bar.set_style(ProgressStyle::with_template("{spinner} {pos} rows of the source")?);
     let script = tables!("source.sql").concat();
     let mut tables = zip(SOURCES, tables!("stage.sql"));
-    let mut reading = None;
+    let mut reading: Option<(_, Statement)> = None;
     let outcome = run(from, &script, |line| {
-        match reading {
+        match &mut reading {
             Some((_, stage)) if line.contains(&b'\t') => {
                 let text = String::from_utf8_lossy(line);
                 // The escapes of COPY are those of JSON5, except NULL.
                 let row = text.replace('"', "\\\"").replace('\t', "\",\"");
                 let row = format!("[\"{row}\"]").replace("\"\\N\"", "null");
-                to.prepare_cached(stage)?.execute((row, matches!(text, Cow::Owned(_))))?;
+                stage.execute((row, matches!(text, Cow::Owned(_))))?;
                 bar.inc(1);
             }
             // The name of a table.
-            _ => reading = tables.next(),
+            _ => {
+                let next =
+                    tables.next().map(|(source, stage)| anyhow::Ok((source, to.prepare(stage)?)));
+                reading = next.transpose()?;
+            }
         }
         Ok(())
     });

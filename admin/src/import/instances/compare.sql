@@ -2,12 +2,14 @@
 CREATE TEMP TABLE wanted_instances (
     id INTEGER PRIMARY KEY, user_id, node_id, name, summary, status, vdi_port, notes);
 
+WITH numbered AS MATERIALIZED (
+    SELECT *, number(status) AS status_number, number(vdi_port) AS port_number FROM instance)
 INSERT INTO wanted_instances
 SELECT i.id, u.id, n.id,
     ifnull(i.name, ''),
     i.summary,
-    ifnull(number(i.status), 0),
-    iif(number(i.vdi_port) BETWEEN 1 AND 65535, number(i.vdi_port), NULL),
+    ifnull(i.status_number, 0),
+    iif(i.port_number BETWEEN 1 AND 65535, i.port_number, NULL),
     concat_ws(char(10),
         iif(i.user_id IS NULL, 'without an owner: nobody sees them', NULL),
         iif(i.user_id IS NOT NULL AND u.id IS NULL,
@@ -16,11 +18,11 @@ SELECT i.id, u.id, n.id,
         iif(i.node_id IS NOT NULL AND n.id IS NULL,
             'whose node does not exist: they have no host', NULL),
         iif(ifnull(i.name, '') = '', 'without a name', NULL),
-        iif(number(i.status) IS NULL, 'without a status: it is 0, unknown', NULL),
-        iif(i.vdi_port <> '0' AND ifnull(number(i.vdi_port) NOT BETWEEN 1 AND 65535, true),
+        iif(i.status_number IS NULL, 'without a status: it is 0, unknown', NULL),
+        iif(i.vdi_port <> '0' AND ifnull(i.port_number NOT BETWEEN 1 AND 65535, true),
             'without a port, as theirs is not from 1 to 65535', NULL),
         iif(i.is_replaced, 'with bytes that are not UTF-8: each is U+FFFD here', NULL))
-FROM instance i
+FROM numbered i
 LEFT JOIN wanted_users u ON u.id = i.user_id
 LEFT JOIN wanted_nodes n ON n.id = i.node_id;
 
