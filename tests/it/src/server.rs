@@ -89,8 +89,6 @@ pub struct Setup<'a> {
     pub variables: &'a [(&'a str, &'a str)],
     /// A manifest to use instead of the one in `LUOYUN_MANIFEST`.
     pub manifest: Option<&'a str>,
-    /// Whether to listen on the loopback address of IPv6 instead of IPv4.
-    pub ipv6: bool,
 }
 
 /// The root of the project.
@@ -153,10 +151,9 @@ impl Setup<'_> {
         let variables = variables.map(|(name, value)| ("--variable", format!("{name}={value}")));
         let manifest = env::var("LUOYUN_MANIFEST").unwrap_or_else(|_| "spin.toml".to_owned());
         let manifest = root().join(self.manifest.unwrap_or(&manifest));
-        let listen = if self.ipv6 { "[::1]:0" } else { "127.0.0.1:0" };
         let arguments = [
             ("--from", manifest.display().to_string()),
-            ("--listen", listen.to_owned()),
+            ("--listen", "127.0.0.1:0".to_owned()),
             ("--state-dir", state.display().to_string()),
         ];
         let arguments = arguments.into_iter().chain(files).chain(variables);

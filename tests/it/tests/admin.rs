@@ -62,14 +62,11 @@ fn commands_take_effect_on_a_running_server() {
 fn a_password_on_standard_input_is_taken_without_the_space_around_it() {
     let (server, admin) = empty_server();
     let longest = vec![b'%'; 16_384];
-    let passwords: [(&str, &[u8], &[u8]); 8] = [
+    // The unit test of `api/values` has more.
+    let passwords: [(&str, &[u8], &[u8]); 4] = [
         ("longest", &longest, &longest),
-        ("plain", b"word", b"word"),
-        ("line", b"word\n", b"word"),
         ("windows", b"word\r\n", b"word"),
-        ("chinese", "密码\n".as_bytes(), "密码".as_bytes()),
-        ("spaces", "\u{3000}\u{85} word\u{a0}\u{9f}\n".as_bytes(), b"word"),
-        ("kept", "\u{200b}word\u{200b}".as_bytes(), "\u{200b}word\u{200b}".as_bytes()),
+        ("spaces", "\u{3000}\u{85} 密码\u{a0}\u{9f}\n".as_bytes(), "密码".as_bytes()),
         ("binary", b"\xff\0'\r\x01\xff\n", b"\xff\0'\r\x01\xff"),
     ];
     let log_in = |name: &str, password: &[u8]| {
@@ -253,16 +250,6 @@ fn an_error_of_a_libsql_server_is_explained() {
     assert_fails(&Admin::at(&url, None).run(&["node", "list"]), "requires a token");
 }
 
-#[test]
-fn only_a_real_import_creates_the_folder_of_the_state_file() {
-    for (args, files) in [(&["import", "--dry-run"][..], 0), (&["import"], 1)] {
-        let admin = Admin::at("http://127.0.0.1:1", None);
-        let outcome = admin.run(&[args, &["postgres://127.0.0.1:1/x"]].concat());
-        assert_fails(&outcome, "No libSQL server answers at");
-        assert_eq!(fs::read_dir(admin.state()).unwrap().count(), files, "{args:?}");
-    }
-}
-
 /// Adds a user, three nodes, of which two have the same name, and two instances, one of them
 /// deleted.
 fn some_rows(admin: &Admin) {
@@ -378,8 +365,7 @@ fn every_row_can_be_named() {
 #[test]
 fn waits_are_listed_and_cleared() {
     let (_folder, admin) = empty_database();
-    let db = admin.database();
-    db.execute_batch(include_str!("../admin/login_failures.sql")).unwrap();
+    admin.database().execute_batch(include_str!("../admin/login_failures.sql")).unwrap();
     let listed = || admin.list(&["wait", "list"]).as_array().unwrap().clone();
     let longer = admin.list(&["wait", "list", "--longest-wait", "86400"]);
     assert_eq!(longer[0]["address"], "192.0.2.4");
@@ -390,24 +376,15 @@ fn waits_are_listed_and_cleared() {
     assert_eq!(rows, expected);
     let table = "ADDRESS            FAILURES  SECONDS\n192.0.2.1          15        ";
     assert!(admin.done(&["wait", "list"]).starts_with(table));
-    for (address, left) in [
-        ("64:ff9b::192.0.2.1", 3),
-        ("[2001:db8:0:1:2::3]", 2),
-        ("unix", 1),
-        ("::ffff:192.0.2.2", 0),
-        ("192.0.2.3", 0),
-    ] {
+    for (address, left) in
+        [("192.0.2.3", 4), ("64:ff9b::192.0.2.1", 3), ("2001:db8:0:1::/64", 2), ("unix", 1)]
+    {
         admin.done(&["wait", "clear", address]);
         assert_eq!(listed().len(), left, "{address}");
         assert_fails(&admin.run(&["wait", "clear", address]), "There are no failed logins from ");
     }
-    for argument in ["2001:db8::/64", "--all"] {
-        let sql = "INSERT INTO login_failures (key, address, failures, retry_at, forget_at) VALUES (1, '2001:db8::/64', 9, unixepoch() + 99, 0)";
-        db.execute_batch(sql).unwrap();
-        assert_eq!(listed().len(), 1);
-        admin.done(&["wait", "clear", argument]);
-        assert_eq!(listed().len(), 0);
-    }
+    admin.done(&["wait", "clear", "--all"]);
+    assert_eq!(listed().len(), 0);
 }
 
 /// Runs a command as root of a mount namespace, after `script`; the folder is `$D`. `None` where
@@ -479,8 +456,6 @@ fn what_root_creates_in_a_folder_belongs_to_its_owner() {
     for (args, code, files) in [
         (&["user", "add", "ada"][..], 0, 1),
         (&["node", "list"], 0, 1),
-        (&["instance", "set", "1", "--no-node"], 1, 1),
-        (&["wait", "list"], 0, 1),
         (&["import", "postgres://127.0.0.1:1/x"], 1, 2),
     ] {
         for file in ["state/sqlite_db.db", "link/sqlite_db.db"] {
@@ -557,21 +532,11 @@ fn help_has_examples_and_fits_in_80_columns() {
 /// The scripts for other shells are as `clap_complete` writes them.
 #[test]
 fn the_key_tab_completes_in_bash() {
-    let folder = TempDir::new().unwrap();
-    let rc = folder.path().join("rc");
+    let rc = NamedTempFile::new().unwrap();
     let script = Command::new(built("luoyun-admin")).args(["completions", "bash"]).output();
     fs::write(&rc, [b"PS1='$ '\n", &script.unwrap().stdout[..]].concat()).unwrap();
-    for (line, completed) in [
-        ("user re", "remove"),
-        ("--db x.db node se", "set"),
-        ("instance set 1 --vdi-p", "--vdi-port"),
-        ("instance set 1 --status sto", "stopped"),
-    ] {
-        let mut bash = Command::new(root().join("tests/terminal.py"));
-        bash.args(["bash", "--noprofile", "--rcfile"]).arg(&rc).arg("-i").env("TERM", "dumb");
-        let steps = format!("$ \tluoyun-admin {line}\\t\n{completed}\t\n");
-        let outcome = run(bash, steps.as_bytes());
-        assert_eq!(outcome.code, Some(0), "{line}: {outcome:?}");
-        assert!(outcome.stdout.contains(completed), "{line}: {outcome:?}");
-    }
+    let mut bash = Command::new(root().join("tests/terminal.py"));
+    bash.args(["bash", "--noprofile", "--rcfile"]).arg(rc.path()).arg("-i").env("TERM", "dumb");
+    let outcome = run(bash, b"$ \tluoyun-admin instance set 1 --status sto\\t\nstopped\t\n");
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
 }

@@ -232,20 +232,11 @@ fn a_logout_whose_row_stays_has_ended_the_session() {
 fn a_corrupted_session_entry_is_rejected_and_logged() {
     let server = Server::with(&[]);
     let key = server.log_in("luoyun");
-    let (db, mut lines) = (server.key_value(), 0);
-    db.execute_batch("CREATE TABLE entries AS SELECT value FROM spin_key_value").unwrap();
-    let set = |entry: &str| {
-        let sql = format!("UPDATE spin_key_value SET value = (SELECT {entry} FROM entries)");
-        db.execute_batch(&sql).unwrap();
-    };
-    // The unit tests of `api/common` have more.
-    for corrupted in ["x''", "x'ff'", "CAST(value || ' 1' AS BLOB)"] {
-        set(corrupted);
-        assert_eq!(server.list(&key), auth_required());
-        assert_logged(&server, &mut lines, "corrupted session entry");
-    }
-    set("value");
-    assert_eq!(server.list(&key)["total"], 3);
+    // The unit test of `api/common` has more.
+    let corrupt = "UPDATE spin_key_value SET value = CAST(value || ' 1' AS BLOB)";
+    server.key_value().execute_batch(corrupt).unwrap();
+    assert_eq!(server.list(&key), auth_required());
+    assert_logged(&server, &mut 0, "corrupted session entry");
 }
 
 /// Each numeric variable, with its range, as docs/operations.md has them. The defaults there are those
