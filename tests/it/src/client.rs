@@ -45,29 +45,6 @@ impl Response {
     }
 }
 
-/// Sends a request on a connection of its own, and then the end of the stream unless
-/// `is_complete`. Returns the response, after which a complete request gets nothing more; `None` if
-/// the server closes the connection without one.
-pub fn exchange(addr: SocketAddr, request: &[u8], is_complete: bool) -> Option<Response> {
-    let mut client = Client::connect(addr);
-    // A server that rejects a request early may close the connection before all is sent.
-    let _ = client.stream.get_ref().write_all(request);
-    if !is_complete {
-        let _ = client.stream.get_ref().shutdown(Shutdown::Write);
-    }
-    let text = String::from_utf8_lossy(request);
-    let is_answered = client.stream.fill_buf().is_ok_and(|received| !received.is_empty());
-    let response = is_answered.then(|| client.try_receive(false));
-    let response = response.map(|it| it.unwrap_or_else(|error| panic!("{error}, to {text:?}")));
-    let mut rest = Vec::new();
-    let end = client.stream.read_to_end(&mut rest);
-    // A reset is an end, too.
-    let is_late = end.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock);
-    assert!(!is_late, "timeout after {response:?} to {text:?}");
-    assert!(rest.is_empty() || !is_complete, "{rest:?} after {response:?} to {text:?}");
-    response
-}
-
 impl Client {
     /// Connects to the server at `addr`.
     pub fn connect(addr: SocketAddr) -> Self {
@@ -141,6 +118,19 @@ impl Client {
     /// Reads one response; the response to a `HEAD` request has no body.
     pub fn receive(&mut self, is_head: bool) -> Response {
         self.try_receive(is_head).unwrap()
+    }
+
+    /// Ends what this client sends; returns the response, after which the server closes the
+    /// connection, or `None` if it does so without one.
+    pub fn finish(mut self) -> Option<Response> {
+        let _ = self.stream.get_ref().shutdown(Shutdown::Write);
+        let is_answered = self.stream.fill_buf().is_ok_and(|received| !received.is_empty());
+        let response = is_answered.then(|| self.receive(false));
+        let end = self.stream.read_to_end(&mut Vec::new());
+        // A reset is an end, too.
+        let is_late = end.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock);
+        assert!(!is_late, "timeout after {response:?}");
+        response
     }
 
     /// Reads one response if it begins within `time`.

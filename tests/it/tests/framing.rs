@@ -1,6 +1,5 @@
 //! Requests as raw bytes: chunked bodies, wrong lengths and incomplete bodies.
 
-use api_tests::client::exchange;
 use api_tests::server::at_once;
 use api_tests::{BASEINFO, LIST, LOGIN as LOGIN_PATH, LOGOUT, LUOYUN, Server, Setup, example};
 
@@ -133,7 +132,9 @@ fn a_truncated_body_is_rejected_or_not_answered() {
         ("an invalid chunk size", format!("{}zz\r\n{LOGIN}", chunked("", 1))),
         ("before the terminating chunk", chunked(LOGIN, 9)),
     ] {
-        let response = exchange(server.addr(), request.as_bytes(), false);
+        let mut client = server.connect();
+        client.send(request.as_bytes());
+        let response = client.finish();
         let is_refused = response.as_ref().is_none_or(|response| match response.status {
             200 => response.json()["desc"].as_str().unwrap().contains("must be complete"),
             status => status == 400,
