@@ -60,9 +60,9 @@ export async function serve(prefix = "") {
 
 // Opens `site` in a new context. `page.errors` collects errors and violations of the content
 // security policy. The page's clock is `window.ahead` milliseconds ahead.
-export async function open(browser, site, { locale = "en-US", width = 1280, height = 800, scheme, prepare = () => {}, context } = {}) {
+export async function open(browser, site, { locale = "en-US", width = 1280, height = 800, scheme, prepare = () => {} } = {}) {
   const downloads = mkdtempSync(join(tmpdir(), "console-"));
-  context ??= await browser.createBrowserContext({ downloadBehavior: { policy: "allow", downloadPath: downloads } });
+  const context = await browser.createBrowserContext({ downloadBehavior: { policy: "allow", downloadPath: downloads } });
   const page = await context.newPage();
   Object.assign(page, { downloads, errors: [] });
   page.on("console", (message) => {
