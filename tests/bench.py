@@ -46,9 +46,8 @@ end
 class Server:
     """A host in a process group of its own, on a new state folder with the data of `fill`."""
     def __init__(self, bench, fill, manifest=None, variables=CHEAPEST):
-        self.folder = tempfile.TemporaryDirectory(prefix="luoyun-bench-")
-        bench.callback(self.folder.cleanup)
-        state = pathlib.Path(self.folder.name)
+        folder = tempfile.TemporaryDirectory(prefix="luoyun-bench-", ignore_cleanup_errors=True)
+        state = pathlib.Path(bench.enter_context(folder))
         subprocess.run([ROOT / "scripts/state-folder.sh", state], check=True)
         with contextlib.closing(sqlite3.connect(state / "sqlite_db.db")) as database:
             database.execute("ATTACH ? AS kv", [str(state / "sqlite_key_value.db")])
@@ -60,21 +59,15 @@ class Server:
             command += ["--variable", f"{name}={value}"]
         output = state / "output.log"
         with output.open("w") as log:
-            self.process = subprocess.Popen(
-                command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
-        bench.callback(self.stop)
+            process = bench.enter_context(subprocess.Popen(
+                command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True))
+        bench.callback(os.killpg, process.pid, signal.SIGKILL)
         deadline = time.monotonic() + 60
         while not (served := re.search(r"^Serving (http://\S+)\n", output.read_text(), re.M)):
-            if self.process.poll() is not None or time.monotonic() > deadline:
+            if process.poll() is not None or time.monotonic() > deadline:
                 sys.exit(f"The server does not serve: {output.read_text()}")
             time.sleep(0.05)
         self.url = served[1]
-
-    def stop(self):
-        for end in [signal.SIGTERM, signal.SIGKILL]:
-            with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
-                os.killpg(self.process.pid, end)
-                self.process.wait(30)
 
     def log_in(self):
         """Returns the forms of a list and of a baseinfo, with a session of the user bench."""
