@@ -279,7 +279,5 @@ fn a_variable_outside_its_range_is_internal_and_named_in_the_log_and_at_its_ends
             assert_eq!(server.logged("internal"), [""; 0]);
         }
     }
-    for value in ["X Real IP", "X-Real-IP:", "X-Réal-IP"] {
-        assert_rejected("client_address_header", value, "");
-    }
+    assert_rejected("client_address_header", "X Real IP", "");
 }
