@@ -159,7 +159,6 @@ fn acknowledged_logins_survive_a_kill_of_the_host() {
     };
     let (keys, state) = repeat_beside(8, |_| log_in, kill);
     let keys: Vec<String> = keys.into_iter().flatten().collect();
-    println!("{} keys", keys.len());
     assert!(keys.len() >= 20, "{} keys", keys.len());
 
     let server = Server::start_process(Setup::default(), state);
