@@ -111,7 +111,7 @@ pub(crate) struct Import {
 /// Imports into the database that `open` opens.
 /// Fails if the source or the database cannot be read or written, another import is running, or
 /// too many rows would be deleted. The database is then as before.
-pub(crate) fn run(open: impl Fn() -> Result<Database>, command: Import) -> Result<()> {
+pub(crate) fn run(open: impl FnOnce() -> Result<Database>, command: Import) -> Result<()> {
     let source = source::parse(&command).context(
         "The source is not a PostgreSQL URL: it must be postgres://USER@HOST:PORT/DATABASE, with \
          parameters as ?sslmode=verify-full if needed, and other characters as %XX. (An \

@@ -61,9 +61,9 @@ pub fn read_page_request(request: IncomingRequest) -> Result<(), Error> {
 
 /// Reads the body of `request`. If that fails, the request ends before this returns.
 fn read(incoming: Result<Incoming, Error>, request: IncomingRequest) -> Result<Incoming, Error> {
-    let outcome = incoming.and_then(|mut incoming| match incoming.read_body(request) {
-        Ok(()) => Ok(incoming),
-        Err(error) => Err(incoming.refusal(error)),
+    let outcome = incoming.and_then(|mut incoming| {
+        incoming.read_body(request).map_err(|error| incoming.refusal(error))?;
+        Ok(incoming)
     });
     outcome.inspect_err(|_| clock::sleep(UNREAD_DELAY))
 }

@@ -59,10 +59,8 @@ pub(crate) async fn read_form(request: Request) -> Result<Params, Error> {
 /// Reads the body of `request`. If that fails, the request ends before this returns.
 async fn read(incoming: Result<Incoming, Error>, request: Request) -> Result<Incoming, Error> {
     let mut incoming = incoming?;
-    match in_time(read_body(request, &mut incoming)).await {
-        Ok(()) => Ok(incoming),
-        Err(error) => Err(incoming.refusal(error)),
-    }
+    in_time(read_body(request, &mut incoming)).await.map_err(|error| incoming.refusal(error))?;
+    Ok(incoming)
 }
 
 async fn sleep(time: Duration) {
