@@ -23,6 +23,9 @@ use crate::{BASEINFO, Client, LIST, LOGIN};
 /// The file in the state folder with the host's and the components' output.
 const OUTPUT: &str = "output.log";
 
+/// The threads of a host's process: as many as a flood is sized for, whatever the machine has.
+pub const HOST_THREADS: (&str, &str) = ("TOKIO_WORKER_THREADS", "2");
+
 /// A running server with the API. Drop stops it, unless it is the one at `BASE_URL`.
 pub struct Server {
     addr: SocketAddr,
@@ -213,6 +216,7 @@ impl Server {
         let program = if is_spin() { "spin".into() } else { built("devhost") };
         let mut command = Command::new(program);
         command.args(is_spin().then_some("up")).args(setup.arguments(state.path()));
+        command.env(HOST_THREADS.0, HOST_THREADS.1);
         // Each start on the same state folder appends its output.
         let before = output_of(state.path()).len();
         let output = File::options().create(true).append(true).open(state.path().join(OUTPUT));

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use api_tests::server::{at_once, memory, raise_descriptor_limit, repeat_beside};
+use api_tests::server::{at_once, memory, raise_descriptor_limit, repeat_beside, wait_until};
 use api_tests::{Client, LOGIN, Server, example};
 use serde_json::Value;
 
@@ -29,14 +29,15 @@ fn without_body(server: &Server) -> Client {
 fn a_body_has_ten_seconds_to_arrive_whatever_its_pace() {
     let server = start();
     let start = Instant::now();
-    let mut slow = without_body(&server);
+    let (mut slow, mut sent) = (without_body(&server), 0);
     // A byte each time that no reply has come within half a second.
     let response = loop {
         match slow.receive_within(Duration::from_millis(500)) {
             Some(response) => break response,
             None => slow.send(b"a"),
         }
-        assert!(start.elapsed() < Duration::from_secs(15), "no reply");
+        sent += 1;
+        assert!(sent < 30, "no reply");
     };
     assert_eq!((response.status, response.json()), (408, example("RequestTimeout")));
     assert!(start.elapsed() > Duration::from_secs(9), "refused after {:?}", start.elapsed());
@@ -48,41 +49,44 @@ fn a_thousand_slow_bodies_keep_nobody_out_for_longer_than_their_time() {
     let server = start();
     let key = server.log_in("luoyun");
     let mut slow: Vec<_> = (0..1000).map(|_| without_body(&server)).collect();
-    let start = Instant::now();
-    while !server.try_accepts(&key) {
-        assert!(start.elapsed() < Duration::from_secs(15), "nobody is answered");
-    }
     // The host refuses those that came when it had no instance left.
     let timeouts = slow.iter_mut().map(|client| client.receive(false).status);
     let timeouts = timeouts.filter(|status| *status == 408).count();
     assert!(timeouts >= 900, "{timeouts} requests timed out");
+    wait_until("an instance", || server.try_accepts(&key));
 }
 
 /// Calls `log_in` with each of 600 numbers at once, and `read` meanwhile; returns the replies'
 /// `error`s. Asserts what this costs the server, a process group that grows by at most `max_mib`, and
-/// the reader, who waits for at most a second, or more only on a machine that is as much slower at a
-/// single login, `once`.
+/// the reader, compared with the median login: nine of ten reads take at most a fifth of its time, and
+/// all take less.
 pub(crate) fn flood(
     (server, max_mib): (u32, u64),
-    once: impl Fn(),
     read: impl Fn() + Sync,
     log_in: impl Fn(usize) -> Value + Sync,
 ) -> Vec<String> {
-    let time = |call: &dyn Fn()| {
-        let start = Instant::now();
-        call();
-        start.elapsed()
-    };
-    let bound = Duration::from_secs(1).max(12 * time(&once));
     let before = memory(server, "VmRSS");
-    let logins = || at_once(600, |i| log_in(i)["error"].as_str().unwrap().to_owned());
-    let (waits, errors) = repeat_beside(1, |_| || time(&read), logins);
-    let longest = waits.into_iter().max().unwrap();
+    let log_in = |i| timed(|| log_in(i)["error"].as_str().unwrap().to_owned());
+    let (mut reads, logins) = repeat_beside(1, |_| || timed(&read).0, || at_once(600, log_in));
+    let (mut times, errors): (Vec<_>, Vec<_>) = logins.into_iter().unzip();
+    reads.sort_unstable();
+    times.sort_unstable();
+    let (most, all) = (reads[reads.len() * 9 / 10], reads[reads.len() - 1]);
+    let median = times[times.len() / 2];
     let added = (memory(server, "VmHWM") - before) / 1024;
-    println!("{added} MiB more, the reader waited {longest:?}");
+    println!("{added} MiB more; reads took {most:?} to {all:?}, a login {median:?}");
     assert!(added <= max_mib, "{added} MiB more");
-    assert!(longest <= bound, "a reader waited {longest:?} of {bound:?}");
+    assert!(
+        most < median / 5 && all < median,
+        "reads took {most:?} to {all:?}, a login {median:?}"
+    );
     errors
+}
+
+fn timed<T>(work: impl FnOnce() -> T) -> (Duration, T) {
+    let begin = Instant::now();
+    let result = work();
+    (begin.elapsed(), result)
 }
 
 #[test]
@@ -100,12 +104,12 @@ fn logins_at_once_from_many_addresses_wait_for_a_thread_or_are_refused() {
         }
         reply
     };
-    let log_in_once = || assert!(server.accepts(&server.log_in("luoyun")));
     let read = || assert!(server.accepts(&key));
-    let errors = flood((server.process_id(), 1024), log_in_once, read, log_in);
-    log_in_once();
+    let errors = flood((server.process_id(), 1024), read, log_in);
+    assert!(server.accepts(&server.log_in("luoyun")));
     let [failed, busy] =
         ["auth_failed", "busy"].map(|error| errors.iter().filter(|known| *known == error).count());
     assert_eq!(failed + busy, 600);
-    assert!(failed >= 20 && busy >= 20, "{failed} answered, {busy} refused");
+    // More than began at once, on any machine.
+    assert!(failed >= 8 && busy >= 8, "{failed} answered, {busy} refused");
 }

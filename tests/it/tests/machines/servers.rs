@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use api_tests::admin::{Outcome, run};
-use api_tests::server::{Process, built, wait_until};
+use api_tests::server::{HOST_THREADS, Process, built, wait_until};
 use api_tests::{Admin, Client, read, root};
 use tempfile::TempDir;
 
@@ -182,7 +182,9 @@ impl Site {
         let environment = values("Environment=").join(" ");
         self.run(&format!("env {environment} sh {}", values("ExecStartPre=")[1]));
         let start = values("ExecStart=")[0];
-        let script = format!("SPIN_HTTP_LISTEN_ADDR={address} {environment} {start}");
+        let (name, threads) = HOST_THREADS;
+        let variables = format!("SPIN_HTTP_LISTEN_ADDR={address} {name}={threads} {environment}");
+        let script = format!("{variables} {start}");
         let api = self.start_command(&script);
         wait_until("the API", || Client::try_connect(address).is_some());
         (api, address)
