@@ -11,10 +11,7 @@
 # then stay in effect, except those of an open transaction.
 set -eu
 
-usage() {
-    sed -n '2,11s/^# \{0,1\}//p' "$0" >&2
-    exit 2
-}
+usage() { sed -n '2,11s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 
 # curl reads the token from a file descriptor: all users of a machine can read arguments.
 server() {
@@ -25,7 +22,7 @@ server() {
     # A proxy would see the token if there is no TLS.
     case $LIBSQL_URL in http://*) set -- --noproxy '*' "$@" ;; esac
     curl --silent --show-error --fail --config /dev/fd/3 "$@" "${LIBSQL_URL%/}/$path" 3<<END
-header = "Authorization: Bearer $LIBSQL_TOKEN"
+header = "Authorization: Bearer $(printf %s "$LIBSQL_TOKEN" | tr -d '[:space:]')"
 END
 }
 
@@ -40,10 +37,7 @@ token() {
     [ -n "$signature" ] && echo "$claims.$signature"
 }
 
-fail() {
-    echo "$1" >&2
-    exit 1
-}
+fail() { echo "$1" >&2; exit 1; }
 
 file=$(mktemp)
 trap 'rm -f "$file"' EXIT
@@ -55,12 +49,10 @@ case $#,${1-} in
 esac
 
 cat >"$file"
-if ! grep -Eqv '^(PRAGMA .*|BEGIN.*|COMMIT;|ROLLBACK.*|--.*|[[:space:]]*)$' "$file"; then
+grep -Eqv '^(PRAGMA .*|BEGIN.*|COMMIT;|ROLLBACK.*|--.*|[[:space:]]*)$' "$file" ||
     fail "Standard input has no SQL to run. It may be the dump of an empty database or a missing file."
-fi
-if tail -n 1 "$file" | grep -q '^ROLLBACK'; then
+! tail -n 1 "$file" | grep -q '^ROLLBACK' ||
     fail "The SQL ends with ROLLBACK: sqlite3 could not read the whole database."
-fi
 reply=$(jq --raw-input --slurp \
     '{requests: [{type: "sequence", sql: .}, {type: "get_autocommit"}, {type: "close"}]}' "$file" |
     server v3/pipeline --header 'Content-Type: application/json' --data-binary @-)

@@ -48,11 +48,13 @@ pub(crate) fn claim(path: &Path, prefix: &str) -> Result<()> {
             created => drop(created.with_context(failed)?),
         }
     }
-    let is_roots = |it: &Metadata| it.is_file() && it.uid() == 0 && it.nlink() == 1;
+    // Root also mends what nobody but root can write.
+    let is_closed = |it: &Metadata| it.uid() == 0 || user.is_root() && it.mode() & 0o222 == 0;
+    let is_lost = |it: &Metadata| it.is_file() && it.nlink() == 1 && is_closed(it);
     // A user who may not list the folder owns nothing in it.
     let files = fs::read_dir(folder).into_iter().flatten().flatten().filter(|file| {
         let is_named = file.file_name().as_encoded_bytes().starts_with(prefix.as_bytes());
-        owner.uid() != 0 && is_named && file.metadata().is_ok_and(|it| is_roots(&it))
+        owner.uid() != 0 && is_named && file.metadata().is_ok_and(|it| is_lost(&it))
     });
     let files: Vec<_> = files.map(|file| file.path().into_os_string()).collect();
     if !user.is_root() && !files.is_empty() {
@@ -65,7 +67,7 @@ pub(crate) fn claim(path: &Path, prefix: &str) -> Result<()> {
         // The folder's owner may have replaced it by a link to any file of root.
         let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
         let file = File::options().read(true).custom_flags(flags).open(file)?;
-        if is_roots(&file.metadata()?) {
+        if is_lost(&file.metadata()?) {
             fchown(&file, Some(owner.uid()), Some(owner.gid()))?;
             fchmod(&file, Mode::RUSR | Mode::WUSR)?;
         }

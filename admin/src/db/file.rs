@@ -102,7 +102,7 @@ impl Drop for File {
 }
 
 /// The error of a statement on the file `path`, with advice.
-fn explain(path: &Path, error: rusqlite::Error) -> anyhow::Error {
+pub(crate) fn explain(path: &Path, error: rusqlite::Error) -> anyhow::Error {
     let Some(code) = error.sqlite_error_code() else { return anyhow!(error) };
     let folder = owner::folder_of(path);
     let cannot = [path, folder].map(|path| access(path, Access::READ_OK | Access::WRITE_OK).err());

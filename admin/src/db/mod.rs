@@ -1,6 +1,6 @@
 //! The database: an SQLite file, or a libSQL server.
 
-mod file;
+pub(crate) mod file;
 mod server;
 
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};

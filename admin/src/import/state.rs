@@ -17,7 +17,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Error, Result, anyhow};
+use anyhow::{Context, Error, Result, anyhow, ensure};
 use luoyun_values::text::trim;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use rusqlite::functions::FunctionFlags;
@@ -26,7 +26,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use rustls::pki_types::ServerName;
 use sha2::{Digest, Sha256};
 
-use crate::db::Database;
+use crate::db::{Database, file};
 use crate::output::visible;
 use crate::owner;
 
@@ -48,18 +48,14 @@ pub(crate) fn open(path: &Path, is_dry_run: bool) -> Result<Connection> {
         add_functions(&db)?;
         Ok(db)
     };
-    open().map_err(|error: Error| {
-        let shown = path.display();
-        match error.downcast_ref().and_then(rusqlite::Error::sqlite_error_code) {
-            Some(ErrorCode::DatabaseBusy) => {
-                anyhow!("Another import into this database is running.")
-            }
-            Some(ErrorCode::NotADatabase) => anyhow!(
-                "{shown} is not a state file of an import. Without it, the next import copies all \
-                 passwords from the source."
-            ),
-            _ => error.context(format!("cannot open {shown}")),
-        }
+    open().map_err(|it: Error| match it.downcast_ref().and_then(rusqlite::Error::sqlite_error_code) {
+        Some(ErrorCode::DatabaseBusy) => anyhow!("Another import into this database is running."),
+        Some(ErrorCode::NotADatabase) => anyhow!(
+            "{} is not a state file of an import. Without it, the next import copies all passwords \
+             from the source.",
+            path.display()
+        ),
+        _ => explain(path, it),
     })
 }
 
@@ -75,20 +71,26 @@ pub(crate) fn recall(state: &Connection, version: i64) -> Result<bool> {
 /// known even if the import is killed before [`save`].
 pub(crate) fn announce(state: &Connection) -> Result<i64> {
     let sql = "INSERT INTO versions VALUES (1 + abs(random() % 2147483647)) RETURNING version";
-    let version = state.query_row(sql, [], |row| row.get(0))?;
-    commit(state, "COMMIT; BEGIN")?;
+    let version = explained(state, state.query_row(sql, [], |row| row.get(0)))?;
+    explained(state, state.execute_batch("COMMIT; BEGIN"))?;
     Ok(version)
 }
 
 /// Saves the digests in `wanted_users`, which the database has in `version`, and commits.
 pub(crate) fn save(state: &Connection, version: i64) -> Result<()> {
-    commit(state, &format!(include_str!("save.sql"), version = version))
+    explained(state, state.execute_batch(&format!(include_str!("save.sql"), version = version)))
 }
 
-fn commit(state: &Connection, sql: &str) -> Result<()> {
-    let path = state.path().unwrap_or_default();
-    let failed = || format!("cannot write the state file {path} (--state names another one)");
-    state.execute_batch(sql).with_context(failed)
+/// The error of a statement on the state file names it.
+fn explained<T>(state: &Connection, result: rusqlite::Result<T>) -> Result<T> {
+    let path = state.path().unwrap_or_default().as_ref();
+    result.map_err(|error| explain(path, error.into()))
+}
+
+/// The error of the state file `path`, with advice.
+fn explain(path: &Path, error: Error) -> Error {
+    let error = error.downcast().map_or_else(|error| error, |error| file::explain(path, error));
+    error.context(format!("cannot use the state file {} (--state names another)", path.display()))
 }
 
 /// The default path of the state file for imports into `db`.
@@ -111,6 +113,7 @@ pub(crate) fn default_path(db: &Database) -> Result<PathBuf> {
 
 fn open_locked(path: &Path) -> Result<Connection> {
     let path = &owner::resolve(path);
+    ensure!(!path.is_dir(), "it is a folder");
     owner::create_folder(owner::folder_of(path))?;
     owner::claim(path, &path.file_name().unwrap_or_default().to_string_lossy())?;
     let db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;

@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::os::unix::fs::{MetadataExt, chown, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{fs, thread};
@@ -403,13 +403,14 @@ fn a_disk_that_is_full_or_read_only_is_explained() {
     let (folder, admin) = empty_database();
     add_user(&admin, "ada", b"word");
     let read_only = "mount --bind $D $D; mount -o remount,bind,ro $D";
-    let full = "mkdir $D/full; mount -t tmpfs -o size=200k tmpfs $D/full
-        cp $D/sqlite_db.db $D/full; cat /dev/zero >$D/full/zeros 2>/dev/null || true";
+    let full = "mount -o remount,size=200k /mnt; cp $D/*.db /mnt; cat /dev/zero >/mnt/z 2>&- || :";
     let add = [&["user", "add", "grace"], &QUICK[..]].concat();
+    let import = ["import", "postgres:///x", "--state", "/mnt/state"];
     for (script, file, args, expected) in [
         (read_only, "sqlite_db.db", &["user", "list"][..], "Its file system is read-only"),
         (read_only, "sqlite_db.db", &["user", "lock", "ada"], "Its file system is read-only"),
-        (full, "full/sqlite_db.db", &add, "full/sqlite_db.db: The disk of its folder is full"),
+        (full, "/mnt/sqlite_db.db", &add, "/mnt/sqlite_db.db: The disk of its folder is full"),
+        (full, "sqlite_db.db", &import, "/mnt/state: The disk of its folder is full"),
     ] {
         let command = Admin::on(&folder.path().join(file)).command(args);
         match run_mounted(folder.path(), script, &command) {
@@ -503,9 +504,11 @@ fn what_root_has_left_becomes_the_folders_owners_or_is_said_with_the_command_tha
     let done = Command::new("sh").args(["-c", &command]).status().unwrap();
     assert!(done.success(), "{command}");
     assert_eq!(owners(), [SERVER, SERVER, 0, 0], "{command}");
-    assert!(paths[..2].iter().all(|path| give(path, 0)));
+    assert!(give(&paths[1], 0));
+    fs::set_permissions(&paths[0], fs::Permissions::from_mode(0o400)).unwrap();
     admin.done(&["user", "list"]);
     assert_eq!(owners(), [SERVER, SERVER, 0, 0]);
+    assert_eq!(fs::metadata(&paths[0]).unwrap().mode() & 0o777, 0o600);
 }
 
 /// Checks the help of `command` and of its subcommands.

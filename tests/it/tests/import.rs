@@ -348,12 +348,11 @@ fn an_unusable_source_is_rejected() {
     let reason =
         "cannot read the source's auth_user: after the row with id 1, in the column username";
     assert_fails(&target.admin.run(&["import", &url]), reason);
-    let full =
-        "mkdir $D/full; mount -t tmpfs -o size=100k tmpfs $D/full; export SQLITE_TMPDIR=$D/full";
+    let full = "mount -o remount,size=100k /mnt; export SQLITE_TMPDIR=/mnt";
     let many = Source::new("full_disk", &many(20_000));
     let import = target.admin.command(&["import", &many.url()]);
     if let Some(outcome) = run_mounted(target.folder.path(), full, &import) {
-        assert_fails(&outcome, "full is full: SQLITE_TMPDIR names another folder");
+        assert_fails(&outcome, "The disk of /mnt is full: SQLITE_TMPDIR names another folder");
     }
     fs::write(&target.state, "This is a text. ".repeat(10)).unwrap();
     assert_fails(&target.admin.run(&["import", &many.url()]), "is not a state file of an import");

@@ -114,7 +114,8 @@ impl Site {
 
     /// Runs `sql` on the libSQL server.
     pub(super) fn sql(&self, sql: &str) -> Outcome {
-        run(self.shell("deploy/libsql.sh"), sql.as_bytes())
+        let token = format!("{}\r\n", self.get("LIBSQL_TOKEN"));
+        run(self.shell("deploy/libsql.sh").env("LIBSQL_TOKEN", token), sql.as_bytes())
     }
 
     /// `luoyun-admin` on the libSQL server.
