@@ -24,7 +24,7 @@ use crate::{BASEINFO, Client, LIST, LOGIN};
 const OUTPUT: &str = "output.log";
 
 /// The threads of a host's process: as many as a flood is sized for, whatever the machine has.
-pub const HOST_THREADS: (&str, &str) = ("TOKIO_WORKER_THREADS", "2");
+pub const HOST_THREADS: &str = "TOKIO_WORKER_THREADS=2";
 
 /// A running server with the API. Drop stops it, unless it is the one at `BASE_URL`.
 pub struct Server {
@@ -214,9 +214,9 @@ impl Server {
     /// A new server in a separate process, on the state folder `state`.
     pub fn start_process(setup: Setup, state: TempDir) -> Self {
         let program = if is_spin() { "spin".into() } else { built("devhost") };
-        let mut command = Command::new(program);
+        let mut command = Command::new("env");
+        command.arg(HOST_THREADS).arg(program);
         command.args(is_spin().then_some("up")).args(setup.arguments(state.path()));
-        command.env(HOST_THREADS.0, HOST_THREADS.1);
         // Each start on the same state folder appends its output.
         let before = output_of(state.path()).len();
         let output = File::options().create(true).append(true).open(state.path().join(OUTPUT));
@@ -366,6 +366,13 @@ pub fn memory(group: u32, field: &str) -> u64 {
 /// Reads a value from a database.
 pub fn value<T: FromSql>(db: &rusqlite::Connection, sql: &str) -> T {
     db.query_row(sql, [], |row| row.get(0)).unwrap()
+}
+
+/// Calls `work`; returns how long it took, and its result.
+pub fn timed<T>(work: impl FnOnce() -> T) -> (Duration, T) {
+    let begin = Instant::now();
+    let result = work();
+    (begin.elapsed(), result)
 }
 
 /// Calls `work` with each number below `count` at once, in threads; returns the results in order.

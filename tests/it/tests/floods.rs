@@ -3,7 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-use api_tests::server::{at_once, memory, raise_descriptor_limit, repeat_beside, wait_until};
+use api_tests::server::{
+    at_once, memory, raise_descriptor_limit, repeat_beside, timed, wait_until,
+};
 use api_tests::{Client, LOGIN, Server, example};
 use serde_json::Value;
 
@@ -29,16 +31,15 @@ fn without_body(server: &Server) -> Client {
 fn a_body_has_ten_seconds_to_arrive_whatever_its_pace() {
     let server = start();
     let start = Instant::now();
-    let (mut slow, mut sent) = (without_body(&server), 0);
+    let mut slow = without_body(&server);
     // A byte each time that no reply has come within half a second.
-    let response = loop {
-        match slow.receive_within(Duration::from_millis(500)) {
-            Some(response) => break response,
-            None => slow.send(b"a"),
-        }
-        sent += 1;
-        assert!(sent < 30, "no reply");
-    };
+    let response = (0..30).find_map(|_| {
+        slow.receive_within(Duration::from_millis(500)).or_else(|| {
+            slow.send(b"a");
+            None
+        })
+    });
+    let response = response.expect("a reply");
     assert_eq!((response.status, response.json()), (408, example("RequestTimeout")));
     assert!(start.elapsed() > Duration::from_secs(9), "refused after {:?}", start.elapsed());
 }
@@ -81,12 +82,6 @@ pub(crate) fn flood(
         "reads took {most:?} to {all:?}, a login {median:?}"
     );
     errors
-}
-
-fn timed<T>(work: impl FnOnce() -> T) -> (Duration, T) {
-    let begin = Instant::now();
-    let result = work();
-    (begin.elapsed(), result)
 }
 
 #[test]

@@ -6,11 +6,11 @@ use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use std::{env, thread};
 
 use api_tests::admin::{Outcome, run};
-use api_tests::server::{repeat_beside, send_signal, value, wait_until};
+use api_tests::server::{repeat_beside, send_signal, timed, value, wait_until};
 use api_tests::{Admin, LIST};
 use rusqlite::Connection;
 use tempfile::TempDir;
@@ -571,9 +571,8 @@ fn a_hundred_thousand_instances_are_imported_beside_a_server_under_load() {
     let source = Source::new("many", &many(MANY));
     let (server, admin) = empty_server();
     let import = |what, counts| {
-        let begin = Instant::now();
-        let (printed, memory) = measure(&admin, &source);
-        println!("{what}: {:?}, {memory} KiB", begin.elapsed());
+        let (took, (printed, memory)) = timed(|| measure(&admin, &source));
+        println!("{what}: {took:?}, {memory} KiB");
         assert_report(&printed, counts, "");
         assert!((1..100 * 1024).contains(&memory), "{memory} KiB");
     };
@@ -584,10 +583,8 @@ fn a_hundred_thousand_instances_are_imported_beside_a_server_under_load() {
     let client = |_| {
         let (server, key, mut client) = (&server, key.as_str(), server.connect());
         move || {
-            let begin = Instant::now();
             // Another user's, as a user's oldest session ends.
-            server.log_in("user2");
-            let waited = begin.elapsed();
+            let (waited, _) = timed(|| server.log_in("user2"));
             for _ in 0..19 {
                 let reply = client.post(LIST, &[("session_key", key), ("sepa", "100")]).json();
                 assert_eq!(reply["code"], 0, "{reply}");

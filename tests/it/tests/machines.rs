@@ -13,7 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use api_tests::admin::run;
-use api_tests::server::{Process, repeat_beside, wait_until};
+use api_tests::server::{Process, repeat_beside, timed, wait_until};
 use api_tests::{Admin, BASEINFO, Client, LOGIN, LOGOUT, LUOYUN, Response, Server, root};
 use serde_json::Value;
 
@@ -83,9 +83,8 @@ fn a_killed_import_into_a_libsql_server_leaves_the_old_or_the_new_rows() {
     let (relay, admin) = site.relay();
     let import = |what: &str| {
         *relay.lock().unwrap() = Relayed::default();
-        let begin = Instant::now();
-        let (_, memory) = measure(&admin, &source);
-        println!("into sqld, {what}: {:.1?}, {memory} KiB", begin.elapsed());
+        let (took, (_, memory)) = timed(|| measure(&admin, &source));
+        println!("into sqld, {what}: {took:.1?}, {memory} KiB");
         assert!((1..100 * 1024).contains(&memory), "{memory} KiB");
         assert!(site.rows() == source.rows(), "{what}: the rows are not the source's");
     };

@@ -183,10 +183,8 @@ impl Site {
         let environment = values("Environment=").join(" ");
         self.run(&format!("env {environment} sh {}", values("ExecStartPre=")[1]));
         let start = values("ExecStart=")[0];
-        let (name, threads) = HOST_THREADS;
-        let variables = format!("SPIN_HTTP_LISTEN_ADDR={address} {name}={threads} {environment}");
-        let script = format!("{variables} {start}");
-        let api = self.start_command(&script);
+        let variables = format!("SPIN_HTTP_LISTEN_ADDR={address} {HOST_THREADS} {environment}");
+        let api = self.start_command(&format!("{variables} {start}"));
         wait_until("the API", || Client::try_connect(address).is_some());
         (api, address)
     }
