@@ -35,7 +35,7 @@ certificate -subj /CN=authority -keyout authority.key -out authority.pem
 signed -subj /CN=server -addext subjectAltName=IP:127.0.0.1 -keyout data/server.key -out data/server.crt
 [ "$(id -u)" != 0 ] || chown postgres data/server.key
 # Home folders: the first has a certificate for `certified`, the second takes the server's for revoked.
-mkdir -p bin home/.postgresql revoking/.postgresql
+mkdir -p bin ending home/.postgresql revoking/.postgresql
 signed -subj /CN=certified -keyout home/.postgresql/postgresql.key -out home/.postgresql/postgresql.crt
 cp authority.pem home/.postgresql/root.crt
 cp authority.pem revoking/.postgresql/root.crt
@@ -47,6 +47,7 @@ authority -gencrl -out revoking/.postgresql/root.crl
 printf '\377\n*:*:secret:secretive:pass\\:word\\\\\n' >pgpass
 chmod 600 pgpass
 ln -s "$(command -v setpriv)" bin/
+ln -s /bin/false ending/psql
 cat >data/pg_hba.conf <<'END'
 local all all trust
 host all secretive 127.0.0.1/32 scram-sha-256

@@ -48,9 +48,9 @@ pub(crate) fn claim(path: &Path, prefix: &str) -> Result<()> {
             created => drop(created.with_context(failed)?),
         }
     }
-    // Root also mends what nobody but root can write.
-    let is_closed = |it: &Metadata| it.uid() == 0 || user.is_root() && it.mode() & 0o222 == 0;
-    let is_lost = |it: &Metadata| it.is_file() && it.nlink() == 1 && is_closed(it);
+    // Root also mends a file of the owner that is read-only.
+    let shut = |it: &Metadata| user.is_root() && it.uid() == owner.uid() && it.mode() & 0o200 == 0;
+    let is_lost = |it: &Metadata| it.is_file() && it.nlink() == 1 && (it.uid() == 0 || shut(it));
     // A user who may not list the folder owns nothing in it.
     let files = fs::read_dir(folder).into_iter().flatten().flatten().filter(|file| {
         let is_named = file.file_name().as_encoded_bytes().starts_with(prefix.as_bytes());

@@ -224,14 +224,13 @@ fn run(
         let late = |_| anyhow!("no answer within {} s (--timeout waits longer)", limit.as_secs());
         take(&line.map_err(late)?)
     });
-    if taken.is_err() {
-        let _ = psql.kill();
-    }
+    let _ = taken.is_err().then(|| psql.kill());
     let output = psql.wait_with_output()?;
     taken?;
     match output.status.code() {
         Some(0) => Ok(None),
         Some(127) => bail!("psql is missing: install postgresql-client"),
+        _ if output.stderr.is_empty() => bail!("psql was ended ({}): try again", output.status),
         _ => Ok(Some(failure(&String::from_utf8_lossy(&output.stderr)))),
     }
 }
