@@ -14,7 +14,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::Pid;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios};
-use rustix::termios::{tcgetattr, tcsetattr};
+use rustix::termios::{QueueSelector, tcflush, tcgetattr, tcsetattr};
 
 /// Asks for a line with `prompt`, again after a stop; returns the line, without its end.
 /// Fails if this process has no terminal.
@@ -48,6 +48,8 @@ pub(crate) fn read_hidden(prompt: &str) -> io::Result<Vec<u8>> {
         tcsetattr(&terminal, OptionalActions::Now, &saved)?;
         let done = read?;
         if let Err((process, signal)) = done {
+            // The shell would read, and show, what was typed of the password.
+            tcflush(&terminal, QueueSelector::IFlush)?;
             terminal.write_all(b"\n")?;
             kill(process, signal)?;
         }

@@ -102,6 +102,7 @@ fn a_terminal_prompts_twice_with_echo_off_and_is_as_before_after_a_signal() {
         ("$ADD; echo status=$?", r"\x1c", "", "status=131"),
         ("$ADD; echo status=$?", "SIGTERM", "", "status=143"),
         ("$ADD; echo status=$?", "SIGHUP", "", "status=129"),
+        ("$ADD; echo status=$?", r"word\nwor", ": \tSIGTERM\n> \t\\n\n", "=143\r\n> \r\n> "),
         ("$ADD; echo status=$?", r"word\n", ": \tanders\\n\n", "passwords differ.\r\nstatus=1"),
         ("$ADD", r"\x1a", answer, "Repeat the password: \r\n1\r\n"),
         (
