@@ -63,7 +63,8 @@ unprivileged pg_ctl start --pgdata data --wait --silent --log server.log \
 
 PGHOST=127.0.0.1 PGPORT=$port PGUSER=luoyun PG_FOLDER=$folder
 export PATH PGHOST PGPORT PGUSER PG_FOLDER
-printf '[secret]\nhost=127.0.0.1\nport=%s\nuser=luoyun\ndbname=secret\nsslmode=disable\n' "$port" >services
+printf '[%s]\nhost=%s\nport=%s\nuser=luoyun\ndbname=secret\n%s\n' secret 127.0.0.1 "$port" sslmode=disable \
+    localhost 127.1 "$port" '' >services
 psql --quiet postgres --command "CREATE ROLE certified LOGIN SUPERUSER" \
     --command "CREATE ROLE secretive LOGIN SUPERUSER PASSWORD 'pass:word\\'"
 cd "$OLDPWD"

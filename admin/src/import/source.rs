@@ -45,7 +45,7 @@ pub(crate) fn parse(options: &Import) -> Option<Source<'_>> {
     let mut password = decode(password)?;
     let (location, query) = rest.split_once('?').unwrap_or((rest, ""));
     (matches!(scheme, "postgres" | "postgresql") && !location.contains('@')).then_some(())?;
-    let mut hosts = Vec::new();
+    let (mut hosts, mut shown) = (Vec::new(), Vec::new());
     for host in location.split('/').next()?.split(',') {
         // An IPv6 address has colons, within brackets.
         let end = host.rfind(']').map_or(0, |at| at + 1);
@@ -53,22 +53,22 @@ pub(crate) fn parse(options: &Import) -> Option<Source<'_>> {
         host[port..].bytes().skip(1).all(|byte| byte.is_ascii_digit()).then_some(())?;
         hosts.push(decode(&host[..port])?);
     }
-    let mut shown = Vec::new();
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=')?;
         match &*decode(name)? {
             "sslpassword" | "oauth_client_secret" => return None,
             "password" => password = decode(value)?,
             name => {
-                // A service may name any host.
+                // A service may name any host, whatever it is called.
                 if matches!(name, "host" | "hostaddr" | "service") {
-                    hosts.push(decode(value)?);
+                    hosts.push(decode(if name == "service" { pair } else { value })?);
                 }
                 shown.push(pair);
             }
         }
     }
-    hosts.extend(["PGHOSTADDR", "PGSERVICE"].iter().filter_map(|name| env::var(name).ok()));
+    hosts.extend(env::var("PGHOSTADDR"));
+    hosts.extend(env::var("PGSERVICE").map(|name| format!("service={name}")));
     if hosts.iter().all(String::is_empty) {
         hosts.extend(env::var("PGHOST"));
     }
