@@ -353,7 +353,7 @@ for (const name of ["chrome", "firefox"]) {
       site.rules[LOGIN] = () => refusal(word);
       await enter(page, "luoyun", /new_word|toString/.test(word) ? `The server refuses this: ${word}` : /^(?!The server refuses this).*\.$/);
       await page.select("#language", "zh");
-      assert.match(await textOf(page, "#message"), /^[\p{sc=Han}，]+(。|：\w+)$/u, word);
+      assert.match((await textsOf(page, "#message, #live")).join(""), /^[\p{sc=Han}，]+(。|：\w+)$/u, word);
       await page.select("#language", "en");
     }
   });
